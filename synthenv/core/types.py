@@ -1,0 +1,71 @@
+"""The words that strangers share: transitions, results, and the interfaces of the rooms.
+
+Axis letters, used in every shape comment of this code base:
+
+    P population   S seeds   R runs   E episodes   T time   B batch   V views   D datasets   N pipelines
+    C context
+
+Three words that never mix: ``config`` is static and hashable, ``hyperparams`` are traced arrays that may
+differ between population members, ``params`` are weights.
+"""
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+PyTree = Any
+
+
+class Transition(NamedTuple):
+    """One interaction, or a batch of them along leading axes.
+
+    ``next_obs`` is the observation *before* any automatic reset (gymnax 1.x: ``info["final_observation"]``).
+    """
+
+    obs: jax.Array
+    action: jax.Array
+    reward: jax.Array
+    next_obs: jax.Array
+    terminated: jax.Array
+    truncated: jax.Array
+
+
+class TrainResult(NamedTuple):
+    """What is left of one training of one agent.
+
+    Attributes:
+        params: weights of the policy after the last gradient step.
+        num_steps: environment steps used, warm-up episodes included. int32 [].
+        num_episodes: finished training episodes. int32 [].
+        last_return: mean training return over the last early-stop window, in the training environment.
+        stopped_early: whether an early-stop rule ended training before its bounds did. bool [].
+    """
+
+    params: PyTree
+    num_steps: jax.Array
+    num_episodes: jax.Array
+    last_return: jax.Array
+    stopped_early: jax.Array
+
+
+class EvalResult(NamedTuple):
+    """Returns and lengths of test episodes, float32 [E] and int32 [E]."""
+
+    returns: jax.Array
+    lengths: jax.Array
+
+
+class Agent(Protocol):
+    """Pure functions closed over a static config (optax style)."""
+
+    def train(self, key: jax.Array, env: Any, env_params: Any, hyperparams: Any) -> TrainResult: ...
+
+    def act(self, params: PyTree, obs: jax.Array) -> jax.Array: ...
+
+
+class Proxy(Protocol):
+    """A gymnax environment whose ``EnvParams`` hold learned weights."""
+
+    def init_params(self, key: jax.Array) -> PyTree: ...
+
+    def env_params(self, proxy_params: PyTree) -> Any: ...

@@ -1,0 +1,90 @@
+"""Real environments by name, each built once.
+
+gymnax environments hash by identity and are static arguments of ``jit``, so a second instance of the same
+environment would compile everything again; :func:`make` therefore always hands out the same object.
+
+Every gymnax environment here is checked transition by transition against gymnasium in
+``tests/envs/test_gymnasium_oracle.py``. All but MountainCarContinuous agree and are used unmodified (see
+``mountain_car_continuous.py``). The dynamics and rewards of the papers' tasks did not change between gym
+0.17.3 and gymnasium. Two things around them did: gym folded the time limit into ``done``, which here stays
+apart as ``truncated``; and Pendulum, which the SE/RN papers do not use, was v0: it moved by the speed before
+clipping it.
+"""
+
+import difflib
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from gymnax.environments.classic_control import acrobot, cartpole, mountain_car, pendulum
+from gymnax.environments.environment import Environment
+
+from synthenv.envs import gridworld
+from synthenv.envs.mountain_car_continuous import MountainCarContinuous
+
+
+class EnvSpec(NamedTuple):
+    """A task: an environment, its numbers, and when it counts as solved.
+
+    Attributes:
+        name: the id it was made by; ``env.name`` may differ (CartPole-v0 is gymnax's CartPole).
+        env: a gymnax 1.x environment, the same object on every call.
+        env_params: its ``EnvParams``, with ``max_steps_in_episode`` equal to ``max_steps``.
+        solved_return: undiscounted return of an episode from which on the task counts as solved.
+        max_steps: time limit of an episode, in environment steps.
+    """
+
+    name: str
+    env: Environment
+    env_params: Any
+    solved_return: float
+    max_steps: int
+
+
+class _Entry(NamedTuple):
+    build: Callable[[], Environment]
+    max_steps: int
+    solved_return: float
+
+
+_ENTRIES = {
+    # Limits and thresholds of gym 0.17.3, unchanged in gymnasium.
+    "CartPole-v0": _Entry(cartpole.CartPole, 200, 195.0),
+    "CartPole-v1": _Entry(cartpole.CartPole, 500, 475.0),
+    "Acrobot-v1": _Entry(acrobot.Acrobot, 500, -100.0),
+    "MountainCar-v0": _Entry(mountain_car.MountainCar, 200, -110.0),
+    "MountainCarContinuous-v0": _Entry(MountainCarContinuous, 999, 90.0),
+    # gym gives Pendulum no threshold: -200 is a common convention, not a fact about the task.
+    "Pendulum-v1": _Entry(pendulum.Pendulum, 200, -200.0),
+    "CliffWalking": _Entry(gridworld.cliff_walking, 50, -20.0),
+    "EmptyRoom22": _Entry(functools.partial(gridworld.empty_room, 2, 2, 10), 10, 0.8),
+    "EmptyRoom23": _Entry(functools.partial(gridworld.empty_room, 2, 3, 15), 15, 0.8),
+    "EmptyRoom33": _Entry(functools.partial(gridworld.empty_room, 3, 3, 20), 20, 0.8),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Return the ids that :func:`make` knows."""
+    return tuple(_ENTRIES)
+
+
+@functools.cache
+def make(name: str) -> EnvSpec:
+    """Look up a task; the same name always returns the same objects.
+
+    Raises:
+        ValueError: the name is unknown; the message gives the closest known id and all of them.
+    """
+    if name not in _ENTRIES:
+        (closest,) = difflib.get_close_matches(name, names(), n=1, cutoff=0.0)
+        raise ValueError(
+            f"unknown environment {name!r}; did you mean {closest!r}? known ids: {', '.join(names())}"
+        )
+    entry = _ENTRIES[name]
+    # Some EnvParams hold jax arrays. A first call inside jit must not put tracers into the cache.
+    with jax.ensure_compile_time_eval():
+        env = entry.build()
+        defaults: Any = env.default_params  # a flax dataclass, whose `replace` type checkers do not see
+        env_params = defaults.replace(max_steps_in_episode=entry.max_steps)
+    return EnvSpec(name, env, env_params, entry.solved_return, entry.max_steps)

@@ -1,0 +1,180 @@
+"""Synthetic environments: a network that plays the MDP, in two forms.
+
+``SyntheticMDP``: three independent networks map (one-hot action, state) to next state, reward and done;
+episodes start from the real task's initial-state distribution or from a learned one.
+``SyntheticBandit``: an initial-state network and a reward network; every episode is one step long.
+
+Both are ordinary gymnax environments. The evolved weights are part of ``EnvParams``.
+
+References:
+    Ferreira et al. (2022), Learning synthetic environments and reward networks, section 3.
+    Liesen et al. (2024), Discovering minimal reinforcement learning environments (the bandit form).
+    Lange et al., gymnax (the environment interface).
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from gymnax.environments import environment, spaces
+
+from synthenv.nets.mlp import Params, apply_mlp, init_mlp
+
+
+class SyntheticConfig(NamedTuple):
+    """Static shape of a synthetic environment.
+
+    Attributes:
+        hidden_size: units per hidden layer of every network.
+        depth: hidden layers of every network.
+        activation: name in ``nets.mlp.ACTIVATIONS``.
+        done: ``raw`` passes 1 - (linear done output) on as the bootstrap factor, as the released code does
+            (it may leave [0, 1]); ``threshold`` passes 0 or 1; ``never`` has no done net and ends episodes
+            at the time limit only. With ``raw`` and ``threshold`` an episode ends when the output exceeds 0.5.
+        reset: ``real`` draws initial states from the real task; ``learned`` from a network fed with noise.
+        max_steps: length of a synthetic episode.
+    """
+
+    hidden_size: int = 128
+    depth: int = 1
+    activation: str = "leaky_relu"
+    done: str = "raw"
+    reset: str = "real"
+    max_steps: int = 200
+
+
+@struct.dataclass
+class SyntheticState(environment.EnvState):
+    """The synthetic state is the raw network output."""
+
+    raw: jax.Array
+
+
+@struct.dataclass
+class SyntheticParams(environment.EnvParams):
+    """Evolved weights by the name of their network, and the real task's params for its resets."""
+
+    nets: Any = None
+    real: Any = None
+
+
+class _Synthetic(environment.Environment):
+    """What both forms share: spaces taken from the real task, and the proxy interface."""
+
+    def __init__(self, real_env: Any, real_params: Any, config: SyntheticConfig):
+        super().__init__()
+        self.real_env, self.real_params, self.config = real_env, real_params, config
+        space = real_env.observation_space(real_params)
+        self.obs_shape = space.shape
+        self.obs_size = int(jnp.prod(jnp.array(space.shape)))
+
+    def _mlp(self, key: jax.Array, in_size: int, out_size: int) -> Params:
+        return init_mlp(key, in_size, self.config.hidden_size, out_size, self.config.depth)
+
+    def _apply(self, params: Params, x: jax.Array) -> jax.Array:
+        return apply_mlp(params, x, self.config.activation)
+
+    def _inputs(self, action: jax.Array, raw: jax.Array) -> jax.Array:
+        return jnp.concatenate([jax.nn.one_hot(action, self.num_actions), raw])
+
+    def init_params(self, key: jax.Array) -> dict[str, Params]:
+        """Draw fresh networks, PyTorch style."""
+        raise NotImplementedError
+
+    def env_params(self, proxy_params: dict[str, Params]) -> SyntheticParams:
+        """Put evolved weights where the environment finds them."""
+        return SyntheticParams(
+            max_steps_in_episode=self.config.max_steps, nets=proxy_params, real=self.real_params
+        )
+
+    @property
+    def default_params(self) -> SyntheticParams:
+        """A random proxy, drawn with key 0."""
+        return self.env_params(self.init_params(jax.random.key(0)))
+
+    @property
+    def num_actions(self) -> int:
+        """Number of actions of the real task."""
+        return self.real_env.num_actions
+
+    @property
+    def name(self) -> str:
+        """Class and task."""
+        return f"{type(self).__name__}-{self.real_env.name}"
+
+    def action_space(self, params: SyntheticParams | None = None) -> spaces.Discrete:
+        """Action space of the real task."""
+        return self.real_env.action_space(self.real_params)
+
+    def observation_space(self, params: SyntheticParams | None = None) -> spaces.Box:
+        """Unbounded: a network's output obeys no physical limit."""
+        return spaces.Box(-jnp.inf, jnp.inf, self.obs_shape, jnp.float32)
+
+
+class SyntheticMDP(_Synthetic):
+    """State, reward and done networks over (one-hot action, state)."""
+
+    def init_params(self, key: jax.Array) -> dict[str, Params]:
+        """Networks ``state``, ``reward``, ``done`` (unless ``never``), ``reset`` (if ``learned``)."""
+        keys = jax.random.split(key, 4)
+        in_size = self.num_actions + self.obs_size
+        nets = {
+            "state": self._mlp(keys[0], in_size, self.obs_size),
+            "reward": self._mlp(keys[1], in_size, 1),
+        }
+        if self.config.done != "never":
+            nets["done"] = self._mlp(keys[2], in_size, 1)
+        if self.config.reset == "learned":
+            nets["reset"] = self._mlp(keys[3], self.obs_size, self.obs_size)
+        return nets
+
+    def step_env(
+        self, key: jax.Array, state: SyntheticState, action: jax.Array, params: SyntheticParams
+    ) -> tuple[jax.Array, SyntheticState, jax.Array, jax.Array, dict[str, jax.Array]]:
+        """One synthetic transition; ``info["discount"]`` is the bootstrap factor the agent should use."""
+        x = self._inputs(action, state.raw)
+        raw = self._apply(params.nets["state"], x)
+        reward = self._apply(params.nets["reward"], x)[0]
+        if self.config.done == "never":
+            terminated, discount = jnp.bool_(False), jnp.float32(1)
+        else:
+            done = self._apply(params.nets["done"], x)[0]
+            terminated = done > 0.5
+            discount = 1.0 - (done if self.config.done == "raw" else terminated.astype(jnp.float32))
+        state = SyntheticState(time=state.time + 1, raw=raw)
+        return raw.reshape(self.obs_shape), state, reward, terminated, {"discount": discount}
+
+    def reset_env(self, key: jax.Array, params: SyntheticParams) -> tuple[jax.Array, SyntheticState]:
+        """Draw an initial state."""
+        if self.config.reset == "learned":
+            raw = self._apply(params.nets["reset"], jax.random.normal(key, (self.obs_size,)))
+        else:
+            raw = self.real_env.reset_env(key, params.real)[0].ravel()
+        return raw.reshape(self.obs_shape), SyntheticState(time=jnp.int32(0), raw=raw)
+
+
+class SyntheticBandit(_Synthetic):
+    """Initial-state and reward networks; the episode ends after one action."""
+
+    def init_params(self, key: jax.Array) -> dict[str, Params]:
+        """Networks ``reset`` (noise to context) and ``reward``."""
+        key_reset, key_reward = jax.random.split(key)
+        return {
+            "reset": self._mlp(key_reset, self.obs_size, self.obs_size),
+            "reward": self._mlp(key_reward, self.num_actions + self.obs_size, 1),
+        }
+
+    def step_env(
+        self, key: jax.Array, state: SyntheticState, action: jax.Array, params: SyntheticParams
+    ) -> tuple[jax.Array, SyntheticState, jax.Array, jax.Array, dict[str, jax.Array]]:
+        """Pay the reward of (context, action) and end the episode; the context does not move."""
+        reward = self._apply(params.nets["reward"], self._inputs(action, state.raw))[0]
+        state = SyntheticState(time=state.time + 1, raw=state.raw)
+        info = {"discount": jnp.float32(0)}
+        return state.raw.reshape(self.obs_shape), state, reward, jnp.bool_(True), info
+
+    def reset_env(self, key: jax.Array, params: SyntheticParams) -> tuple[jax.Array, SyntheticState]:
+        """Draw a context."""
+        raw = self._apply(params.nets["reset"], jax.random.normal(key, (self.obs_size,)))
+        return raw.reshape(self.obs_shape), SyntheticState(time=jnp.int32(0), raw=raw)

@@ -1,0 +1,59 @@
+"""The registry hands out each environment once and explains itself when it cannot."""
+
+import jax
+import pytest
+
+from synthenv.envs import registry
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_make_returns_the_same_objects(name):
+    first, second = registry.make(name), registry.make(name)
+    assert first.env is second.env
+    assert first.env_params is second.env_params
+    assert first.name == name
+    assert first.env_params.max_steps_in_episode == first.max_steps
+
+
+def test_environments_are_not_shared_between_names():
+    envs = [registry.make(name).env for name in registry.names()]
+    assert len(set(map(id, envs))) == len(envs)
+
+
+def test_known_ids():
+    gridworlds = {"EmptyRoom22", "EmptyRoom23", "EmptyRoom33", "CliffWalking"}
+    cars = {"MountainCar-v0", "MountainCarContinuous-v0"}
+    poles = {"CartPole-v0", "CartPole-v1", "Acrobot-v1", "Pendulum-v1"}
+    assert set(registry.names()) == gridworlds | cars | poles
+
+
+def test_solved_returns_of_our_own_tasks():
+    expected = {"CliffWalking": (50, -20.0), "EmptyRoom22": (10, 0.8), "EmptyRoom23": (15, 0.8)}
+    expected |= {"EmptyRoom33": (20, 0.8), "Pendulum-v1": (200, -200.0)}
+    for name, (max_steps, solved_return) in expected.items():
+        spec = registry.make(name)
+        assert (spec.max_steps, spec.solved_return) == (max_steps, solved_return), name
+
+
+def test_unknown_name_says_what_is_known():
+    with pytest.raises(ValueError, match="did you mean 'CartPole-v") as error:
+        registry.make("CartPole-v2")
+    message = str(error.value)
+    assert "\n" not in message
+    assert message.startswith("unknown environment 'CartPole-v2'; ")
+    assert message.endswith("known ids: " + ", ".join(registry.names()))
+
+
+def test_first_make_inside_jit_holds_no_tracer():
+    built = []
+
+    def build_all(x):
+        built.extend(registry.make.__wrapped__(name) for name in registry.names())  # past the cache
+        return x
+
+    jax.jit(build_all)(1.0)
+    assert len(built) == len(registry.names())
+    for spec in built:
+        leaves = jax.tree.leaves(spec.env_params)
+        assert leaves
+        assert not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves), spec.name

@@ -1,0 +1,123 @@
+"""Hold the source to docs/architecture.md: imports point down the floors, and a few names are banned."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "synthenv"
+FLOORS = (
+    {"core"},
+    {"nets", "envs"},
+    {"agents", "proxies", "outer", "worldmodel", "selection", "selfsup"},
+    {"zoo"},
+    {"runs"},
+    {"cli"},
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+OUTSIDE = {"experiments", "benchmarks", "notebooks", "tests"}
+INIT_NAMES = {"__all__", "__version__"}
+BANNED_NAMES = ("utils", "helpers", "manager")
+
+
+def imported_modules(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield line and dotted name of every import, wherever it stands; ``.`` first marks a relative one."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+
+
+def import_violations(tree: ast.Module, room: str) -> Iterator[str]:
+    """Say which imports a module of ``room`` must not have."""
+    for line, name in imported_modules(tree):
+        top, *rest = name.split(".")
+        if not top:
+            yield f"{line}: relative import of {name}"
+        elif top in OUTSIDE:
+            yield f"{line}: the package must not know {top}"
+        elif top == "synthenv" and rest != ["__version__"]:
+            target = rest[0] if rest else ""
+            if target != room and FLOOR.get(target, len(FLOORS)) >= FLOOR[room]:
+                yield f"{line}: {room} imports {name}, which is not below it"
+
+
+def init_violations(tree: ast.Module, is_top: bool) -> Iterator[str]:
+    """Say which statements of an ``__init__.py`` are more than a table of contents."""
+    for node in tree.body:
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        if isinstance(node, ast.Assign) and {ast.unparse(t) for t in node.targets} <= INIT_NAMES:
+            continue
+        if is_top and isinstance(node, ast.FunctionDef) and node.name in {"__getattr__", "__dir__"}:
+            continue
+        yield f"{node.lineno}: __init__.py with a side effect"
+
+
+def name_violations(tree: ast.Module) -> Iterator[str]:
+    """Find arguments called ``rng``; a random key is a ``key``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg) and node.arg == "rng":
+            yield f"{node.lineno}: argument rng, call it key"
+
+
+def violations(path: str, source: str) -> list[str]:
+    """Check one file, given by its path relative to the package, against every rule."""
+    tree = ast.parse(source)
+    parts = Path(path).with_suffix("").parts
+    room = parts[0]
+    found = list(name_violations(tree))
+    found += [f"0: {part} is not a name" for part in parts if part.strip("_") in BANNED_NAMES]
+    if parts[-1] == "__init__":
+        found += init_violations(tree, is_top=parts == ("__init__",))
+    if room in FLOOR:
+        found += import_violations(tree, room)
+    elif parts != ("__init__",):
+        found.append(f"0: {room} is no room; a file that fits no room means that an idea is missing")
+    return [f"synthenv/{path}:{violation}" for violation in found]
+
+
+def test_package_keeps_the_rules():
+    paths = sorted(PACKAGE.rglob("*.py"))
+    assert paths
+    found = [v for p in paths for v in violations(p.relative_to(PACKAGE).as_posix(), p.read_text("utf-8"))]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("core/types.py", "from synthenv.envs import registry"),  # up
+        ("agents/ddqn.py", "import synthenv.proxies.synthetic_env"),  # sideways
+        ("agents/ddqn.py", "def f():\n    from synthenv import runs"),  # up, inside a function
+        ("agents/ddqn.py", "from synthenv import make"),  # the facade knows every floor
+        ("envs/rollout.py", "from . import registry"),  # relative
+        ("runs/demo.py", "import experiments.se"),  # outside
+        ("zoo/__init__.py", "print('hello')"),  # side effect
+        ("nets/__init__.py", "def __getattr__(name): ..."),  # only the top may be lazy
+        ("core/utils.py", ""),
+        ("managers.py", ""),  # no such room
+        ("core/keys.py", "def split(rng): ..."),
+        ("core/keys.py", "split = lambda *, rng: rng"),
+    ],
+)
+def test_checker_catches_a_planted_violation(path, source):
+    assert len(violations(path, source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("agents/ddqn.py", "import jax\nfrom synthenv.core import types\nfrom synthenv.agents import replay"),
+        ("cli.py", "from synthenv import __version__\nfrom synthenv.runs import demo"),
+        ("__init__.py", '"""Doc."""\n__version__ = "0"\ndef __getattr__(name): ...'),
+        ("envs/__init__.py", '"""Doc."""\nfrom synthenv.envs import registry\n__all__ = ["registry"]'),
+    ],
+)
+def test_checker_lets_good_code_pass(path, source):
+    assert violations(path, source) == []
