@@ -74,4 +74,4 @@ def sample_rows(bits: jax.Array, replay: Replay, obs_size: int) -> Rows:
         obs_size: length of an observation.
     """
     index = (bits % replay.size.astype(jnp.uint32)).astype(jnp.int32)
-    return unpack(replay.rows[index], obs_size)
+    return unpack(replay.rows.at[index].get(mode="promise_in_bounds"), obs_size)

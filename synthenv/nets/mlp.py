@@ -100,9 +100,32 @@ def init_mlp(
     return tuple(layers)
 
 
+@jax.custom_vjp
+def _matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """``x @ kernel`` for x [B, in], with a weight gradient that is fast on CPU."""
+    return jnp.dot(x, kernel)
+
+
+def _matmul_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return jnp.dot(x, kernel), (x, kernel)
+
+
+def _matmul_backward(residuals: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The barrier keeps XLA from folding the transpose into the product.
+
+    XLA's CPU backend runs a product that contracts the leading axes two to four times slower (14 against 3
+    microseconds for [199, 57]^T [199, 2], 37 against 25 for 128 x 128 x 128) than a transpose and a plain one.
+    """
+    x, kernel = residuals
+    return jnp.dot(dy, kernel.T), jnp.dot(jax.lax.optimization_barrier(x.T), dy)
+
+
+_matmul.defvjp(_matmul_forward, _matmul_backward)
+
+
 def affine(layer: Layer, x: jax.Array) -> jax.Array:
     """Map x [..., in] to [..., out]."""
-    y = jnp.dot(x, layer.kernel)
+    y = _matmul(x, layer.kernel) if x.ndim == 2 else jnp.dot(x, layer.kernel)
     return y + jnp.broadcast_to(layer.bias, y.shape)
 
 
