@@ -4,9 +4,8 @@ One gradient step per environment step once ``init_episodes`` episodes have fill
 once per episode, Polyak averaging of the target after every gradient step, replay sampled uniformly with
 replacement, mean squared error, Adam without clipping.
 
-``train_step`` never branches on the member's age except through ``active``, so that many members can be
-advanced under ``vmap`` in lockstep and a finished one is frozen by multiplying its update by zero: no select
-over the replay buffer is ever needed.
+``init``, ``train_step`` and ``result`` are exposed besides ``train`` so that a loop owner can advance a group of
+members in lockstep (``outer.slots``).
 
 References:
     van Hasselt et al. (2016), Deep reinforcement learning with double Q-learning.
@@ -78,22 +77,28 @@ class DDQNHyperparams:
     solved_return: Any = 195.0
 
 
+class EpisodeState(NamedTuple):
+    """What the end of an episode may change."""
+
+    env_state: Any
+    obs: jax.Array  # [obs]
+    epsilon: jax.Array
+    count: jax.Array  # finished episodes
+    total_reward: jax.Array  # of the current episode
+    stop: StopState
+    finished: jax.Array
+
+
 class TrainState(NamedTuple):
     """Everything that changes while one member trains."""
 
     seed: jax.Array  # uint32 [2], see core.keys
+    step: jax.Array
     params: Params
     target_params: Params
     opt_state: optax.ScaleByAdamState
     replay: Replay
-    env_state: Any
-    obs: jax.Array  # [obs]
-    epsilon: jax.Array
-    step: jax.Array
-    episode: jax.Array
-    episode_return: jax.Array
-    stop: StopState
-    finished: jax.Array
+    episode: EpisodeState
 
 
 def init(
@@ -107,18 +112,20 @@ def init(
     )
     return TrainState(
         seed=seed_words(key_train),
+        step=jnp.int32(0),
         params=params,
         target_params=params,
         opt_state=_ADAM.init(params),
         replay=init_replay(config.buffer_size, obs.size),
-        env_state=env_state,
-        obs=obs,
-        epsilon=jnp.asarray(hyperparams.epsilon_init, jnp.float32),
-        step=jnp.int32(0),
-        episode=jnp.int32(0),
-        episode_return=jnp.float32(0),
-        stop=init_stop(config.stop_window),
-        finished=jnp.bool_(False),
+        episode=EpisodeState(
+            env_state=env_state,
+            obs=obs,
+            epsilon=jnp.asarray(hyperparams.epsilon_init, jnp.float32),
+            count=jnp.int32(0),
+            total_reward=jnp.float32(0),
+            stop=init_stop(config.stop_window),
+            finished=jnp.bool_(False),
+        ),
     )
 
 
@@ -184,7 +191,7 @@ def gradient(words: jax.Array, state: TrainState, hyperparams: DDQNHyperparams, 
     batch_size = jnp.asarray(hyperparams.batch_size)
 
     def block_gradient(i: jax.Array) -> Params:
-        rows = sample_rows(words[i], state.replay, state.obs.size)
+        rows = sample_rows(words[i], state.replay, state.episode.obs.size)
         inside = i * block + jnp.arange(block) < batch_size
         weight = jnp.where(inside, 1.0 / batch_size.astype(jnp.float32), 0.0)
         targets = td_targets(state.params, state.target_params, rows, hyperparams.discount, config.activation)
@@ -200,47 +207,37 @@ def gradient(words: jax.Array, state: TrainState, hyperparams: DDQNHyperparams, 
 
 
 def learn(
-    words: jax.Array, state: TrainState, enabled: jax.Array, hyperparams: DDQNHyperparams, config: DDQNConfig
-) -> TrainState:
-    """One Adam step and one Polyak step, both scaled by ``enabled`` (0 leaves the weights as they are)."""
+    words: jax.Array, state: TrainState, hyperparams: DDQNHyperparams, config: DDQNConfig
+) -> tuple[Params, Params, optax.ScaleByAdamState]:
+    """One Adam step and one Polyak step; returns params, target params and optimiser state."""
     grads = gradient(words, state, hyperparams, config)
     updates, opt_state = _ADAM.update(grads, state.opt_state)
-    rate = enabled * hyperparams.learning_rate
-    tau = enabled * hyperparams.tau
-    params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
-    target_params = jax.tree.map(lambda t, p: t + tau * (p - t), state.target_params, params)
-    return state._replace(params=params, target_params=target_params, opt_state=opt_state)
+    params = jax.tree.map(lambda p, u: p - hyperparams.learning_rate * u, state.params, updates)
+    target_params = jax.tree.map(lambda t, p: t + hyperparams.tau * (p - t), state.target_params, params)
+    return params, target_params, opt_state
 
 
 def interact(
-    words: jax.Array,
-    state: TrainState,
-    env: Any,
-    env_params: Any,
-    hyperparams: DDQNHyperparams,
-    config: DDQNConfig,
+    words: jax.Array, state: TrainState, env: Any, env_params: Any, config: DDQNConfig
 ) -> tuple[TrainState, jax.Array]:
     """Take one epsilon-greedy step and store it.
 
     Returns:
         the state after the step (not reset), and whether the episode ended.
     """
-    action = explore(words[:2], act(state.params, state.obs, config), state.epsilon, env.num_actions)
-    key = key_from(words[2:4])
-    next_obs, env_state, reward, terminated, info = env.step_env(key, state.env_state, action, env_params)
+    episode = state.episode
+    action = explore(words[:2], act(state.params, episode.obs, config), episode.epsilon, env.num_actions)
+    obs, env_state, reward, terminated, info = env.step_env(
+        key_from(words[2:4]), episode.env_state, action, env_params
+    )
     truncated = env.is_truncated(env_state, env_params)
     not_done = info["discount"]  # an SE may answer with a real number here, see proxies.synthetic_env
     if config.time_limit == "terminal":
         not_done = jnp.where(truncated, 0.0, not_done)
-    replay = write_row(state.replay, state.step, state.obs, next_obs, action, reward, not_done)
-    state = state._replace(
-        replay=replay,
-        env_state=env_state,
-        obs=next_obs,
-        step=state.step + 1,
-        episode_return=state.episode_return + reward,
-    )
-    return state, jnp.logical_or(terminated, truncated)
+    replay = write_row(state.replay, state.step, episode.obs, obs, action, reward, not_done)
+    episode = episode._replace(env_state=env_state, obs=obs, total_reward=episode.total_reward + reward)
+    step = state.step + jnp.where(episode.finished, 0, 1)
+    return state._replace(replay=replay, episode=episode, step=step), terminated | truncated
 
 
 def end_episode(
@@ -250,42 +247,53 @@ def end_episode(
     env_params: Any,
     hyperparams: DDQNHyperparams,
     config: DDQNConfig,
-) -> TrainState:
+) -> EpisodeState:
     """Close an episode: stop rule, epsilon, reset."""
-    stop = update_stop(state.stop, state.episode, state.episode_return, hyperparams, config.stop)
-    episode = state.episode + 1
+    stop = update_stop(
+        state.episode.stop, state.episode.count, state.episode.total_reward, hyperparams, config.stop
+    )
     obs, env_state = env.reset_env(key, env_params)
-    epsilon = jnp.maximum(state.epsilon * hyperparams.epsilon_decay, hyperparams.epsilon_min)
-    return state._replace(
+    count = state.episode.count + 1
+    return EpisodeState(
         env_state=env_state,
         obs=obs,
-        epsilon=epsilon,
-        episode=episode,
-        episode_return=jnp.float32(0),
+        epsilon=jnp.maximum(state.episode.epsilon * hyperparams.epsilon_decay, hyperparams.epsilon_min),
+        count=count,
+        total_reward=jnp.float32(0),
         stop=stop,
-        finished=stop.triggered | (episode >= hyperparams.max_episodes),
+        finished=stop.triggered | (count >= hyperparams.max_episodes),
     )
 
 
 def train_step(
     state: TrainState, env: Any, env_params: Any, hyperparams: DDQNHyperparams, config: DDQNConfig
 ) -> TrainState:
-    """One environment step, one gradient step, and the end of the episode if it came."""
+    """One environment step, one gradient step, and the end of the episode if it came.
+
+    A finished member stands still, so members of a vmapped group may be stepped on until all have finished. The
+    branches return only what they change: under ``vmap`` they become selects, and a select over the replay
+    buffer would cost more than the step itself.
+    """
     words = keys.words(state.seed, state.step, 6 + batch_rows(config))
-    state, done = interact(words[:4], state, env, env_params, hyperparams, config)
-    state = jax.lax.cond(
-        state.episode >= hyperparams.init_episodes,
-        lambda s: learn(words[6:], s, 1.0, hyperparams, config),
-        lambda s: s,
-        state,
+    ready = (state.episode.count >= hyperparams.init_episodes) & ~state.episode.finished
+    state, done = interact(words[:4], state, env, env_params, config)
+    params, target_params, opt_state = jax.lax.cond(
+        ready,
+        lambda: learn(words[6:], state, hyperparams, config),
+        lambda: (state.params, state.target_params, state.opt_state),
     )
-    state = jax.lax.cond(
-        done,
-        lambda s: end_episode(key_from(words[4:6]), s, env, env_params, hyperparams, config),
-        lambda s: s,
-        state,
+    episode = jax.lax.cond(
+        done & ~state.episode.finished,
+        lambda: end_episode(key_from(words[4:6]), state, env, env_params, hyperparams, config),
+        lambda: state.episode,
     )
-    return state._replace(finished=state.finished | (state.step >= hyperparams.max_steps))
+    episode = episode._replace(finished=episode.finished | (state.step >= hyperparams.max_steps))
+    return state._replace(params=params, target_params=target_params, opt_state=opt_state, episode=episode)
+
+
+def finished(state: TrainState) -> jax.Array:
+    """Whether a stop rule or a bound has ended this training."""
+    return state.episode.finished
 
 
 def result(state: TrainState) -> TrainResult:
@@ -293,9 +301,9 @@ def result(state: TrainState) -> TrainResult:
     return TrainResult(
         params=state.params,
         num_steps=state.step,
-        num_episodes=state.episode,
-        last_return=state.stop.mean_return,
-        stopped_early=state.stop.triggered,
+        num_episodes=state.episode.count,
+        last_return=state.episode.stop.mean_return,
+        stopped_early=state.episode.stop.triggered,
     )
 
 
@@ -305,6 +313,6 @@ def train(
     """Train one fresh agent until a stop rule or a bound ends it. Pure; jit it where the loop is owned."""
     state = init(key, env, env_params, hyperparams, config)
     state = jax.lax.while_loop(
-        lambda s: ~s.finished, lambda s: train_step(s, env, env_params, hyperparams, config), state
+        lambda s: ~finished(s), lambda s: train_step(s, env, env_params, hyperparams, config), state
     )
     return result(state)

@@ -1,0 +1,166 @@
+"""Evolution strategies over flat parameter vectors, behind one ask and tell.
+
+``paper_nes`` is the papers' own rule, written here because no library has it; the others are evosax algorithms.
+Everything is maximised; evosax minimises, so scores change sign on their way in and nowhere else.
+
+References:
+    Ferreira et al. (2022), algorithm 1; the released code for the mirrored-pair rule.
+    Salimans et al. (2017), Evolution strategies as a scalable alternative to reinforcement learning (open_es).
+    evosax (Lange, 2022) for Open_ES, SNES and Sep_CMA_ES.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from evosax.algorithms import SNES, Open_ES, Sep_CMA_ES
+
+from synthenv.outer.fitness_shaping import shape
+
+
+class StrategyConfig(NamedTuple):
+    """Static choices of the outer loop's search distribution.
+
+    Attributes:
+        name: ``paper_nes``, ``open_es``, ``snes`` or ``sep_cma_es``.
+        num_pairs: mirrored pairs; the population holds twice as many members.
+        std: standard deviation of the perturbations.
+        step_size: ``paper_nes``: factor alpha on the weighted sum of perturbations.
+            ``open_es``: learning rate of Adam. Unused by the other two, which adapt their own.
+        transformation: score transformation of ``paper_nes``, see ``fitness_shaping``.
+        mirrored: ``paper_nes`` only: whether the better half of each pair stands for it; if not, the plus half does.
+        backtrack: named remedy, off at 0: when the mean incumbent score falls below this share of the best one
+            seen, the search returns to the parameters that earned it.
+        step_decay: named remedy, off at 0: the step is multiplied by 1 - step_decay * (score share solved).
+    """
+
+    name: str = "open_es"
+    num_pairs: int = 16
+    std: float = 0.05
+    step_size: float = 0.02
+    transformation: str = "all_better_2"
+    mirrored: bool = True
+    backtrack: float = 0.0
+    step_decay: float = 0.0
+
+
+class Strategy(NamedTuple):
+    """Pure functions of one search distribution; ``mean`` [D] and members [P, D] are flat vectors.
+
+    init(key, mean) -> state;  ask(key, state) -> (members, state);  mean(state) -> [D];
+    tell(key, members, scores [P], incumbent_score, state) -> state.
+    """
+
+    population_size: int
+    init: Callable[[jax.Array, jax.Array], Any]
+    ask: Callable[[jax.Array, Any], tuple[jax.Array, Any]]
+    tell: Callable[[jax.Array, jax.Array, jax.Array, jax.Array, Any], Any]
+    mean: Callable[[Any], jax.Array]
+
+
+class NESState(NamedTuple):
+    """Mean of the search distribution, and the best incumbent so far (for ``backtrack``)."""
+
+    mean: jax.Array
+    best_mean: jax.Array
+    best_score: jax.Array
+
+
+def mirrored_update(
+    mean: jax.Array,
+    members: jax.Array,
+    scores: jax.Array,
+    incumbent_score: jax.Array,
+    config: StrategyConfig,
+    scale: jax.Array | float = 1.0,
+) -> jax.Array:
+    """The papers' step: mean + step_size * sum_i F_i eps_i over the winners of n mirrored pairs.
+
+    Args:
+        mean: parameters [D].
+        members: plus halves, then minus halves [2n, D].
+        scores: their scores [2n]; within a pair the minus half wins only if strictly better. A score that is
+            not finite loses.
+        incumbent_score: mean score of the unperturbed parameters.
+        config: step size and transformation.
+        scale: further factor on the step.
+    """
+    num_pairs = members.shape[0] // 2
+    plus, minus = jnp.nan_to_num(scores, nan=-jnp.inf).reshape(2, num_pairs)
+    noise = members[:num_pairs] - mean[None]  # [n, D], std included
+    flip = (minus > plus) & config.mirrored
+    winners = jnp.where(flip, minus, plus)
+    weights = shape(config.transformation, winners, incumbent_score) * jnp.where(flip, -1.0, 1.0)
+    return mean + scale * config.step_size * jnp.dot(weights, noise)
+
+
+def paper_nes(config: StrategyConfig, solved_score: float) -> Strategy:
+    """The SE/RN papers' evolution strategy, with its two optional remedies."""
+
+    def init(key: jax.Array, mean: jax.Array) -> NESState:
+        return NESState(mean, mean, jnp.float32(-jnp.inf))
+
+    def ask(key: jax.Array, state: NESState) -> tuple[jax.Array, NESState]:
+        noise = config.std * jax.random.normal(key, (config.num_pairs, state.mean.size))
+        return jnp.concatenate([state.mean[None] + noise, state.mean[None] - noise]), state
+
+    def tell(
+        key: jax.Array, members: jax.Array, scores: jax.Array, incumbent_score: jax.Array, state: NESState
+    ) -> NESState:
+        improved = incumbent_score > state.best_score
+        best_mean = jnp.where(improved, state.mean, state.best_mean)
+        best_score = jnp.where(improved, incumbent_score, state.best_score)
+        share = jnp.clip(incumbent_score / solved_score, 0.0, 1.0)
+        scale = 1.0 - config.step_decay * share
+        mean = mirrored_update(state.mean, members, scores, incumbent_score, config, scale)
+        lost = incumbent_score < config.backtrack * best_score
+        return NESState(jnp.where(lost, best_mean, mean), best_mean, best_score)
+
+    return Strategy(2 * config.num_pairs, init, ask, tell, lambda state: state.mean)
+
+
+def from_evosax(config: StrategyConfig, num_dims: int) -> Strategy:
+    """Wrap an evosax algorithm; its state is a plain pytree, so it can be saved like any other."""
+    solution = jnp.zeros(num_dims)
+    population = 2 * config.num_pairs
+    if config.name == "open_es":
+        algorithm = Open_ES(
+            population,
+            solution,
+            optimizer=optax.adam(config.step_size, b2=0.99),
+            std_schedule=optax.constant_schedule(config.std),
+        )
+    else:
+        algorithm = {"snes": SNES, "sep_cma_es": Sep_CMA_ES}[config.name](population, solution)
+    params = algorithm.default_params
+    if hasattr(params, "std_init"):
+        params = params.replace(std_init=config.std)
+
+    def init(key: jax.Array, mean: jax.Array) -> Any:
+        return algorithm.init(key, mean, params)
+
+    def ask(key: jax.Array, state: Any) -> tuple[jax.Array, Any]:
+        return algorithm.ask(key, state, params)
+
+    def tell(
+        key: jax.Array, members: jax.Array, scores: jax.Array, incumbent_score: jax.Array, state: Any
+    ) -> Any:
+        losses = -jnp.nan_to_num(scores, nan=-jnp.inf)
+        return algorithm.tell(key, members, losses, state, params)[0]
+
+    return Strategy(population, init, ask, tell, algorithm.get_mean)
+
+
+def make_strategy(config: StrategyConfig, num_dims: int, solved_score: float) -> Strategy:
+    """Build the strategy that ``config`` names.
+
+    Raises:
+        ValueError: if the name is unknown.
+    """
+    if config.name == "paper_nes":
+        return paper_nes(config, solved_score)
+    if config.name in ("open_es", "snes", "sep_cma_es"):
+        return from_evosax(config, num_dims)
+    raise ValueError(f"unknown strategy {config.name!r}: use 'paper_nes', 'open_es', 'snes' or 'sep_cma_es'")
