@@ -12,6 +12,7 @@ References:
     Ferreira et al. (2022), Learning synthetic environments and reward networks, appendix A.1 and tables 3-5.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +24,7 @@ from synthenv.agents.replay import Replay, Rows, init_replay, sample_rows, write
 from synthenv.agents.stopping import StopRule, StopState, init_stop, update_stop
 from synthenv.core import keys
 from synthenv.core.keys import key_from, seed_words, uniform
-from synthenv.core.types import TrainResult
+from synthenv.core.types import Agent, TrainResult
 from synthenv.nets.mlp import Params, apply_mlp, init_mlp
 
 _ADAM = optax.scale_by_adam()
@@ -316,3 +317,14 @@ def train(
         lambda s: ~finished(s), lambda s: train_step(s, env, env_params, hyperparams, config), state
     )
     return result(state)
+
+
+def make(config: DDQNConfig) -> Agent:
+    """Bind a static config to this module's functions."""
+    return Agent(
+        init=partial(init, config=config),
+        step=partial(train_step, config=config),
+        finished=finished,
+        result=result,
+        act=partial(act, config=config),
+    )

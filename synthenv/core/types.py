@@ -9,6 +9,7 @@ Three words that never mix: ``config`` is static and hashable, ``hyperparams`` a
 differ between population members, ``params`` are weights.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -55,12 +56,23 @@ class EvalResult(NamedTuple):
     lengths: jax.Array
 
 
-class Agent(Protocol):
-    """Pure functions closed over a static config (optax style)."""
+class Agent(NamedTuple):
+    """A learner as pure functions closed over a static config (optax style).
 
-    def train(self, key: jax.Array, env: Any, env_params: Any, hyperparams: Any) -> TrainResult: ...
+    Attributes:
+        init: (key, env, env_params, hyperparams) -> training state.
+        step: (state, env, env_params, hyperparams) -> state after one environment step; leaves a finished
+            training as it is.
+        finished: state -> bool [].
+        result: state -> TrainResult.
+        act: (params, obs [..., obs]) -> greedy action.
+    """
 
-    def act(self, params: PyTree, obs: jax.Array) -> jax.Array: ...
+    init: Callable[[jax.Array, Any, Any, Any], PyTree]
+    step: Callable[[PyTree, Any, Any, Any], PyTree]
+    finished: Callable[[PyTree], jax.Array]
+    result: Callable[[PyTree], TrainResult]
+    act: Callable[[PyTree, jax.Array], jax.Array]
 
 
 class Proxy(Protocol):

@@ -17,33 +17,8 @@ import jax.numpy as jnp
 import optax
 from evosax.algorithms import SNES, Open_ES, Sep_CMA_ES
 
+from synthenv.outer.config import StrategyConfig
 from synthenv.outer.fitness_shaping import shape
-
-
-class StrategyConfig(NamedTuple):
-    """Static choices of the outer loop's search distribution.
-
-    Attributes:
-        name: ``paper_nes``, ``open_es``, ``snes`` or ``sep_cma_es``.
-        num_pairs: mirrored pairs; the population holds twice as many members.
-        std: standard deviation of the perturbations.
-        step_size: ``paper_nes``: factor alpha on the weighted sum of perturbations.
-            ``open_es``: learning rate of Adam. Unused by the other two, which adapt their own.
-        transformation: score transformation of ``paper_nes``, see ``fitness_shaping``.
-        mirrored: ``paper_nes`` only: whether the better half of each pair stands for it; if not, the plus half does.
-        backtrack: named remedy, off at 0: when the mean incumbent score falls below this share of the best one
-            seen, the search returns to the parameters that earned it.
-        step_decay: named remedy, off at 0: the step is multiplied by 1 - step_decay * (score share solved).
-    """
-
-    name: str = "open_es"
-    num_pairs: int = 16
-    std: float = 0.05
-    step_size: float = 0.02
-    transformation: str = "all_better_2"
-    mirrored: bool = True
-    backtrack: float = 0.0
-    step_decay: float = 0.0
 
 
 class Strategy(NamedTuple):

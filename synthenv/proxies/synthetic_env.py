@@ -12,7 +12,7 @@ References:
     Lange et al., gymnax (the environment interface).
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,28 +20,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from synthenv.nets.mlp import Params, apply_mlp, init_mlp
-
-
-class SyntheticConfig(NamedTuple):
-    """Static shape of a synthetic environment.
-
-    Attributes:
-        hidden_size: units per hidden layer of every network.
-        depth: hidden layers of every network.
-        activation: name in ``nets.mlp.ACTIVATIONS``.
-        done: ``raw`` passes 1 - (linear done output) on as the bootstrap factor, as the released code does
-            (it may leave [0, 1]); ``threshold`` passes 0 or 1; ``never`` has no done net and ends episodes
-            at the time limit only. With ``raw`` and ``threshold`` an episode ends when the output exceeds 0.5.
-        reset: ``real`` draws initial states from the real task; ``learned`` from a network fed with noise.
-        max_steps: length of a synthetic episode.
-    """
-
-    hidden_size: int = 128
-    depth: int = 1
-    activation: str = "leaky_relu"
-    done: str = "raw"
-    reset: str = "real"
-    max_steps: int = 200
+from synthenv.proxies.config import SyntheticConfig
 
 
 @struct.dataclass
@@ -178,3 +157,9 @@ class SyntheticBandit(_Synthetic):
         """Draw a context."""
         raw = self._apply(params.nets["reset"], jax.random.normal(key, (self.obs_size,)))
         return raw.reshape(self.obs_shape), SyntheticState(time=jnp.int32(0), raw=raw)
+
+
+def make(real_env: Any, real_params: Any, config: SyntheticConfig) -> SyntheticMDP | SyntheticBandit:
+    """The synthetic environment that ``config.form`` names."""
+    form = {"mdp": SyntheticMDP, "bandit": SyntheticBandit}[config.form]
+    return form(real_env, real_params, config)

@@ -53,7 +53,13 @@ def test_rows_come_back_whole():
 def test_real_valued_not_done():
     """A bootstrap factor outside [0, 1] is stored as it is."""
     replay = write_row(
-        init_replay(2, 1), jnp.int32(0), jnp.ones(1), jnp.ones(1), jnp.int32(0), jnp.float32(0), jnp.float32(1.25)
+        init_replay(2, 1),
+        jnp.int32(0),
+        jnp.ones(1),
+        jnp.ones(1),
+        jnp.int32(0),
+        jnp.float32(0),
+        jnp.float32(1.25),
     )
     assert unpack(replay.rows, 1).not_done[0] == 1.25
 

@@ -10,6 +10,9 @@ from synthenv.nets.mlp import ACTIVATIONS, Layer, apply_mlp, init_mlp
 
 IN, OUT, MAX = 5, 3, 12
 
+init = jax.jit(init_mlp, static_argnums=(1, 3, 4, 5))  # the width is traced
+apply = jax.jit(apply_mlp, static_argnums=2)
+
 
 def narrow(params, width):
     """The unpadded net inside a padded one."""
@@ -43,8 +46,8 @@ def plain_mlp(params, x, activation):
 @pytest.mark.parametrize("width", [3, 48])
 def test_init_bounds_with_traced_width(width):
     """Each layer fills +-1/sqrt(fan_in), where the fan-in is the width in use, not the padded one."""
-    init = jax.jit(lambda key, width: init_mlp(key, IN, width, 200, 2, max_hidden=64))
-    nets = jax.vmap(init, (0, None))(jax.random.split(jax.random.key(0), 100), width)
+    key = jax.random.split(jax.random.key(0), 100)
+    nets = jax.jit(jax.vmap(lambda k, w: init_mlp(k, IN, w, 200, 2, max_hidden=64), (0, None)))(key, width)
     for layer, fan_in in zip(nets, (IN, width, width), strict=True):
         for leaf in layer:
             largest = np.abs(leaf).max() * np.sqrt(fan_in)
@@ -56,7 +59,7 @@ def test_init_bounds_with_traced_width(width):
 
 def test_init_shapes_and_width():
     """Exactly the weights within the width are drawn; the rest is zero."""
-    params = init_mlp(jax.random.key(0), IN, jnp.int32(7), OUT, 3, max_hidden=MAX)
+    params = init(jax.random.key(0), IN, 7, OUT, 3, MAX)
     assert [layer.kernel.shape for layer in params] == [(IN, MAX), (MAX, MAX), (MAX, MAX), (MAX, OUT)]
     assert not padding(params, 7).any()
     assert all(np.all(leaf != 0) for leaf in jax.tree.leaves(narrow(params, 7)))
@@ -64,8 +67,8 @@ def test_init_shapes_and_width():
 
 def test_init_at_full_width_needs_no_mask():
     """A static width gives the same net as a traced width that fills the arrays."""
-    static = init_mlp(jax.random.key(1), IN, MAX, OUT, 2)
-    traced = jax.jit(lambda w: init_mlp(jax.random.key(1), IN, w, OUT, 2, max_hidden=MAX))(MAX)
+    static = jax.jit(lambda: init_mlp(jax.random.key(1), IN, MAX, OUT, 2))()
+    traced = init(jax.random.key(1), IN, MAX, OUT, 2, MAX)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), static, traced)
 
 
@@ -104,7 +107,7 @@ def test_padding_stays_zero_and_training_is_that_of_the_narrow_net(activation):
 
         return jax.lax.scan(step, (params, adam.init(params)), None, 10)[0]
 
-    start = init_mlp(jax.random.key(0), IN, width, OUT, 2, max_hidden=MAX)
+    start = init(jax.random.key(0), IN, width, OUT, 2, MAX)
     padded, (moments, _) = jax.jit(train)(start)
     alone, _ = jax.jit(train)(narrow(start, width))
     for tree in (padded, moments.mu, moments.nu):
@@ -117,25 +120,25 @@ def test_padding_stays_zero_and_training_is_that_of_the_narrow_net(activation):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_padded_output_is_the_narrow_output(activation):
     """Padding changes no output, with or without a batch axis."""
-    params = init_mlp(jax.random.key(0), IN, 4, OUT, 2, max_hidden=MAX)
+    params = init(jax.random.key(0), IN, 4, OUT, 2, MAX)
     x = jax.random.normal(jax.random.key(1), (6, IN))
-    expected = apply_mlp(narrow(params, 4), x, activation)
-    np.testing.assert_allclose(apply_mlp(params, x, activation), expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(apply_mlp(params, x[0], activation), expected[0], rtol=1e-5, atol=1e-6)
+    expected = apply(narrow(params, 4), x, activation)
+    np.testing.assert_allclose(apply(params, x, activation), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(apply(params, x[0], activation), expected[0], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("mapped", ["neither", "params", "inputs", "both"])
 def test_gradients_are_those_of_autodiff(mapped):
     """The hand-written product gradient equals autodiff of `jnp.dot`, in weights and inputs, under vmap too."""
     key_params, key_x = jax.random.split(jax.random.key(0))
-    params = jax.vmap(lambda k: init_mlp(k, IN, 8, OUT, 2))(jax.random.split(key_params, 3))  # [P]
+    params = jax.jit(jax.vmap(lambda k: init_mlp(k, IN, 8, OUT, 2)))(jax.random.split(key_params, 3))  # [P]
     x = jax.random.normal(key_x, (3, 10, IN))  # [P, B, in]
     axes = (0 if mapped in ("params", "both") else None, 0 if mapped in ("inputs", "both") else None)
     params = params if axes[0] == 0 else jax.tree.map(lambda leaf: leaf[0], params)
     x = x if axes[1] == 0 else x[0]
 
-    def gradients(apply):
-        grad = jax.grad(lambda p, x: jnp.sum(jnp.sin(apply(p, x, "tanh"))), argnums=(0, 1))
+    def gradients(mlp):
+        grad = jax.grad(lambda p, x: jnp.sum(jnp.sin(mlp(p, x, "tanh"))), argnums=(0, 1))
         return jax.jit(grad if mapped == "neither" else jax.vmap(grad, axes))(params, x)
 
     ours, plain = gradients(apply_mlp), gradients(plain_mlp)

@@ -1,0 +1,92 @@
+"""What a person may choose about an agent. Imports nothing heavy, so that ``synthenv --help`` stays quick.
+
+References:
+    Ferreira et al. (2022), tables 2, 3, 4 and 5.
+"""
+
+from typing import Literal, NamedTuple
+
+
+class Variation(NamedTuple):
+    """Ranges to draw agents from, ends included. Defaults: table 2.
+
+    Attributes:
+        learning_rate: Log-uniform.
+        batch_size: Log-uniform, truncated to an integer.
+        hidden_size: Log-uniform, truncated to an integer.
+        depth: Uniform.
+    """
+
+    learning_rate: tuple[float, float] = (1e-3 / 3, 3e-3)
+    batch_size: tuple[int, int] = (42, 384)
+    hidden_size: tuple[int, int] = (42, 384)
+    depth: tuple[int, int] = (1, 3)
+
+
+class AgentConfig(NamedTuple):
+    """A DDQN agent and its schedule. Defaults: table 5.
+
+    Attributes:
+        learning_rate: Adam's.
+        discount: Discount factor.
+        tau: Polyak rate of the target network, every gradient step.
+        epsilon_init: Exploration in the first episode.
+        epsilon_min: Lowest exploration.
+        epsilon_decay: Factor per episode.
+        batch_size: Transitions per gradient step.
+        hidden_size: Units per hidden layer.
+        depth: Hidden layers.
+        activation: Activation of every hidden layer.
+        init_episodes: Episodes before the first gradient step.
+        max_episodes: Most training episodes.
+        max_steps: Most training steps.
+        buffer_size: Replay capacity.
+        stop: plateau ends training when the return in training stops changing, solved when it reaches the
+            task's solved threshold, none leaves it to the bounds.
+        stop_window: Episodes averaged by the stop rule (d).
+        plateau_tolerance: Relative change below which plateau stops (C_diff).
+        time_limit: terminal stores a time limit as a terminal state (gym 0.17, the papers); bootstrap looks
+            through it.
+        vary: Draw learning rate, batch size, hidden size and depth of every agent from variation.
+        variation: The ranges.
+    """
+
+    learning_rate: float = 1e-3
+    discount: float = 0.99
+    tau: float = 0.01
+    epsilon_init: float = 1.0
+    epsilon_min: float = 0.01
+    epsilon_decay: float = 0.9
+    batch_size: int = 128
+    hidden_size: int = 128
+    depth: int = 2
+    activation: Literal["tanh", "relu", "leaky_relu", "prelu"] = "relu"
+    init_episodes: int = 10
+    max_episodes: int = 1000
+    max_steps: int = 1_000_000
+    buffer_size: int = 100_000
+    stop: Literal["plateau", "solved", "none"] = "plateau"
+    stop_window: int = 10
+    plateau_tolerance: float = 0.01
+    time_limit: Literal["terminal", "bootstrap"] = "bootstrap"
+    vary: bool = False
+    variation: Variation = Variation()
+
+
+# Table 5: the default agent of every evaluation after an SE was found (figures 3, 4, 7).
+TABLE5 = AgentConfig()
+
+# Table 3, CartPole-v0 column: optimised for evolving SEs, used for figures 2 and 6.
+TABLE3_CARTPOLE = AgentConfig(
+    learning_rate=0.000304,
+    discount=0.988,
+    tau=0.00848,
+    epsilon_init=0.809,
+    epsilon_min=0.0371,
+    epsilon_decay=0.961,
+    batch_size=199,
+    hidden_size=57,
+    depth=1,
+    activation="tanh",
+    init_episodes=1,
+)

@@ -1,0 +1,133 @@
+"""One generation of the bi-level loop: ask, train and test every member, tell.
+
+The outer loop knows members only as flat vectors and scores; what they parameterise is the business of the function
+that runs the trials.
+
+References:
+    Ferreira et al. (2022), algorithm 1. The released code evaluates the unperturbed parameters with as many fresh
+    agents as there are pairs and takes their mean as the baseline.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from synthenv.outer.config import OuterConfig
+from synthenv.outer.strategy import Strategy
+
+PyTree = Any
+
+
+class OuterState(NamedTuple):
+    """Everything the outer loop needs to go on.
+
+    Noise and agent seeds are ``fold_in(root_key, generation)``, so a resumed run repeats them exactly.
+    """
+
+    strategy: PyTree
+    generation: jax.Array  # finished generations
+    best_proxy: jax.Array  # [D]: the incumbent with the best mean score so far
+    best_score: jax.Array
+
+
+class Trials(NamedTuple):
+    """What is to be tried: proxies [N, D], and for each the index of its agent (seed and hyperparameters) [N]."""
+
+    proxies: np.ndarray
+    agents: np.ndarray
+    num_agents: int
+
+
+class Outcome(NamedTuple):
+    """What came of N trials: arrays [N], and how busy the devices were."""
+
+    scores: np.ndarray
+    num_steps: np.ndarray
+    num_episodes: np.ndarray
+    busy_share: float
+
+
+RunTrials = Callable[[jax.Array, Trials], Outcome]
+
+
+class GenerationLog(NamedTuple):
+    """One generation, for the metrics file."""
+
+    incumbent_scores: np.ndarray  # [I]
+    member_scores: np.ndarray  # [P]
+    outcome: Outcome
+
+
+def init_state(key: jax.Array, strategy: Strategy, proxy: jax.Array) -> OuterState:
+    """Start the search at ``proxy`` [D]."""
+    return OuterState(
+        strategy=strategy.init(key, proxy),
+        generation=jnp.int32(0),
+        best_proxy=proxy,
+        best_score=jnp.float32(-jnp.inf),
+    )
+
+
+def lay_out(members: np.ndarray, mean: np.ndarray, config: OuterConfig) -> Trials:
+    """List the trials of a generation: every member ``agents_per_member`` times, then the incumbents.
+
+    With common random numbers the minus half of each pair repeats the agents of the plus half.
+    """
+    repeats, population = config.agents_per_member, len(members)
+    agents = np.arange(population * repeats)
+    if config.common_random_numbers:
+        agents = agents % (population * repeats // 2)
+    num_agents = int(agents.max()) + 1
+    incumbents = num_agents + np.arange(config.num_incumbents)
+    return Trials(
+        proxies=np.concatenate([np.repeat(members, repeats, axis=0), np.tile(mean, (config.num_incumbents, 1))]),
+        agents=np.concatenate([agents, incumbents]),
+        num_agents=num_agents + config.num_incumbents,
+    )
+
+
+def finite_mean(scores: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """Mean that a NaN score turns into NaN without a warning, to be treated as worst by the strategy."""
+    return np.asarray(np.mean(np.asarray(scores, np.float32), axis=axis))
+
+
+def generation(
+    root_key: jax.Array, state: OuterState, strategy: Strategy, run_trials: RunTrials, config: OuterConfig
+) -> tuple[OuterState, GenerationLog]:
+    """Advance the search by one generation.
+
+    Args:
+        root_key: the run's key; this generation uses fold_in(root_key, generation) only.
+        state: where the search stands.
+        strategy: how it moves.
+        run_trials: trains and tests agents.
+        config: population layout.
+
+    Returns:
+        the next state, whose ``best_proxy`` is the incumbent *evaluated* in this generation if it is the best so
+        far, and the log.
+    """
+    key_ask, key_trials, key_tell = jax.random.split(jax.random.fold_in(root_key, state.generation), 3)
+    mean = strategy.mean(state.strategy)
+    members, search = strategy.ask(key_ask, state.strategy)
+    trials = lay_out(np.asarray(members), np.asarray(mean), config)
+    outcome = run_trials(key_trials, trials)
+
+    num_member_trials = strategy.population_size * config.agents_per_member
+    member_scores = finite_mean(
+        outcome.scores[:num_member_trials].reshape(strategy.population_size, config.agents_per_member), axis=1
+    )
+    incumbent_scores = outcome.scores[num_member_trials:]
+    incumbent_score = jnp.float32(finite_mean(incumbent_scores))
+    search = strategy.tell(key_tell, members, jnp.asarray(member_scores), incumbent_score, search)
+    better = incumbent_score > state.best_score
+    state = OuterState(
+        strategy=search,
+        generation=state.generation + 1,
+        best_proxy=jnp.where(better, mean, state.best_proxy),
+        best_score=jnp.where(better, incumbent_score, state.best_score),
+    )
+    return state, GenerationLog(incumbent_scores, member_scores, outcome)

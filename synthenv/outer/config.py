@@ -1,0 +1,68 @@
+"""Static choices of the outer loop. Imports nothing heavy, so that ``synthenv --help`` stays quick."""
+
+from typing import Literal, NamedTuple
+
+StrategyName = Literal["paper_nes", "open_es", "snes", "sep_cma_es"]
+TransformationName = Literal[
+    "linear",
+    "rank",
+    "nes",
+    "nes_unnormalized",
+    "single_best",
+    "single_better",
+    "all_better_1",
+    "all_better_2",
+    "centered_rank",
+]
+
+
+class StrategyConfig(NamedTuple):
+    """Search distribution of the outer loop.
+
+    Attributes:
+        name: The papers' rule, or an evosax algorithm.
+        num_pairs: Mirrored pairs; the population holds twice as many members.
+        std: Standard deviation of the perturbations.
+        step_size: paper_nes: factor alpha on the weighted sum of perturbations; open_es: learning rate of
+            Adam; the other two adapt their own.
+        transformation: Score transformation of paper_nes (appendix E).
+        mirrored: paper_nes only: whether the better half of each pair stands for it, else the plus half does.
+        backtrack: Named remedy for paper_nes, off at 0: when the mean incumbent score falls below this share
+            of the best one seen, the search returns to the parameters that earned it.
+        step_decay: Named remedy for paper_nes, off at 0: the step is multiplied by 1 - step_decay * share,
+            share being the incumbent score over the solved threshold, clipped to [0, 1].
+    """
+
+    name: StrategyName = "open_es"
+    num_pairs: int = 16
+    std: float = 0.05
+    step_size: float = 0.05
+    transformation: TransformationName = "all_better_2"
+    mirrored: bool = True
+    backtrack: float = 0.0
+    step_decay: float = 0.0
+
+
+class OuterConfig(NamedTuple):
+    """One generation and when to stop.
+
+    Attributes:
+        num_generations: Most generations.
+        num_incumbents: Fresh agents trained on the unperturbed proxy in every generation.
+        agents_per_member: Fresh agents whose mean score is a member's score.
+        common_random_numbers: Whether the two halves of a mirrored pair share hyperparameters and seeds.
+        num_test_episodes: Greedy episodes on the real task per trained agent.
+        stop_when_solved: End once the mean incumbent score has reached solved_score.
+        solved_score: Threshold of stop_when_solved; the task's own if None.
+        confirm_agents: Further fresh agents trained on the unperturbed proxy before stop_when_solved may end
+            the run; the mean over incumbents and these must hold the threshold too. 0: none, as in the papers.
+    """
+
+    num_generations: int = 200
+    num_incumbents: int = 16
+    agents_per_member: int = 1
+    common_random_numbers: bool = False
+    num_test_episodes: int = 10
+    stop_when_solved: bool = False
+    solved_score: float | None = None
+    confirm_agents: int = 0

@@ -1,0 +1,139 @@
+"""Evaluating a population: a queue of trainings served by one worker per local device.
+
+Trainings of one generation differ in length (early stopping) and in cost (varied network and batch sizes). Nothing
+is communicated between them, so they are not laid on one lock-step array: each device takes the most expensive
+waiting job, and no device waits for another before the generation ends. Jobs of one shape bucket share one compiled
+program, whatever their hyperparameters. On an accelerator a job is a group of members advanced together
+(``outer.slots``); on a CPU core it is a single member, for which ``while_loop`` and ``cond`` are real branches.
+
+Several hosts each serve their share of the queue; the results are gathered once, at the end of the generation.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+PyTree = Any
+
+
+class Workload(NamedTuple):
+    """N trainings.
+
+    Attributes:
+        tasks: pytree of arrays with leading axis N: what a program takes.
+        buckets: for each task, the key of the program that runs it. [N]
+        costs: for each task, its expected cost in any unit; dear ones start first. [N]
+    """
+
+    tasks: PyTree
+    buckets: Sequence[Hashable]
+    costs: np.ndarray
+
+
+class Served(NamedTuple):
+    """Results in task order (numpy, leading axis N) and how busy the workers were (0 to 1)."""
+
+    results: PyTree
+    busy_share: float
+
+
+Program = Callable[[PyTree], PyTree]
+
+
+def make_jobs(workload: Workload, indices: np.ndarray, group_size: int) -> list[np.ndarray]:
+    """Group tasks of equal bucket, at most ``group_size`` together, dearest jobs first."""
+    order = indices[np.argsort(-workload.costs[indices], kind="stable")]
+    groups: dict[Hashable, list[int]] = {}
+    jobs = []
+    for index in order:
+        group = groups.setdefault(workload.buckets[index], [])
+        group.append(int(index))
+        if len(group) == group_size:
+            jobs.append(np.array(groups.pop(workload.buckets[index])))
+    jobs += [np.array(group) for group in groups.values()]
+    return sorted(jobs, key=lambda job: -workload.costs[job].sum())
+
+
+def serve(programs: Callable[[Hashable], Program], workload: Workload, group_size: int = 1) -> Served:
+    """Run every task and return the results in task order.
+
+    Args:
+        programs: bucket -> jitted program taking tasks with leading axis M and returning results with leading axis
+            M. Called with arrays that are committed to the worker's device.
+        workload: the tasks.
+        group_size: most tasks per call, 1 on CPU.
+
+    Raises:
+        whatever a program raises, after the other workers have stopped.
+    """
+    num_tasks = len(workload.costs)
+    order = np.argsort(-workload.costs, kind="stable")
+    mine = order[jax.process_index() :: jax.process_count()]
+    results, busy, wall = _serve_locally(programs, workload, make_jobs(workload, mine, group_size))
+    if jax.process_count() > 1:
+        results = _gather(results, mine, num_tasks)
+    else:
+        back = np.argsort(np.concatenate([r[0] for r in results]), kind="stable")
+        results = jax.tree.map(lambda *xs: np.concatenate(xs)[back], *[r[1] for r in results])
+    return Served(results, busy / max(wall * jax.local_device_count(), 1e-9))
+
+
+def _serve_locally(
+    programs: Callable[[Hashable], Program], workload: Workload, jobs: list[np.ndarray]
+) -> tuple[list[tuple[np.ndarray, PyTree]], float, float]:
+    """One thread per local device; returns (indices, results) per job, busy seconds, wall seconds."""
+    waiting: queue.SimpleQueue = queue.SimpleQueue()
+    for job in jobs:
+        waiting.put(job)
+    done: list[tuple[np.ndarray, PyTree]] = []
+    errors: list[BaseException] = []
+    busy = [0.0] * jax.local_device_count()
+
+    def work(worker: int, device: jax.Device) -> None:
+        while not errors:
+            try:
+                job = waiting.get_nowait()
+            except queue.Empty:
+                return
+            start = time.perf_counter()
+            try:
+                tasks = jax.device_put(jax.tree.map(lambda x: x[job], workload.tasks), device)
+                result = jax.device_get(programs(workload.buckets[job[0]])(tasks))
+            except BaseException as error:  # handed to the caller below
+                errors.append(error)
+                return
+            done.append((job, result))
+            busy[worker] += time.perf_counter() - start
+
+    start = time.perf_counter()
+    threads = [
+        threading.Thread(target=work, args=(i, device), daemon=True)
+        for i, device in enumerate(jax.local_devices())
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return done, sum(busy), time.perf_counter() - start
+
+
+def _gather(results: list[tuple[np.ndarray, PyTree]], mine: np.ndarray, num_tasks: int) -> PyTree:
+    """Bring the results of all processes together, in task order, on every process."""
+    share = -(-num_tasks // jax.process_count())
+    index = np.concatenate([r[0] for r in results])
+    local = jax.tree.map(lambda *xs: np.concatenate(xs), *[r[1] for r in results])
+    index = np.concatenate([index, np.full(share - len(index), num_tasks)])
+    local = jax.tree.map(
+        lambda x: np.concatenate([x, np.zeros((share - len(x), *x.shape[1:]), x.dtype)]), local
+    )
+    index, everything = multihost_utils.process_allgather((index, local), tiled=True)
+    back = np.argsort(index, kind="stable")[:num_tasks]
+    return jax.tree.map(lambda x: np.asarray(x)[back], everything)

@@ -1,0 +1,81 @@
+"""Continuous batching of members inside one compiled program, for accelerators.
+
+A vmapped ``while_loop`` runs until its slowest member ends. Here a fixed number of slots is advanced in chunks;
+after each chunk a finished member's result is filed and its slot is given to the next waiting member, as servers of
+language models do with their requests. Buffers never pass through a select except at a hand-over.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+PyTree = Any
+
+
+def run_slots(
+    init: Callable[[PyTree], PyTree],
+    step: Callable[[PyTree, PyTree], PyTree],
+    finished: Callable[[PyTree], jax.Array],
+    result: Callable[[PyTree, PyTree], PyTree],
+    tasks: PyTree,
+    width: int,
+    chunk: int,
+) -> tuple[PyTree, jax.Array]:
+    """Work through all tasks with ``width`` slots.
+
+    Args:
+        init: task -> state of a fresh member.
+        step: (task, state) -> state; must leave a finished member as it is.
+        finished: state -> bool [].
+        result: (task, state) -> what to keep of a finished member.
+        tasks: pytree with leading axis N.
+        width: slots advanced together.
+        chunk: steps between hand-overs.
+
+    Returns:
+        results with leading axis N, in the order of the tasks, and the number of slot steps executed
+        (width x chunk x chunks), for the share of them that was useful.
+    """
+    num_tasks = jax.tree.leaves(tasks)[0].shape[0]
+    width = min(width, num_tasks)
+
+    def take(index: jax.Array) -> PyTree:
+        return jax.tree.map(lambda x: x[index], tasks)
+
+    def advance(slot_tasks: PyTree, states: PyTree) -> PyTree:
+        return jax.lax.fori_loop(0, chunk, lambda _, s: jax.vmap(step)(slot_tasks, s), states)
+
+    def hand_over(carry: tuple) -> tuple:
+        states, owner, waiting, results, chunks = carry
+        slot_tasks = jax.vmap(take)(owner)
+        states = advance(slot_tasks, states)
+        over = jax.vmap(finished)(states)  # [slots]
+        fresh = jax.vmap(result)(slot_tasks, states)
+        # Only the owner of a slot that is over may write; others aim beyond the end and are dropped.
+        target = jnp.where(over & (owner < num_tasks), owner, num_tasks)
+        results = jax.tree.map(lambda all_, new: all_.at[target].set(new, mode="drop"), results, fresh)
+        rank = jnp.cumsum(over) - 1
+        owner = jnp.where(over, jnp.minimum(waiting + rank, num_tasks), owner)
+        waiting = jnp.minimum(waiting + jnp.sum(over), num_tasks)
+        refill = over & (owner < num_tasks)
+        states = jax.lax.cond(
+            jnp.any(refill),
+            lambda: _select(refill, jax.vmap(lambda i: init(take(i)))(owner), states),
+            lambda: states,
+        )
+        return states, owner, waiting, results, chunks + 1
+
+    owner = jnp.arange(width)
+    states = jax.vmap(lambda i: init(take(i)))(owner)
+    shapes = jax.eval_shape(lambda: jax.vmap(result)(jax.vmap(take)(owner), states))
+    results = jax.tree.map(lambda x: jnp.zeros((num_tasks, *x.shape[1:]), x.dtype), shapes)
+    carry = (states, owner, jnp.int32(width), results, jnp.int32(0))
+    carry = jax.lax.while_loop(lambda c: jnp.any(c[1] < num_tasks), hand_over, carry)
+    return carry[3], carry[4] * width * chunk
+
+
+def _select(mask: jax.Array, new: PyTree, old: PyTree) -> PyTree:
+    """``new`` where mask [slots], else ``old``, along the leading axis of every leaf."""
+    return jax.tree.map(lambda a, b: jnp.where(mask.reshape(-1, *([1] * (a.ndim - 1))), a, b), new, old)

@@ -1,0 +1,109 @@
+"""One trial: train a fresh agent in one environment, test it on the real task.
+
+The score is the mean return of greedy test episodes on the real task, whatever the agent trained in.
+
+References:
+    Ferreira et al. (2022), algorithm 1, lines 6 and 7 (TrainAgent, EvaluateAgent).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from synthenv.core.types import Agent, TrainResult
+from synthenv.envs.registry import EnvSpec
+from synthenv.envs.rollout import evaluate
+from synthenv.outer.slots import run_slots
+
+PyTree = Any
+
+
+class TrialTask(NamedTuple):
+    """What differs between trials: key data uint32 [2], flat proxy weights [D], agent hyperparameters."""
+
+    key_data: jax.Array
+    proxy: jax.Array
+    hyperparams: PyTree
+
+
+class TrialResult(NamedTuple):
+    """Outcome of one trial: real test returns [E], their mean, and what the training used."""
+
+    score: jax.Array
+    returns: jax.Array
+    num_steps: jax.Array
+    num_episodes: jax.Array
+    stopped_early: jax.Array
+    slot_steps: jax.Array
+
+
+class TrainingGround(NamedTuple):
+    """Where agents train: an environment and how to build its params from flat weights [D]."""
+
+    env: Any
+    env_params: Callable[[jax.Array], Any]
+
+
+def make_trials(
+    agent: Agent,
+    ground: TrainingGround,
+    spec: EnvSpec,
+    num_test_episodes: int,
+    width: int = 1,
+    chunk: int = 250,
+) -> Callable[[TrialTask], TrialResult]:
+    """Build the pure function that runs M trials (leading axis M on every leaf of the task).
+
+    Args:
+        agent: the learner.
+        ground: where it trains.
+        spec: the real task.
+        num_test_episodes: greedy episodes per trained agent.
+        width: 1 runs members one after the other with real branches (CPU); more advances that many together.
+        chunk: steps between hand-overs if ``width`` > 1.
+    """
+
+    def keys(task: TrialTask) -> jax.Array:
+        return jax.random.split(jax.random.wrap_key_data(task.key_data, impl="threefry2x32"))
+
+    def init(task: TrialTask) -> PyTree:
+        return agent.init(keys(task)[0], ground.env, ground.env_params(task.proxy), task.hyperparams)
+
+    def step(task: TrialTask, state: PyTree) -> PyTree:
+        return agent.step(state, ground.env, ground.env_params(task.proxy), task.hyperparams)
+
+    def train_in_slots(tasks: TrialTask) -> tuple[TrainResult, jax.Array]:
+        trained, slot_steps = run_slots(
+            init, step, agent.finished, lambda _, state: agent.result(state), tasks, width, chunk
+        )
+        num_tasks = tasks.proxy.shape[0]
+        return trained, jnp.full(num_tasks, slot_steps / num_tasks)
+
+    def train_one(task: TrialTask) -> tuple[TrainResult, jax.Array]:
+        state = jax.lax.while_loop(lambda s: ~agent.finished(s), lambda s: step(task, s), init(task))
+        trained = agent.result(state)
+        return trained, trained.num_steps.astype(jnp.float32)
+
+    def test(task: TrialTask, trained: TrainResult, slot_steps: jax.Array) -> TrialResult:
+        tested = evaluate(
+            keys(task)[1],
+            spec.env,
+            spec.env_params,
+            lambda key, obs: agent.act(trained.params, obs),
+            num_test_episodes,
+            spec.max_steps,
+        )
+        return TrialResult(
+            score=jnp.mean(tested.returns),
+            returns=tested.returns,
+            num_steps=trained.num_steps,
+            num_episodes=trained.num_episodes,
+            stopped_early=trained.stopped_early,
+            slot_steps=slot_steps,
+        )
+
+    if width > 1:
+        return lambda tasks: jax.vmap(test)(tasks, *train_in_slots(tasks))
+    return lambda tasks: jax.lax.map(lambda task: test(task, *train_one(task)), tasks)

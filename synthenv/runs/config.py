@@ -1,0 +1,95 @@
+"""What a run can be told, and the named presets. Imports nothing heavy, so that ``synthenv --help`` stays quick.
+
+References:
+    Ferreira et al. (2022), tables 2-5; the released code for ``released`` and ``varied``.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from synthenv.agents.config import TABLE3_CARTPOLE, TABLE5, AgentConfig, Variation
+from synthenv.outer.config import OuterConfig, StrategyConfig
+from synthenv.proxies.config import SyntheticConfig
+
+
+@dataclass(frozen=True)
+class MetaTrainConfig:
+    """Evolve a proxy of a task.
+
+    Attributes:
+        task: Task id.
+        proxy: The synthetic environment.
+        agent: The agents of the inner loop.
+        strategy: The outer loop's search distribution.
+        outer: Generations, incumbents, evaluation.
+    """
+
+    task: str = "CartPole-v0"
+    proxy: SyntheticConfig = field(default_factory=SyntheticConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)
+    strategy: StrategyConfig = field(default_factory=StrategyConfig)
+    outer: OuterConfig = field(default_factory=OuterConfig)
+
+
+# As published: table 3 with All Better 2.
+TABLE3 = MetaTrainConfig(
+    proxy=SyntheticConfig(hidden_size=83),
+    agent=TABLE3_CARTPOLE,
+    strategy=StrategyConfig(name="paper_nes", std=0.0124, step_size=0.148, transformation="all_better_2"),
+    outer=OuterConfig(num_generations=200),
+)
+
+# As the released code ran for figures 2 and 6: the same with NES unnormalised.
+RELEASED = replace(TABLE3, strategy=TABLE3.strategy._replace(transformation="nes_unnormalized"))
+
+# The configuration behind figures 3 and 4: hyperparameters varied, large noise, full step, stop at the first solve.
+VARIED = MetaTrainConfig(
+    proxy=SyntheticConfig(hidden_size=128),
+    agent=TABLE5._replace(vary=True),
+    strategy=StrategyConfig(name="paper_nes", std=0.05, step_size=1.0, transformation="all_better_2"),
+    outer=OuterConfig(num_generations=50, stop_when_solved=True),
+)
+
+# The same with two named remedies against losing what was found.
+VARIED_STABLE = replace(VARIED, strategy=VARIED.strategy._replace(backtrack=0.6, step_decay=0.7))
+
+# Ours: short synthetic episodes from learned initial states, small agents, mirrored pairs that share their luck.
+FAST = MetaTrainConfig(
+    proxy=SyntheticConfig(hidden_size=32, done="never", reset="learned", max_steps=10),
+    agent=AgentConfig(
+        init_episodes=2,
+        max_episodes=1_000_000,
+        max_steps=2000,
+        buffer_size=2048,
+        stop="none",
+        time_limit="terminal",
+        vary=True,
+        variation=Variation(batch_size=(21, 96), hidden_size=(21, 96), depth=(1, 1)),
+    ),
+    strategy=StrategyConfig(name="open_es", std=0.05, step_size=0.05),
+    outer=OuterConfig(
+        num_generations=100, num_incumbents=4, common_random_numbers=True, stop_when_solved=True
+    ),
+)
+
+# Seconds, for tests and notebooks: shows the machinery, teaches nothing.
+SMOKE = replace(
+    FAST,
+    agent=FAST.agent._replace(max_steps=60, buffer_size=64),
+    strategy=FAST.strategy._replace(num_pairs=2),
+    outer=FAST.outer._replace(num_generations=3, num_incumbents=2, num_test_episodes=2),
+)
+
+PRESETS: dict[str, MetaTrainConfig] = {
+    "fast": FAST,
+    "table3": TABLE3,
+    "released": RELEASED,
+    "varied": VARIED,
+    "varied_stable": VARIED_STABLE,
+    "smoke": SMOKE,
+}
+
+
+def bandit_form(config: MetaTrainConfig) -> MetaTrainConfig:
+    """The contextual-bandit form of a config: episodes of one step, 10,000 of them for ``fast``."""
+    proxy = config.proxy._replace(form="bandit", max_steps=1)
+    return replace(config, proxy=proxy)

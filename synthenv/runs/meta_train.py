@@ -1,0 +1,159 @@
+"""Evolving a proxy, from a config to a run directory.
+
+One line of metrics and one checkpoint per generation. Whatever happens between two generations, ``--resume`` goes on
+from the newest sound checkpoint and arrives at the same numbers as a run that was never stopped.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from synthenv.core.checkpoint import CheckpointStore, save_tree
+from synthenv.core.errors import UserError
+from synthenv.envs import registry
+from synthenv.outer import bilevel
+from synthenv.outer.bilevel import GenerationLog, OuterState
+from synthenv.outer.strategy import make_strategy
+from synthenv.proxies import synthetic_env
+from synthenv.runs.config import MetaTrainConfig
+from synthenv.runs.rundir import RunDir
+from synthenv.runs.trials import TrialRunner, check_discrete, proxy_ground
+
+
+class Search:
+    """A bi-level search: the config bound to its compiled pieces."""
+
+    def __init__(self, config: MetaTrainConfig, seed: int):
+        self.config = config
+        self.spec = registry.make(config.task)
+        check_discrete(self.spec, "ddqn")
+        self.root_key = jax.random.key(seed)
+        self.proxy = synthetic_env.make(self.spec.env, self.spec.env_params, config.proxy)
+        key_proxy, self.key_init = jax.random.split(jax.random.fold_in(self.root_key, 2**31 - 1))
+        ground, self.first_proxy, self.unravel = proxy_ground(self.proxy, self.proxy.init_params(key_proxy))
+        self.runner = TrialRunner(config.agent, ground, self.spec, config.outer.num_test_episodes)
+        self.solved_score = config.outer.solved_score or self.spec.solved_return
+        self.strategy = make_strategy(config.strategy, self.first_proxy.size, self.spec.solved_return)
+
+    def start(self) -> OuterState:
+        """The state before the first generation."""
+        return bilevel.init_state(self.key_init, self.strategy, jnp.asarray(self.first_proxy))
+
+    def advance(self, state: OuterState) -> tuple[OuterState, GenerationLog]:
+        """One generation."""
+        return bilevel.generation(self.root_key, state, self.strategy, self.runner, self.config.outer)
+
+    def solved(self, state: OuterState, log: GenerationLog) -> bool:
+        """Whether the incumbents of this generation, and as many confirming agents as asked for, solve the task."""
+        scores = log.incumbent_scores
+        if not len(scores) or not np.mean(scores) >= self.solved_score:
+            return False
+        num = self.config.outer.confirm_agents
+        if not num:
+            return True
+        key = jax.random.fold_in(jax.random.fold_in(self.root_key, state.generation), 1)
+        confirmed = self.runner.run(key, np.tile(np.asarray(state.best_proxy), (num, 1)), np.arange(num), num)
+        return bool(np.mean(confirmed.score) >= self.solved_score)
+
+
+def metrics_line(state: OuterState, log: GenerationLog, seconds: float, cpu_seconds: float) -> dict[str, Any]:
+    """One generation as a JSON-ready line; ``generation`` counts from 0."""
+    outcome = log.outcome
+    return {
+        "generation": int(state.generation) - 1,
+        "incumbent_mean": float(np.mean(log.incumbent_scores)) if len(log.incumbent_scores) else None,
+        "incumbent_scores": log.incumbent_scores.tolist(),
+        "member_mean": float(np.mean(log.member_scores)),
+        "member_scores": log.member_scores.tolist(),
+        "best_incumbent": float(state.best_score),
+        "train_steps_mean": float(np.mean(outcome.num_steps)),
+        "train_steps": outcome.num_steps.tolist(),
+        "episodes_mean": float(np.mean(outcome.num_episodes)),
+        "total_train_steps": int(np.sum(outcome.num_steps)),
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "busy_share": outcome.busy_share,
+    }
+
+
+def meta_train(
+    config: MetaTrainConfig,
+    seed: int,
+    out: str | Path,
+    resume: bool = False,
+    on_generation: Callable[[dict[str, Any]], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Evolve a proxy and leave a run directory.
+
+    Args:
+        config: what to do.
+        seed: the only source of randomness.
+        out: the run directory.
+        resume: go on with an unfinished run.
+        on_generation: called with every metrics line, for progress.
+
+    Returns:
+        the result, as in ``result.json``.
+
+    Raises:
+        UserError: if the directory holds another, a finished or a damaged run, or the task does not fit.
+    """
+    resolved = {"command": "meta-train", "seed": seed, **dataclasses.asdict(config)}
+    search = Search(config, seed)
+    with RunDir.create(out, resolved, resume) as run:
+        store = CheckpointStore(run.checkpoints)
+        state, finished = _restore(search, store, run)
+        while not finished and int(state.generation) < config.outer.num_generations:
+            start, cpu_start = time.perf_counter(), time.process_time()
+            state, log = search.advance(state)
+            finished = config.outer.stop_when_solved and search.solved(state, log)
+            line = metrics_line(state, log, time.perf_counter() - start, time.process_time() - cpu_start)
+            line["solved"] = finished
+            run.append_metrics(line)
+            store.save(int(state.generation), state, {"finished": finished})
+            on_generation(line)
+        return _finish(search, state, finished, run)
+
+
+def _restore(search: Search, store: CheckpointStore, run: RunDir) -> tuple[OuterState, bool]:
+    """The newest sound checkpoint, or the start; metrics of lost generations are dropped, damage is told."""
+    state = search.start()
+    restored = store.restore(state)
+    if restored is None:
+        run.truncate_metrics(0)
+        return state, False
+    for line in restored.skipped:
+        print(line)
+    run.truncate_metrics(restored.step)
+    return restored.tree, bool(restored.metadata["finished"])
+
+
+def _finish(search: Search, state: OuterState, solved: bool, run: RunDir) -> dict[str, Any]:
+    """Write the best proxy, the result and the report."""
+    if not np.isfinite(float(state.best_score)) and search.config.outer.num_incumbents:
+        raise UserError("no incumbent ever had a finite score: lower agent.learning-rate or strategy.std")
+    metrics = run.read_metrics()
+    proxy = state.best_proxy if np.isfinite(float(state.best_score)) else search.strategy.mean(state.strategy)
+    result = {
+        "solved": solved,
+        "generations": int(state.generation),
+        "best_incumbent": float(state.best_score),
+        "seconds": sum(line["seconds"] for line in metrics),
+        "cpu_seconds": sum(line["cpu_seconds"] for line in metrics),
+        "total_train_steps": sum(line["total_train_steps"] for line in metrics),
+    }
+    metadata = {
+        "task": search.config.task,
+        "proxy": search.config.proxy._asdict(),
+        "agent": search.config.agent._asdict(),
+        "result": result,
+    }
+    save_tree(run.best_proxy, search.unravel(proxy), metadata)
+    run.save_result(result)
+    return result

@@ -1,0 +1,127 @@
+"""Where an agent, a training ground and a task become compiled programs.
+
+One program per shape bucket, built on first use and kept for the life of the process, so that no generation after
+the first compiles anything (``num_traces`` counts, and a test holds it to that).
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from synthenv.agents import ddqn
+from synthenv.agents.config import AgentConfig
+from synthenv.agents.hyperparams import Bucket, bucket_config, costs, sample
+from synthenv.core.errors import UserError
+from synthenv.envs.registry import EnvSpec
+from synthenv.outer.bilevel import Outcome, Trials
+from synthenv.outer.population import Workload, serve
+from synthenv.outer.trial import TrainingGround, TrialResult, TrialTask, make_trials
+from synthenv.proxies.synthetic_env import SyntheticBandit, SyntheticMDP
+
+PyTree = Any
+
+
+class TrialRunner:
+    """Trains and tests agents of one config in one training ground.
+
+    Args:
+        agent: the agents.
+        ground: where they train.
+        spec: the real task they are tested on.
+        num_test_episodes: greedy episodes per agent.
+    """
+
+    def __init__(self, agent: AgentConfig, ground: TrainingGround, spec: EnvSpec, num_test_episodes: int):
+        self.agent, self.ground, self.spec = agent, ground, spec
+        self.num_test_episodes = num_test_episodes
+        self.on_cpu = jax.default_backend() == "cpu"
+        self.num_traces: Counter[Bucket] = Counter()
+        self._programs: dict[Bucket, Callable[[TrialTask], TrialResult]] = {}
+        self._lock = threading.Lock()
+
+    def program(self, bucket: Bucket) -> Callable[[TrialTask], TrialResult]:
+        """The jitted program of a bucket."""
+        with self._lock:
+            if bucket not in self._programs:
+                self._programs[bucket] = self._build(bucket)
+            return self._programs[bucket]
+
+    def _build(self, bucket: Bucket) -> Callable[[TrialTask], TrialResult]:
+        config = bucket_config(self.agent, bucket, blocked=self.on_cpu)
+        trials = make_trials(
+            ddqn.make(config), self.ground, self.spec, self.num_test_episodes, width=1 if self.on_cpu else 4096
+        )
+
+        def counted(tasks: TrialTask) -> TrialResult:
+            self.num_traces[bucket] += 1
+            return trials(tasks)
+
+        return jax.jit(counted)
+
+    def run(self, key: jax.Array, proxies: np.ndarray, agents: np.ndarray, num_agents: int) -> TrialResult:
+        """Train and test ``len(agents)`` agents; see ``outer.bilevel.Trials`` for the arguments."""
+        return self.serve(key, proxies, agents, num_agents)[0]
+
+    def serve(
+        self, key: jax.Array, proxies: np.ndarray, agents: np.ndarray, num_agents: int
+    ) -> tuple[TrialResult, float]:
+        """As ``run``, with the share of the time that the devices were busy."""
+        key_hyperparams, key_seeds = jax.random.split(key)
+        hyperparams, buckets = sample(key_hyperparams, self.agent, self.spec.solved_return, num_agents)
+        seeds = np.asarray(jax.random.key_data(jax.random.split(key_seeds, num_agents)))
+        expected = costs(hyperparams, buckets, self.spec.env.observation_space(self.spec.env_params).shape[0])
+        tasks = TrialTask(
+            key_data=seeds[agents],
+            proxy=np.asarray(proxies, np.float32),
+            hyperparams=jax.tree.map(lambda x: x[agents], hyperparams),
+        )
+        workload = Workload(tasks, [buckets[i] for i in agents], expected[agents])
+        served = serve(self.program, workload, group_size=1 if self.on_cpu else len(agents))
+        return served.results, served.busy_share
+
+    def __call__(self, key: jax.Array, trials: Trials) -> Outcome:
+        """Run the trials of one generation."""
+        results, busy_share = self.serve(key, trials.proxies, trials.agents, trials.num_agents)
+        return Outcome(results.score, results.num_steps, results.num_episodes, busy_share)
+
+
+def proxy_ground(
+    proxy: SyntheticMDP | SyntheticBandit, proxy_params: PyTree
+) -> tuple[TrainingGround, np.ndarray, Callable[[jax.Array], PyTree]]:
+    """A proxy as a training ground.
+
+    Returns:
+        the ground, the flat weights [D] of ``proxy_params``, and the function from flat weights to params.
+    """
+    flat, unravel = ravel_pytree(proxy_params)
+    ground = TrainingGround(proxy, lambda weights: proxy.env_params(unravel(weights)))
+    return ground, np.asarray(flat), unravel
+
+
+def real_ground(spec: EnvSpec) -> TrainingGround:
+    """The real task as a training ground; it takes no weights (D = 0)."""
+    return TrainingGround(spec.env, lambda weights: spec.env_params)
+
+
+def check_discrete(spec: EnvSpec, agent: str) -> None:
+    """DDQN chooses among finitely many actions.
+
+    Raises:
+        UserError: if the task's actions are continuous.
+    """
+    if not hasattr(spec.env.action_space(spec.env_params), "n"):
+        raise UserError(
+            f"{agent} needs discrete actions, but {spec.name} has continuous ones: choose a task such as CartPole-v0"
+        )
+
+
+def zeros(num: int) -> np.ndarray:
+    """Weights of a training ground that takes none, [num, 0]."""
+    return np.zeros((num, 0), np.float32)
+
+
