@@ -1,0 +1,13 @@
+"""Agents in learned environments: synthetic environments, reward networks and one-shot world models in JAX."""
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "make"]
+
+
+def __getattr__(name: str):
+    """Load ``make`` on first use, so that importing the package costs nothing."""
+    if name == "make":
+        from synthenv.zoo.registry import make
+
+        return make
+    raise AttributeError(f"module 'synthenv' has no attribute {name!r}")

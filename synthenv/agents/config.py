@@ -15,12 +15,15 @@ class Variation(NamedTuple):
         batch_size: Log-uniform, truncated to an integer.
         hidden_size: Log-uniform, truncated to an integer.
         depth: Uniform.
+        max_steps: Log-uniform, truncated to an integer; None leaves every agent the same budget. Not in table 2:
+            agents of unequal patience keep a proxy from teaching only those that stop in time.
     """
 
     learning_rate: tuple[float, float] = (1e-3 / 3, 3e-3)
     batch_size: tuple[int, int] = (42, 384)
     hidden_size: tuple[int, int] = (42, 384)
     depth: tuple[int, int] = (1, 3)
+    max_steps: tuple[int, int] | None = None
 
 
 class AgentConfig(NamedTuple):

@@ -72,17 +72,22 @@ def sample(
     if not config.vary:
         return hyperparams, [Bucket(config.depth, config.hidden_size)] * num
     ranges = config.variation
-    uniform = np.asarray(jax.random.uniform(key, (4, num)))
+    uniform = np.asarray(jax.random.uniform(key, (5, num)))
 
     def log_uniform(row: int, low: float, high: float) -> np.ndarray:
         return low * (high / low) ** uniform[row]
 
-    hidden = np.clip(log_uniform(2, *ranges.hidden_size).astype(np.int32), *ranges.hidden_size)
+    def integers(row: int, low: int, high: int) -> np.ndarray:
+        return np.clip(log_uniform(row, low, high).astype(np.int32), low, high)
+
+    hidden = integers(2, *ranges.hidden_size)
     hyperparams = hyperparams.replace(
         learning_rate=log_uniform(0, *ranges.learning_rate).astype(np.float32),
-        batch_size=np.clip(log_uniform(1, *ranges.batch_size).astype(np.int32), *ranges.batch_size),
+        batch_size=integers(1, *ranges.batch_size),
         hidden_size=hidden,
     )
+    if ranges.max_steps is not None:
+        hyperparams = hyperparams.replace(max_steps=integers(4, *ranges.max_steps))
     low, high = ranges.depth
     depth = np.minimum(low + (uniform[3] * (high - low + 1)).astype(int), high)
     return hyperparams, [Bucket(int(d), rung(int(h))) for d, h in zip(depth, hidden, strict=True)]

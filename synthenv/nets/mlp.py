@@ -36,34 +36,26 @@ Params = tuple[Layer, ...]
 
 
 def init_layer(
-    key: jax.Array,
-    max_in: int,
-    max_out: int,
-    fan_in: int | jax.Array | None = None,
-    fan_out: int | jax.Array | None = None,
+    draws: jax.Array, max_in: int, max_out: int, fan_in: int | jax.Array, fan_out: int | jax.Array
 ) -> Layer:
-    """Draw one layer, PyTorch style, zero outside ``[:fan_in, :fan_out]``.
+    """Scale draws to one layer, PyTorch style, zero outside ``[:fan_in, :fan_out]``.
 
     Args:
-        key: random key.
+        draws: uniform in [-1, 1), [(max_in + 1) * max_out].
         max_in: static number of rows.
         max_out: static number of columns.
-        fan_in: number of inputs in use (may be traced); all if None.
-        fan_out: number of outputs in use (may be traced); all if None.
+        fan_in: number of inputs in use (may be traced).
+        fan_out: number of outputs in use (may be traced).
 
     Returns:
         kernel [max_in, max_out] and bias [max_out], both uniform in +-1/sqrt(fan_in).
     """
-    key_kernel, key_bias = jax.random.split(key)
-    bound = 1.0 / jnp.sqrt(jnp.asarray(max_in if fan_in is None else fan_in, jnp.float32))
-    kernel = jax.random.uniform(key_kernel, (max_in, max_out), minval=-1.0) * bound
-    bias = jax.random.uniform(key_bias, (max_out,), minval=-1.0) * bound
-    if fan_in is not None:
-        kernel = jnp.where(jnp.arange(max_in)[:, None] < fan_in, kernel, 0.0)
-    if fan_out is not None:
-        kernel = jnp.where(jnp.arange(max_out)[None, :] < fan_out, kernel, 0.0)
-        bias = jnp.where(jnp.arange(max_out) < fan_out, bias, 0.0)
-    return Layer(kernel, bias)
+    draws = draws.reshape(max_in + 1, max_out) / jnp.sqrt(jnp.asarray(fan_in, jnp.float32))
+    row = jnp.arange(max_in + 1)[:, None]
+    inside = (row < fan_in) | (row == max_in)  # the last row is the bias
+    inside &= jnp.arange(max_out)[None, :] < fan_out
+    draws = jnp.where(inside, draws, 0.0)
+    return Layer(draws[:-1], draws[-1])
 
 
 def init_mlp(
@@ -75,6 +67,8 @@ def init_mlp(
     max_hidden: int | None = None,
 ) -> Params:
     """Draw an MLP with ``depth`` hidden layers of equal width and a linear output.
+
+    All weights come from one draw: on a CPU every call of ``jax.random`` costs compile time.
 
     Args:
         key: random key.
@@ -89,14 +83,16 @@ def init_mlp(
     """
     if depth < 1:
         raise ValueError(f"an MLP needs at least one hidden layer, got depth={depth}: use depth >= 1")
-    keys = jax.random.split(key, depth + 1)
-    if max_hidden is None:
-        width, fan = int(hidden_size), None
-    else:
-        width, fan = max_hidden, hidden_size
-    layers = [init_layer(keys[0], in_size, width, None, fan)]
-    layers += [init_layer(keys[i], width, width, fan, fan) for i in range(1, depth)]
-    layers.append(init_layer(keys[depth], width, out_size, fan, None))
+    width = int(hidden_size) if max_hidden is None else max_hidden
+    shapes = [in_size, *[width] * depth, out_size]
+    fans = [in_size, *[hidden_size] * depth, out_size]
+    sizes = [(i + 1) * o for i, o in zip(shapes[:-1], shapes[1:], strict=True)]
+    draws = jax.random.uniform(key, (sum(sizes),), minval=-1.0)
+    layers, start = [], 0
+    for i, size in enumerate(sizes):
+        chunk = draws[start : start + size]
+        layers.append(init_layer(chunk, shapes[i], shapes[i + 1], fans[i], fans[i + 1]))
+        start += size
     return tuple(layers)
 
 

@@ -83,7 +83,9 @@ def lay_out(members: np.ndarray, mean: np.ndarray, config: OuterConfig) -> Trial
     num_agents = int(agents.max()) + 1
     incumbents = num_agents + np.arange(config.num_incumbents)
     return Trials(
-        proxies=np.concatenate([np.repeat(members, repeats, axis=0), np.tile(mean, (config.num_incumbents, 1))]),
+        proxies=np.concatenate(
+            [np.repeat(members, repeats, axis=0), np.tile(mean, (config.num_incumbents, 1))]
+        ),
         agents=np.concatenate([agents, incumbents]),
         num_agents=num_agents + config.num_incumbents,
     )

@@ -74,9 +74,10 @@ def serve(programs: Callable[[Hashable], Program], workload: Workload, group_siz
     """
     num_tasks = len(workload.costs)
     order = np.argsort(-workload.costs, kind="stable")
-    mine = order[jax.process_index() :: jax.process_count()]
+    shared = 1 < jax.process_count() <= num_tasks  # with fewer tasks than hosts, every host runs them all
+    mine = order[jax.process_index() :: jax.process_count()] if shared else order
     results, busy, wall = _serve_locally(programs, workload, make_jobs(workload, mine, group_size))
-    if jax.process_count() > 1:
+    if shared:
         results = _gather(results, mine, num_tasks)
     else:
         back = np.argsort(np.concatenate([r[0] for r in results]), kind="stable")
@@ -103,7 +104,7 @@ def _serve_locally(
                 return
             start = time.perf_counter()
             try:
-                tasks = jax.device_put(jax.tree.map(lambda x: x[job], workload.tasks), device)
+                tasks = jax.device_put(_take(workload.tasks, job), device)
                 result = jax.device_get(programs(workload.buckets[job[0]])(tasks))
             except BaseException as error:  # handed to the caller below
                 errors.append(error)
@@ -123,6 +124,10 @@ def _serve_locally(
     if errors:
         raise errors[0]
     return done, sum(busy), time.perf_counter() - start
+
+
+def _take(tasks: PyTree, job: np.ndarray) -> PyTree:
+    return jax.tree.map(lambda x: x[job], tasks)
 
 
 def _gather(results: list[tuple[np.ndarray, PyTree]], mine: np.ndarray, num_tasks: int) -> PyTree:

@@ -73,7 +73,7 @@ def run_slots(
     results = jax.tree.map(lambda x: jnp.zeros((num_tasks, *x.shape[1:]), x.dtype), shapes)
     carry = (states, owner, jnp.int32(width), results, jnp.int32(0))
     carry = jax.lax.while_loop(lambda c: jnp.any(c[1] < num_tasks), hand_over, carry)
-    return carry[3], carry[4] * width * chunk
+    return carry[3], carry[4].astype(jnp.float32) * (width * chunk)  # int32 would overflow
 
 
 def _select(mask: jax.Array, new: PyTree, old: PyTree) -> PyTree:

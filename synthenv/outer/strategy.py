@@ -43,6 +43,11 @@ class NESState(NamedTuple):
     best_score: jax.Array
 
 
+def _finite_or_worst(score: jax.Array) -> jax.Array:
+    """A score that is not finite, +inf included, is the worst there can be."""
+    return jnp.where(jnp.isfinite(score), score, -jnp.inf)
+
+
 def mirrored_update(
     mean: jax.Array,
     members: jax.Array,
@@ -63,7 +68,7 @@ def mirrored_update(
         scale: further factor on the step.
     """
     num_pairs = members.shape[0] // 2
-    plus, minus = jnp.nan_to_num(scores, nan=-jnp.inf).reshape(2, num_pairs)
+    plus, minus = _finite_or_worst(scores).reshape(2, num_pairs)
     noise = members[:num_pairs] - mean[None]  # [n, D], std included
     flip = (minus > plus) & config.mirrored
     winners = jnp.where(flip, minus, plus)
@@ -84,14 +89,18 @@ def paper_nes(config: StrategyConfig, solved_score: float) -> Strategy:
     def tell(
         key: jax.Array, members: jax.Array, scores: jax.Array, incumbent_score: jax.Array, state: NESState
     ) -> NESState:
+        incumbent_score = _finite_or_worst(incumbent_score)
         improved = incumbent_score > state.best_score
         best_mean = jnp.where(improved, state.mean, state.best_mean)
         best_score = jnp.where(improved, incumbent_score, state.best_score)
         share = jnp.clip(incumbent_score / solved_score, 0.0, 1.0)
         scale = 1.0 - config.step_decay * share
         mean = mirrored_update(state.mean, members, scores, incumbent_score, config, scale)
-        lost = incumbent_score < config.backtrack * best_score
-        return NESState(jnp.where(lost, best_mean, mean), best_mean, best_score)
+        if config.backtrack > 0:
+            # backtrack * best_score for a positive score; as far below it for a negative one.
+            threshold = best_score - (1.0 - config.backtrack) * jnp.abs(best_score)
+            mean = jnp.where(incumbent_score < threshold, best_mean, mean)
+        return NESState(mean, best_mean, best_score)
 
     return Strategy(2 * config.num_pairs, init, ask, tell, lambda state: state.mean)
 
@@ -122,8 +131,7 @@ def from_evosax(config: StrategyConfig, num_dims: int) -> Strategy:
     def tell(
         key: jax.Array, members: jax.Array, scores: jax.Array, incumbent_score: jax.Array, state: Any
     ) -> Any:
-        losses = -jnp.nan_to_num(scores, nan=-jnp.inf)
-        return algorithm.tell(key, members, losses, state, params)[0]
+        return algorithm.tell(key, members, -_finite_or_worst(scores), state, params)[0]
 
     return Strategy(population, init, ask, tell, algorithm.get_mean)
 

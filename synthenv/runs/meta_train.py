@@ -88,6 +88,7 @@ def meta_train(
     out: str | Path,
     resume: bool = False,
     on_generation: Callable[[dict[str, Any]], None] = lambda line: None,
+    notify: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Evolve a proxy and leave a run directory.
 
@@ -97,6 +98,7 @@ def meta_train(
         out: the run directory.
         resume: go on with an unfinished run.
         on_generation: called with every metrics line, for progress.
+        notify: called with a line about anything the user should know (a damaged checkpoint, another machine).
 
     Returns:
         the result, as in ``result.json``.
@@ -107,8 +109,12 @@ def meta_train(
     resolved = {"command": "meta-train", "seed": seed, **dataclasses.asdict(config)}
     search = Search(config, seed)
     with RunDir.create(out, resolved, resume) as run:
-        store = CheckpointStore(run.checkpoints)
-        state, finished = _restore(search, store, run)
+        store = CheckpointStore(run.checkpoints, owner=run.digest)
+        for note in run.notes:
+            notify(note)
+        if resume and not run.resumed:
+            notify(f"nothing to resume in {out}: starting at generation 0")
+        state, finished = _restore(search, store, run, notify)
         while not finished and int(state.generation) < config.outer.num_generations:
             start, cpu_start = time.perf_counter(), time.process_time()
             state, log = search.advance(state)
@@ -121,15 +127,21 @@ def meta_train(
         return _finish(search, state, finished, run)
 
 
-def _restore(search: Search, store: CheckpointStore, run: RunDir) -> tuple[OuterState, bool]:
+def _restore(
+    search: Search, store: CheckpointStore, run: RunDir, notify: Callable[[str], None]
+) -> tuple[OuterState, bool]:
     """The newest sound checkpoint, or the start; metrics of lost generations are dropped, damage is told."""
     state = search.start()
     restored = store.restore(state)
     if restored is None:
+        if run.read_metrics()[1:]:  # the first line is written before the first checkpoint
+            raise UserError(
+                f"{run.path} has metrics but no checkpoints: put them back, or pass another --out"
+            )
         run.truncate_metrics(0)
         return state, False
     for line in restored.skipped:
-        print(line)
+        notify(line)
     run.truncate_metrics(restored.step)
     return restored.tree, bool(restored.metadata["finished"])
 

@@ -54,7 +54,11 @@ class TrialRunner:
     def _build(self, bucket: Bucket) -> Callable[[TrialTask], TrialResult]:
         config = bucket_config(self.agent, bucket, blocked=self.on_cpu)
         trials = make_trials(
-            ddqn.make(config), self.ground, self.spec, self.num_test_episodes, width=1 if self.on_cpu else 4096
+            ddqn.make(config),
+            self.ground,
+            self.spec,
+            self.num_test_episodes,
+            width=1 if self.on_cpu else 4096,
         )
 
         def counted(tasks: TrialTask) -> TrialResult:
@@ -123,5 +127,3 @@ def check_discrete(spec: EnvSpec, agent: str) -> None:
 def zeros(num: int) -> np.ndarray:
     """Weights of a training ground that takes none, [num, 0]."""
     return np.zeros((num, 0), np.float32)
-
-

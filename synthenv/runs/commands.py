@@ -1,0 +1,128 @@
+"""What the subcommands do, with progress bars and tables on the terminal."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from synthenv.core.errors import UserError
+from synthenv.runs import evaluate as evaluation
+from synthenv.runs import meta_train as search
+from synthenv.runs.config import FAST, MetaTrainConfig
+from synthenv.runs.report import write_report
+
+console = Console()
+
+
+def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> dict[str, Any]:
+    """Evolve a proxy, show how it goes, and leave a report in the run directory."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("generation", total=config.outer.num_generations, numbers="compiling")
+
+        def show(line: dict[str, Any]) -> None:
+            incumbent = line["incumbent_mean"]
+            numbers = (
+                f"incumbent {'-' if incumbent is None else format(incumbent, '.1f')}"
+                f"  best {line['best_incumbent']:.1f}  members {line['member_mean']:.1f}"
+                f"  steps/agent {line['train_steps_mean']:.0f}  {line['seconds']:.1f} s"
+            )
+            progress.update(bar, completed=line["generation"] + 1, numbers=numbers)
+
+        result = search.meta_train(config, seed, out, resume, show, progress.console.print)
+    try:
+        write_report(out)
+    except UserError as error:  # the run is finished and safe; only its picture is missing
+        console.print(f"[yellow]no report: {error}[/]")
+    verdict = "[green]solved[/]" if result["solved"] else "[yellow]not solved[/]"
+    console.print(
+        f"{verdict} after {result['generations']} generations, {result['seconds']:.0f} s: "
+        f"best mean incumbent return {result['best_incumbent']:.1f}"
+    )
+    console.print(f"report: {out / 'report.html'}   next: synthenv evaluate --proxy {out} --num-agents 40")
+    return result
+
+
+def train(env: str, num_agents: int, seed: int, vary: bool) -> dict[str, Any]:
+    """Train agents anywhere, test them on the real task."""
+    with console.status(f"training {num_agents} agents in {env}"):
+        summary, rows = evaluation.evaluate(env, num_agents, seed, vary)
+    returns = rows["proxy"].returns.mean(axis=1)
+    console.print(f"real returns, agent by agent: {' '.join(f'{x:.0f}' for x in returns)}")
+    _table(f"{num_agents} agents trained in {env}, tested on the real task", {env: summary})
+    return summary
+
+
+def evaluate(
+    proxy: str, num_agents: int, seed: int, vary: bool, baselines: bool, test_task: str | None = None
+) -> dict[str, Any]:
+    """Figure 3's protocol on one or many proxies."""
+    with console.status(f"training {num_agents} agents for each row"):
+        summary, _ = evaluation.evaluate(proxy, num_agents, seed, vary, baselines, test_task=test_task)
+    rows = {proxy: summary}
+    rows |= {f"baseline: {name}": row for name, row in summary.get("baselines", {}).items()}
+    _table(f"tested on {test_task or 'the real task'}", rows)
+    return summary
+
+
+def demo(out: Path | None, seed: int, num_agents: int = 10) -> dict[str, Any]:
+    """Evolve a synthetic CartPole and train unseen agents in it."""
+    out = out or new_directory(f"demo-seed{seed}")
+    console.print(
+        "[bold]Evolving a synthetic CartPole[/]: two small networks play its transitions and rewards.\n"
+        "An evolution strategy changes them so that agents trained in them balance the real pole."
+    )
+    start = time.perf_counter()
+    result = meta_train(FAST, seed, out, resume=False)
+    console.print(
+        f"\nNow {num_agents} fresh agents with hyperparameters they were not evolved for (table 2) ..."
+    )
+    place = evaluation.resolve(str(out))
+    agent = place.agent._replace(vary=True)
+    trained = evaluation.summarise(evaluation.run_agents(place, agent, num_agents, seed + 1))
+    control = evaluation.summarise(evaluation.untrained(place, agent, num_agents, seed + 1))
+    rows = {"trained only in the evolved proxy": trained, "untrained control": control}
+    _table("real CartPole-v0 (best possible return: 200)", rows)
+    seconds = time.perf_counter() - start
+    console.print(f"total {seconds:.0f} s. Look at {out / 'report.html'}")
+    return {
+        **trained,
+        "untrained_control": control,
+        "meta_train": result,
+        "total_seconds": seconds,
+        "out": str(out),
+    }
+
+
+def new_directory(stem: str) -> Path:
+    """``runs/stem``, or the first ``runs/stem-2``, ``-3``, ... that does not exist."""
+    path, number = Path("runs") / stem, 2
+    while path.exists():
+        path, number = Path("runs") / f"{stem}-{number}", number + 1
+    return path
+
+
+def _table(title: str, rows: dict[str, dict[str, Any]]) -> None:
+    table = Table(title=title, title_justify="left")
+    for column in ("trained in", "mean return [95 % CI]", "median", "training steps", "episodes", "agents"):
+        table.add_column(column, justify="left" if column == "trained in" else "right")
+    for name, row in rows.items():
+        low, high = row["ci95_return"]
+        table.add_row(
+            name,
+            f"{row['mean_return']:.1f} [{low:.1f}, {high:.1f}]",
+            f"{row['median_return']:.0f}",
+            f"{row['mean_train_steps']:.0f}",
+            f"{row['mean_train_episodes']:.0f}",
+            str(row["num_agents"]),
+        )
+    console.print(table)

@@ -1,0 +1,78 @@
+"""``metrics.jsonl``: one line of JSON per generation, whole lines only, readable while a run writes it."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from synthenv.core.files import disk_error, to_json, write_all, write_atomic
+
+METRICS = "metrics.jsonl"
+
+
+def append(run: Path, line: Mapping[str, Any]) -> None:
+    """Add a line, or leave the file as it was; the line is on disk when this returns.
+
+    Args:
+        run: the run directory.
+        line: fields for ``plain``; NaN and infinities are written as null.
+
+    Raises:
+        UserError: if the disk is full; the lines before are intact.
+    """
+    file = run / METRICS
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            _append_text(descriptor, to_json(line))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise disk_error(error, file) from error
+
+
+def truncate(run: Path, generation: int) -> None:
+    """Drop the lines of ``generation`` and later, and any half-written one, so that they can come again.
+
+    Raises:
+        UserError: if the disk is full; the file is as it was then.
+    """
+    file = run / METRICS
+    kept = [text for text, line in _lines(file) if line["generation"] < generation]
+    content = "".join(f"{text}\n" for text in kept).encode()
+    if file.exists() and file.read_bytes() != content:
+        write_atomic(file, content)
+
+
+def read(run: Path) -> list[dict[str, Any]]:
+    """All whole lines so far; none if there is no file yet."""
+    return [line for _, line in _lines(run / METRICS)]
+
+
+def _append_text(descriptor: int, text: str) -> None:
+    size = os.fstat(descriptor).st_size
+    try:
+        write_all(descriptor, f"{text}\n".encode())
+        os.fsync(descriptor)
+    except BaseException:  # half a line would spoil the next one
+        os.ftruncate(descriptor, size)
+        raise
+
+
+def _lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Lines as text and as what they say, unreadable ones left out."""
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise disk_error(error, file) from error
+    for raw in content.split(b"\n"):
+        try:
+            text = raw.decode()
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and isinstance(line.get("generation"), int):
+            yield text, line

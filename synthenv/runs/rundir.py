@@ -1,0 +1,233 @@
+"""The directory of one run: written by one process at a time, readable while it is written, never overwritten.
+
+config.json                resolved config, versions, device, command line
+metrics.jsonl              one line per generation
+checkpoints/               the newest few states of the search
+best_proxy.safetensors     the evolved proxy
+result.json                its presence says that the run is finished
+tb/ plots/ report.html     for people
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from synthenv import __version__
+from synthenv.core.errors import UserError
+from synthenv.core.files import disk_error, plain, remove_leftovers, to_json, write_atomic
+from synthenv.runs import metrics
+from synthenv.runs.scalar_events import ScalarEvents
+
+CONFIG, RESULT, LOCK = "config.json", "result.json", ".lock"
+
+
+class RunDir:
+    """An open run; use it in a ``with`` statement, or call ``close``. ``RunDir.create`` makes one.
+
+    Attributes:
+        path: the directory.
+        resumed: whether the run existed before.
+        digest: identity of the run, a hash of its config: the ``owner`` of its checkpoints.
+        notes: one line for every difference from the machine that began the run; results may differ in last bits.
+    """
+
+    def __init__(self, path: Path, lock: int, resumed: bool, digest: str, notes: list[str]):
+        self.path = path
+        self.resumed = resumed
+        self.digest = digest
+        self.notes = notes
+        self._lock = lock
+        self._events = ScalarEvents(path / "tb")
+
+    @classmethod
+    def create(cls, path: str | Path, config: Mapping[str, Any], resume: bool = False) -> "RunDir":
+        """Begin a run or go on with one.
+
+        Args:
+            path: the directory; made if it is missing.
+            config: everything that decides the outcome. A resumed run must have been begun with the same.
+            resume: go on with an unfinished run. Where there is none yet, one begins, so that a job which is
+                killed at any moment can always be started again with the same command.
+
+        Returns:
+            the run, locked for this process until it is closed or the process ends.
+
+        Raises:
+            UserError: if the directory holds something else, a finished run, an unfinished one without
+                ``resume``, one of another config or one that is being written; or if it cannot be written.
+        """
+        path = Path(path)
+        _check_place(path, resume)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise disk_error(error, path) from error
+        try:
+            _take(lock, path)
+            _check_place(path, resume)  # again: whoever held the lock may have finished the run
+            remove_leftovers(path)
+            resumed = (path / CONFIG).exists()
+            notes = _compare(path, plain(config)) if resumed else _begin(path, plain(config))
+        except BaseException:
+            os.close(lock)
+            raise
+        digest = hashlib.sha256(json.dumps(plain(config), sort_keys=True).encode()).hexdigest()[:16]
+        return cls(path, lock, resumed, digest, notes)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Directory of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def best_proxy(self) -> Path:
+        """File of the evolved proxy."""
+        return self.path / "best_proxy.safetensors"
+
+    @property
+    def plots(self) -> Path:
+        """Directory of the plots."""
+        return self.path / "plots"
+
+    def append_metrics(self, line: Mapping[str, Any]) -> None:
+        """Add one line of metrics, NaN and infinities as null; it is on disk when this returns.
+
+        Args:
+            line: JSON-ready fields, ``generation`` among them.
+
+        Raises:
+            UserError: if the disk is full; the lines before are intact.
+        """
+        metrics.append(self.path, line)
+        self._events.append(plain(line), line["generation"])
+
+    def truncate_metrics(self, generation: int) -> None:
+        """Drop the lines of ``generation`` and later, and any half-written one, so that they can come again.
+
+        Raises:
+            UserError: if the disk is full; the file is as it was then.
+        """
+        metrics.truncate(self.path, generation)
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """All whole lines so far."""
+        return metrics.read(self.path)
+
+    def save_result(self, result: Mapping[str, Any]) -> None:
+        """Write the result, which marks the run as finished: the last thing that a run does.
+
+        Raises:
+            UserError: if the disk is full; the run can be resumed then.
+        """
+        write_atomic(self.path / RESULT, to_json(result, indent=2).encode())
+
+    def close(self) -> None:
+        """Close the event file and let go of the lock."""
+        try:
+            self._events.close()
+        finally:
+            if self._lock >= 0:
+                os.close(self._lock)
+                self._lock = -1
+
+    def __enter__(self) -> "RunDir":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def environment() -> dict[str, Any]:
+    """What else decides the outcome's last bits, and how the run was started."""
+    device = jax.devices()[0]
+    return {
+        "synthenv": __version__,
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        "device_kind": f"{device.platform}: {device.device_kind}",
+        "num_devices": jax.device_count(),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "started": time.strftime("%Y-%m-%d %H:%M:%S%z"),
+    }
+
+
+def _check_place(path: Path, resume: bool) -> None:
+    """Refuse a directory that is not free for this run."""
+    try:
+        names = {entry.name for entry in path.iterdir()} if path.exists() else set()
+    except NotADirectoryError:
+        raise UserError(f"{path} is a file: choose another --out") from None
+    except OSError as error:
+        raise disk_error(error, path) from error
+    if CONFIG not in names:
+        # A run that was killed while it began leaves no more than its lock and a temporary file.
+        foreign = sorted(name for name in names if name != LOCK and not name.endswith(".tmp"))
+        if foreign:
+            raise UserError(f"{path} is not empty and holds no run ({foreign[0]}): choose another --out")
+    elif RESULT in names:
+        raise UserError(f"the run in {path} is finished: choose another --out")
+    elif not resume:
+        raise UserError(f"{path} holds an unfinished run: pass --resume to go on, or choose another --out")
+
+
+def _take(lock: int, path: Path) -> None:
+    """Lock the run. The kernel lets go when the process dies, whatever kills it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(
+            f"another process is writing {path}: wait for it, stop it, or choose another --out"
+        ) from None
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
+def _begin(path: Path, config: dict[str, Any]) -> list[str]:
+    write_atomic(path / CONFIG, to_json({"config": config, "environment": environment()}, indent=2).encode())
+    return []
+
+
+def _compare(path: Path, config: dict[str, Any]) -> list[str]:
+    """Hold a resumed run to the config it was begun with, and note what differs around it."""
+    try:
+        stored = json.loads((path / CONFIG).read_bytes())
+        began, then = stored["config"], dict(stored["environment"])
+    except OSError as error:
+        raise disk_error(error, path / CONFIG) from error
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{path / CONFIG} is damaged: put back a copy of it, or choose another --out"
+        ) from None
+    for name, before, now in _differences(began, config, ""):
+        raise UserError(
+            f"the run in {path} was begun with {name} = {before}, not {now}: pass the old value to resume, or"
+            " choose another --out"
+        )
+    now = environment()
+    watched = ("synthenv", "jax", "device_kind", "num_devices")
+    return [
+        f"{name} was {then.get(name)} and is {now[name]}: results may differ from those of an uninterrupted run"
+        for name in watched
+        if then.get(name) != now[name]
+    ]
+
+
+def _differences(before: Any, now: Any, name: str) -> Iterator[tuple[str, str, str]]:
+    """Dotted names and both values of the fields that differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for field in [*before, *(field for field in now if field not in before)]:
+            inner = f"{name}.{field}" if name else field
+            yield from _differences(before.get(field, "absent"), now.get(field, "absent"), inner)
+    elif before != now:
+        yield name, to_json(before), to_json(now)

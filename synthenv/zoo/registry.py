@@ -1,0 +1,135 @@
+"""Trained proxies shipped with the package, by name.
+
+``synthetic/<task>`` are synthetic environments in MDP form, ``bandit/<task>`` contextual bandits; ``:i`` picks one.
+Every proxy is a safetensors file (no pickle) with its config and measured scores; ``manifest.json`` holds the sha256
+of each file, and a file that does not match is refused.
+"""
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from synthenv.core.checkpoint import load_tree
+from synthenv.core.errors import UserError
+from synthenv.envs import registry
+from synthenv.envs.registry import EnvSpec
+from synthenv.proxies import synthetic_env
+from synthenv.proxies.config import SyntheticConfig
+
+ROOT = Path(__file__).parent / "data"
+KINDS = ("synthetic", "bandit")
+
+
+class LoadedProxy(NamedTuple):
+    """A proxy ready for use.
+
+    Attributes:
+        name: how it was asked for.
+        spec: the real task behind it.
+        env: the environment.
+        proxy_params: its evolved weights.
+        metadata: config, the agents it was evolved with, measured scores.
+    """
+
+    name: str
+    spec: EnvSpec
+    env: Any
+    proxy_params: Any
+    metadata: dict[str, Any]
+
+
+def load_file(path: Path, name: str) -> LoadedProxy:
+    """Load one proxy file, of the zoo or of a run directory.
+
+    Raises:
+        UserError: if the file is missing, damaged or not a proxy.
+    """
+    metadata = read_metadata(path)
+    spec = registry.make(metadata["task"])
+    env = _environment(metadata["task"], SyntheticConfig(**metadata["proxy"]))
+    params, metadata = load_tree(path, env.init_params(_any_key()))
+    return LoadedProxy(name, spec, env, params, metadata)
+
+
+def manifest() -> dict[str, dict[str, Any]]:
+    """Shipped files by name (``synthetic/CartPole-v0:0``): file, sha256, scores."""
+    return json.loads((ROOT / "manifest.json").read_text())
+
+
+def names() -> tuple[str, ...]:
+    """Names of all shipped proxies, one by one."""
+    return tuple(manifest())
+
+
+def load(name: str) -> list[LoadedProxy]:
+    """Load all shipped proxies of a task, or one of them.
+
+    Args:
+        name: ``synthetic/CartPole-v0`` or ``synthetic/CartPole-v0:3``.
+
+    Raises:
+        UserError: if there is none of that name, or a file does not match its hash.
+    """
+    entries = manifest()
+    chosen = [key for key in entries if key == name or key.split(":")[0] == name]
+    if not chosen:
+        known = sorted({key.split(":")[0] for key in entries})
+        raise UserError(f"no shipped proxy {name!r}: choose from {', '.join(known)}, or :i for one of them")
+    return [_load_entry(key, entries[key]) for key in chosen]
+
+
+def make(name: str) -> tuple[Any, Any]:
+    """Build an environment like ``gymnax.make``.
+
+    Args:
+        name: a task id, or a shipped proxy (the first one unless ``:i`` says otherwise).
+
+    Returns:
+        (env, params), params holding the evolved weights of a proxy.
+
+    Raises:
+        UserError: if the name is unknown or a shipped file is damaged.
+        ValueError: if the task id is unknown.
+    """
+    if name.split("/")[0] in KINDS:
+        proxy = load(name if ":" in name else f"{name}:0")[0]
+        return proxy.env, proxy.env.env_params(proxy.proxy_params)
+    spec = registry.make(name)
+    return spec.env, spec.env_params
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata of a proxy file, checksum verified."""
+    from synthenv.core.checkpoint import load_arrays
+
+    metadata = load_arrays(path)[1]
+    if "task" not in metadata or "proxy" not in metadata:
+        raise UserError(f"{path} is not a proxy: pass the best_proxy.safetensors of a run or a shipped name")
+    return metadata
+
+
+def _load_entry(name: str, entry: dict[str, Any]) -> LoadedProxy:
+    path = ROOT / entry["file"]
+    if not path.exists() or sha256(path) != entry["sha256"]:
+        raise UserError(f"shipped proxy {name} is damaged or missing ({entry['file']}): reinstall synthenv")
+    return load_file(path, name)
+
+
+@cache
+def _environment(task: str, config: SyntheticConfig) -> Any:
+    """Each environment once: they hash by identity, and a second instance would retrace."""
+    spec = registry.make(task)
+    return synthetic_env.make(spec.env, spec.env_params, config)
+
+
+def _any_key() -> Any:
+    import jax
+
+    return jax.random.key(0)
