@@ -5,8 +5,8 @@ compilation cache) before it is first imported.
 """
 
 import dataclasses
-import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from synthenv.core.errors import UserError
+from synthenv.core.files import to_json
 from synthenv.runs.config import PRESETS, MetaTrainConfig, bandit_form
 
 AgentName = Literal["ddqn"]
@@ -27,11 +28,14 @@ class Common:
         seed: The only source of randomness.
         json: Write {"command", "config", "results"} to this file.
         devices: CPU devices to use (simulated beyond the number of cores); all cores if not given.
+        distributed: Be one of several processes: auto under SLURM or on a TPU pod, else
+            HOST:PORT,NUM_PROCESSES,PROCESS_ID, where HOST is that of process 0.
     """
 
     seed: int = 0
     json: Path | None = None
     devices: int | None = None
+    distributed: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,12 +71,14 @@ class Train:
         agent: The learner.
         num_agents: Fresh agents to train.
         vary_hyperparams: Draw every agent's hyperparameters from table 2.
+        max_steps: Training steps per agent; the proxy's own budget if not given.
     """
 
     env: str = "synthetic/CartPole-v0"
     agent: AgentName = "ddqn"
     num_agents: int = 10
     vary_hyperparams: bool = False
+    max_steps: int | None = None
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
 
 
@@ -87,6 +93,7 @@ class Evaluate:
         vary_hyperparams: Draw every agent's hyperparameters from table 2.
         baselines: Also train the same agents on the real task, and test untrained ones.
         test_task: Test on this task instead of the proxy's own.
+        max_steps: Training steps per agent; the proxy's own budget if not given.
     """
 
     proxy: str = "synthetic/CartPole-v0"
@@ -95,6 +102,7 @@ class Evaluate:
     vary_hyperparams: bool = False
     baselines: bool = False
     test_task: str | None = None
+    max_steps: int | None = None
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
 
 
@@ -139,10 +147,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status (2 after a user's error, 130 after Ctrl-C)."""
     command = parse(sys.argv[1:] if argv is None else argv)
     try:
-        configure_jax(command.common.devices)
+        _check(command)
+        configure_jax(command.common.devices, command.common.distributed)
         results = run(command)
-        if command.common.json is not None:
-            _write_json(command, results)
+        _write_json(command, results)
     except UserError as error:
         print(f"synthenv: {error}", file=sys.stderr)
         return 2
@@ -152,8 +160,24 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def configure_jax(devices: int | None) -> None:
-    """Set what must be set before JAX is imported: CPU devices, single-threaded kernels, compilation cache.
+def _check(command: Command) -> None:
+    """Refuse at once what would fail only after the work is done, or never be noticed."""
+    common = command.common
+    if common.devices is not None and common.devices < 1:
+        raise UserError(f"--devices {common.devices} leaves nothing to compute on: pass 1 or more")
+    if not 0 <= common.seed < 2**32:
+        raise UserError(f"--seed {common.seed} is no seed: pass an integer from 0 to {2**32 - 1}")
+    if isinstance(command, MetaTrain) and command.resume and command.out is None:
+        raise UserError("--resume goes on with which run? Pass its directory with --out")
+    if isinstance(command, Demo) and common.distributed:
+        raise UserError("demo runs in one process: drop --distributed, or use meta-train")
+    if common.json is not None and (common.json.is_dir() or not common.json.parent.is_dir()):
+        cause = "it is a directory" if common.json.is_dir() else f"{common.json.parent} is no directory"
+        raise UserError(f"cannot write {common.json}, because {cause}: pass another --json FILE")
+
+
+def configure_jax(devices: int | None = None, distributed: str | None = None) -> None:
+    """Set what must be set before JAX is used: CPU devices, single-threaded kernels, compilation cache, processes.
 
     One device per core, each working on its own members, beats several threads inside one small matrix product.
     """
@@ -168,19 +192,48 @@ def configure_jax(devices: int | None) -> None:
     cache = Path(os.environ.get("SYNTHENV_CACHE_DIR", Path.home() / ".cache" / "synthenv")) / "jax"
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    if distributed is not None:
+        _join_processes(distributed)
+
+
+def _join_processes(distributed: str) -> None:
+    """Meet the other processes of this run; waits until all have come."""
+    import jax
+
+    address = re.fullmatch(r"([^,\s]+:\d+),(\d+),(\d+)", distributed)
+    if distributed != "auto" and (address is None or int(address[3]) >= int(address[2])):
+        raise UserError(
+            f"--distributed {distributed} is not understood: pass auto, or HOST:PORT,NUM_PROCESSES,PROCESS_ID with"
+            " PROCESS_ID from 0 to NUM_PROCESSES - 1"
+        )
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    try:
+        if address is None:
+            jax.distributed.initialize()
+        else:
+            jax.distributed.initialize(address[1], int(address[2]), int(address[3]))
+    except (ValueError, RuntimeError) as error:
+        cause = str(error).splitlines()[0].rstrip(".")
+        raise UserError(
+            f"--distributed {distributed} found no other processes ({cause}): start it with srun or on a TPU pod, or"
+            " pass HOST:PORT,NUM_PROCESSES,PROCESS_ID"
+        ) from None
 
 
 def run(command: Command) -> dict[str, Any]:
     """Carry out a parsed command; returns its results."""
     from synthenv.runs import commands
 
+    commands.speak_once()
     seed = command.common.seed
     match command:
         case MetaTrain():
             out = command.out or commands.new_directory(f"{command.config.task}-{command.preset}-seed{seed}")
             return commands.meta_train(command.config, seed, out, command.resume)
         case Train():
-            return commands.train(command.env, command.num_agents, seed, command.vary_hyperparams)
+            return commands.train(
+                command.env, command.num_agents, seed, command.vary_hyperparams, command.max_steps
+            )
         case Evaluate():
             return commands.evaluate(
                 command.proxy,
@@ -189,17 +242,23 @@ def run(command: Command) -> dict[str, Any]:
                 command.vary_hyperparams,
                 command.baselines,
                 command.test_task,
+                command.max_steps,
             )
         case Demo():
             return commands.demo(command.out, seed)
 
 
 def _write_json(command: Command, results: dict[str, Any]) -> None:
+    """Write the results where ``--json`` asks for them; the first of several processes does it."""
+    import jax
+
+    if command.common.json is None or jax.process_index() > 0:
+        return
     name = {MetaTrain: "meta-train", Train: "train", Evaluate: "evaluate", Demo: "demo"}[type(command)]
-    payload = {"command": name, "config": dataclasses.asdict(command), "results": results}
+    payload = {"command": name, "config": command, "results": results}
     try:
-        command.common.json.write_text(json.dumps(payload, indent=2, default=str) + "\n")
+        command.common.json.write_text(to_json(payload, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(
-            f"cannot write {command.common.json}: {error.strerror}; pass another --json FILE"
+            f"cannot write {command.common.json} ({error.strerror}): pass another --json FILE"
         ) from None

@@ -46,6 +46,7 @@ def run_on_devices() -> Callable[..., str]:
             env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags.strip()},
             capture_output=True,
             text=True,
+            timeout=300,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

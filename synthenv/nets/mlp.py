@@ -9,6 +9,7 @@ References:
     the released SE/RN code relies on.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -86,7 +87,7 @@ def init_mlp(
     width = int(hidden_size) if max_hidden is None else max_hidden
     shapes = [in_size, *[width] * depth, out_size]
     fans = [in_size, *[hidden_size] * depth, out_size]
-    sizes = [(i + 1) * o for i, o in zip(shapes[:-1], shapes[1:], strict=True)]
+    sizes = [(i + 1) * o for i, o in itertools.pairwise(shapes)]
     draws = jax.random.uniform(key, (sum(sizes),), minval=-1.0)
     layers, start = [], 0
     for i, size in enumerate(sizes):

@@ -54,8 +54,9 @@ RunTrials = Callable[[jax.Array, Trials], Outcome]
 
 
 class GenerationLog(NamedTuple):
-    """One generation, for the metrics file."""
+    """One generation: the unperturbed parameters that were evaluated, scores, and what the trials used."""
 
+    incumbent: np.ndarray  # [D]
     incumbent_scores: np.ndarray  # [I]
     member_scores: np.ndarray  # [P]
     outcome: Outcome
@@ -123,7 +124,7 @@ def generation(
         outcome.scores[:num_member_trials].reshape(strategy.population_size, config.agents_per_member), axis=1
     )
     incumbent_scores = outcome.scores[num_member_trials:]
-    incumbent_score = jnp.float32(finite_mean(incumbent_scores))
+    incumbent_score = jnp.float32(finite_mean(incumbent_scores) if config.num_incumbents else np.nan)
     search = strategy.tell(key_tell, members, jnp.asarray(member_scores), incumbent_score, search)
     better = incumbent_score > state.best_score
     state = OuterState(
@@ -132,4 +133,4 @@ def generation(
         best_proxy=jnp.where(better, mean, state.best_proxy),
         best_score=jnp.where(better, incumbent_score, state.best_score),
     )
-    return state, GenerationLog(incumbent_scores, member_scores, outcome)
+    return state, GenerationLog(np.asarray(mean), incumbent_scores, member_scores, outcome)

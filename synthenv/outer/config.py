@@ -29,8 +29,8 @@ class StrategyConfig(NamedTuple):
         mirrored: paper_nes only: whether the better half of each pair stands for it, else the plus half does.
         backtrack: Named remedy for paper_nes, off at 0: when the mean incumbent score falls below this share
             of the best one seen, the search returns to the parameters that earned it.
-        step_decay: Named remedy for paper_nes, off at 0: the step is multiplied by 1 - step_decay * share,
-            share being the incumbent score over the solved threshold, clipped to [0, 1].
+        step_decay: Named remedy for paper_nes and open_es, off at 0: the step is multiplied by
+            1 - step_decay * share, share being how much of the task is solved (score over threshold).
     """
 
     name: StrategyName = "open_es"

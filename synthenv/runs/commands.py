@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -15,6 +16,11 @@ from synthenv.runs.config import FAST, MetaTrainConfig
 from synthenv.runs.report import write_report
 
 console = Console()
+
+
+def speak_once() -> None:
+    """Of several processes only the first one writes to the terminal."""
+    console.quiet = jax.process_index() > 0
 
 
 def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> dict[str, Any]:
@@ -39,6 +45,8 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
             progress.update(bar, completed=line["generation"] + 1, numbers=numbers)
 
         result = search.meta_train(config, seed, out, resume, show, progress.console.print)
+    if not result:  # the first process has it
+        return result
     try:
         write_report(out)
     except UserError as error:  # the run is finished and safe; only its picture is missing
@@ -52,10 +60,10 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
     return result
 
 
-def train(env: str, num_agents: int, seed: int, vary: bool) -> dict[str, Any]:
+def train(env: str, num_agents: int, seed: int, vary: bool, max_steps: int | None = None) -> dict[str, Any]:
     """Train agents anywhere, test them on the real task."""
     with console.status(f"training {num_agents} agents in {env}"):
-        summary, rows = evaluation.evaluate(env, num_agents, seed, vary)
+        summary, rows = evaluation.evaluate(env, num_agents, seed, vary, max_steps=max_steps)
     returns = rows["proxy"].returns.mean(axis=1)
     console.print(f"real returns, agent by agent: {' '.join(f'{x:.0f}' for x in returns)}")
     _table(f"{num_agents} agents trained in {env}, tested on the real task", {env: summary})
@@ -63,11 +71,19 @@ def train(env: str, num_agents: int, seed: int, vary: bool) -> dict[str, Any]:
 
 
 def evaluate(
-    proxy: str, num_agents: int, seed: int, vary: bool, baselines: bool, test_task: str | None = None
+    proxy: str,
+    num_agents: int,
+    seed: int,
+    vary: bool,
+    baselines: bool,
+    test_task: str | None = None,
+    max_steps: int | None = None,
 ) -> dict[str, Any]:
     """Figure 3's protocol on one or many proxies."""
     with console.status(f"training {num_agents} agents for each row"):
-        summary, _ = evaluation.evaluate(proxy, num_agents, seed, vary, baselines, test_task=test_task)
+        summary, _ = evaluation.evaluate(
+            proxy, num_agents, seed, vary, baselines, test_task=test_task, max_steps=max_steps
+        )
     rows = {proxy: summary}
     rows |= {f"baseline: {name}": row for name, row in summary.get("baselines", {}).items()}
     _table(f"tested on {test_task or 'the real task'}", rows)

@@ -8,6 +8,7 @@ References:
     Ferreira et al. (2022), figures 3 and 25, tables 2 and 5.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,51 +17,77 @@ import numpy as np
 
 from synthenv.agents.config import TABLE5, AgentConfig, Variation
 from synthenv.core.errors import UserError
-from synthenv.envs import registry
 from synthenv.envs.registry import EnvSpec
 from synthenv.outer.trial import TrainingGround
-from synthenv.runs.trials import TrialRunner, check_discrete, proxy_ground, real_ground, zeros
+from synthenv.runs.trials import TrialRunner, discrete_task, proxy_ground, real_ground, zeros
 from synthenv.zoo import registry as zoo
 
 NUM_BOOTSTRAP = 10_000
 
 
 class Place(NamedTuple):
-    """A training place by name: weights [N, D] of the N environments meant, and the schedule agents follow there."""
+    """A training place by name.
+
+    Attributes:
+        name: how it was asked for.
+        spec: the real task that agents are tested on.
+        ground: where they train.
+        weights: of the N environments meant. [N, D]
+        agent: the schedule that agents follow there.
+        proxies: names of the N environments if they are proxies, else empty.
+    """
 
     name: str
     spec: EnvSpec
     ground: TrainingGround
     weights: np.ndarray
     agent: AgentConfig
+    proxies: tuple[str, ...] = ()
 
 
 class Scores(NamedTuple):
-    """What came of A agents: real test returns [A, E], training steps [A], training episodes [A]."""
+    """What came of A agents: real test returns [A, E], training steps [A], training episodes [A].
+
+    ``which`` [A] says in which of the place's environments each of them trained.
+    """
 
     returns: np.ndarray
     num_steps: np.ndarray
     num_episodes: np.ndarray
+    which: np.ndarray
 
 
-def resolve(name: str) -> Place:
+def resolve(*names: str) -> Place:
     """Find a training place.
 
     Args:
-        name: a task id, a shipped proxy (all of a task, or ``:i``), a run directory or a proxy file.
+        names: a task id, or one or several of: a shipped proxy (all of a task, or ``:i``), a run directory, a proxy
+            file.
 
     Raises:
-        UserError: if nothing of that name exists.
+        UserError: if nothing of a name exists, or several names are not all proxies of one shape and schedule.
     """
-    if name.split("/")[0] in zoo.KINDS and not Path(name).exists():
-        return _proxy_place(name, zoo.load(name))
+    found = [_load_proxies(name) for name in names]
+    if all(found):
+        return _proxy_place(", ".join(names), [proxy for proxies in found for proxy in proxies])
+    name = names[found.index([])]
+    if len(names) > 1:
+        raise UserError(f"{name} is no proxy: pass shipped proxies and run directories, or one name alone")
+    return _task_place(name)
+
+
+def _load_proxies(name: str) -> list[zoo.LoadedProxy]:
+    """The proxies of a name; none if it is no name of a proxy."""
     if Path(name).exists():
-        return _proxy_place(name, [zoo.load_file(_proxy_file(Path(name)), name)])
+        return [zoo.load_file(_proxy_file(Path(name)), name)]
+    return zoo.load(name) if name.split("/")[0] in zoo.KINDS else []
+
+
+def _task_place(name: str) -> Place:
     try:
-        spec = registry.make(name)
-    except ValueError as error:
-        raise UserError(f"{error}; or a shipped proxy, or a run directory") from None
-    check_discrete(spec, "ddqn")
+        spec = discrete_task(name)
+    except UserError as error:
+        raise UserError(f"{error}; or pass a shipped proxy or a run directory") from None
     return Place(
         name, spec, real_ground(spec), zeros(1), TABLE5._replace(stop="solved", time_limit="terminal")
     )
@@ -80,10 +107,11 @@ def _proxy_file(path: Path) -> Path:
 def _proxy_place(name: str, proxies: list[zoo.LoadedProxy]) -> Place:
     first = proxies[0]
     ground = proxy_ground(first.env, first.proxy_params)[0]
-    if any(p.env is not first.env for p in proxies):
-        raise UserError(f"the proxies of {name} differ in shape: pick one with :i")
+    agent = schedule_of(first.metadata)
+    if any(p.env is not first.env or schedule_of(p.metadata) != agent for p in proxies):
+        raise UserError(f"the proxies of {name} differ in shape or training budget: pick one, or some alike")
     weights = np.stack([proxy_ground(p.env, p.proxy_params)[1] for p in proxies])
-    return Place(name, first.spec, ground, weights, schedule_of(first.metadata))
+    return Place(name, first.spec, ground, weights, agent, tuple(p.name for p in proxies))
 
 
 def schedule_of(metadata: dict[str, Any]) -> AgentConfig:
@@ -93,6 +121,21 @@ def schedule_of(metadata: dict[str, Any]) -> AgentConfig:
     return TABLE5._replace(**{field: getattr(evolved, field) for field in kept})
 
 
+def _test_spec(place: Place, name: str) -> EnvSpec:
+    """Another task to test on, for the same observations and actions."""
+    spec = discrete_task(name)
+    if _sizes(spec) != _sizes(place.spec):
+        raise UserError(
+            f"agents trained in {place.name} cannot play {name}, whose observations or actions have other sizes:"
+            f" choose a --test-task like {place.spec.name}"
+        )
+    return spec
+
+
+def _sizes(spec: EnvSpec) -> tuple[tuple[int, ...], int]:
+    return spec.env.observation_space(spec.env_params).shape, spec.env.num_actions
+
+
 def run_agents(
     place: Place, agent: AgentConfig, num_agents: int, seed: int, num_test_episodes: int = 10
 ) -> Scores:
@@ -100,7 +143,7 @@ def run_agents(
     runner = TrialRunner(agent, place.ground, place.spec, num_test_episodes)
     which = np.arange(num_agents) % len(place.weights)
     results = runner.run(jax.random.key(seed), place.weights[which], np.arange(num_agents), num_agents)
-    return Scores(results.returns, results.num_steps, results.num_episodes)
+    return Scores(results.returns, results.num_steps, results.num_episodes, which)
 
 
 def untrained(place: Place, agent: AgentConfig, num_agents: int, seed: int) -> Scores:
@@ -124,44 +167,74 @@ def summarise(scores: Scores) -> dict[str, Any]:
         "mean_train_steps": float(scores.num_steps.mean()),
         "ci95_train_steps": bootstrap_interval(scores.num_steps.astype(float)),
         "mean_train_episodes": float(scores.num_episodes.mean()),
+        "ci95_train_episodes": bootstrap_interval(scores.num_episodes.astype(float)),
         "num_agents": len(scores.num_steps),
         "num_test_episodes": scores.returns.shape[1],
     }
 
 
+def summarise_proxies(place: Place, scores: Scores) -> list[dict[str, Any]]:
+    """The summary of each proxy on its own, in the order of the place; those without agents are left out."""
+    each = [Scores(*(x[scores.which == i] for x in scores)) for i in range(len(place.weights))]
+    return [
+        {"proxy": name, **summarise(own)}
+        for name, own in zip(place.proxies, each, strict=True)
+        if len(own.which)
+    ]
+
+
 def evaluate(
-    name: str,
+    name: str | Sequence[str],
     num_agents: int,
     seed: int = 0,
     vary: bool = False,
     baselines: bool = False,
     agent: AgentConfig | None = None,
     test_task: str | None = None,
+    max_steps: int | None = None,
+    num_baseline_agents: int | None = None,
+    max_baseline_steps: int | None = None,
 ) -> tuple[dict[str, Any], dict[str, Scores]]:
     """Train agents in ``name``, test them on the real task, and do the same for the baselines.
 
     Args:
-        name: where to train, see ``resolve``.
+        name: where to train, one or several names, see ``resolve``.
         num_agents: agents for each row.
         seed: randomness.
         vary: draw hyperparameters from table 2.
         baselines: add agents trained on the real task and untrained agents.
         agent: overrides the place's own schedule.
         test_task: overrides the real task that agents are tested on (for example CartPole-v1).
+        max_steps: overrides the training steps per agent; the buffer grows with it.
+        num_baseline_agents: agents for each baseline, if not as many as for the first row.
+        max_baseline_steps: bounds the training of the agents on the real task.
 
     Returns:
-        the JSON summary and the raw scores by row.
+        the JSON summary (with one of its own for each proxy meant) and the raw scores by row.
+
+    Raises:
+        UserError: if a name is unknown, the tasks do not fit each other or there are no agents.
     """
-    place = resolve(name)
+    if num_agents < 1:
+        raise UserError(f"--num-agents {num_agents} trains nobody: pass 1 or more")
+    place = resolve(name) if isinstance(name, str) else resolve(*name)
     if test_task is not None:
-        place = place._replace(spec=registry.make(test_task))
+        place = place._replace(spec=_test_spec(place, test_task))
     agent = (agent or place.agent)._replace(vary=vary)
+    if max_steps is not None:
+        agent = agent._replace(
+            max_steps=max_steps, buffer_size=max(agent.buffer_size, min(max_steps, 100_000))
+        )
     rows = {"proxy": run_agents(place, agent, num_agents, seed)}
     if baselines:
+        num_baseline_agents = num_baseline_agents or num_agents
         real = resolve(place.spec.name)
-        rows["real"] = run_agents(real, real.agent._replace(vary=vary), num_agents, seed)
-        rows["untrained"] = untrained(place, agent, num_agents, seed)
-    summary = summarise(rows["proxy"])
+        schedule = real.agent._replace(vary=vary, max_steps=max_baseline_steps or real.agent.max_steps)
+        rows["real"] = run_agents(real, schedule, num_baseline_agents, seed)
+        rows["untrained"] = untrained(place, agent, num_baseline_agents, seed)
+    summary = {"tested_on": place.spec.name, **summarise(rows["proxy"])}
+    if place.proxies:
+        summary["proxies"] = summarise_proxies(place, rows["proxy"])
     if baselines:
         summary["baselines"] = {row: summarise(rows[row]) for row in ("real", "untrained")}
     return summary, rows

@@ -1,9 +1,11 @@
 """Evolving a proxy, from a config to a run directory.
 
 One line of metrics and one checkpoint per generation. Whatever happens between two generations, ``--resume`` goes on
-from the newest sound checkpoint and arrives at the same numbers as a run that was never stopped.
+from the newest sound checkpoint and arrives at the same numbers as a run that was never stopped. Of several processes
+the first one owns the run directory; the others only train.
 """
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
@@ -16,14 +18,14 @@ import numpy as np
 
 from synthenv.core.checkpoint import CheckpointStore, save_tree
 from synthenv.core.errors import UserError
-from synthenv.envs import registry
 from synthenv.outer import bilevel
 from synthenv.outer.bilevel import GenerationLog, OuterState
 from synthenv.outer.strategy import make_strategy
 from synthenv.proxies import synthetic_env
 from synthenv.runs.config import MetaTrainConfig
+from synthenv.runs.processes import from_first, on_first
 from synthenv.runs.rundir import RunDir
-from synthenv.runs.trials import TrialRunner, check_discrete, proxy_ground
+from synthenv.runs.trials import TrialRunner, discrete_task, proxy_ground
 
 
 class Search:
@@ -31,8 +33,7 @@ class Search:
 
     def __init__(self, config: MetaTrainConfig, seed: int):
         self.config = config
-        self.spec = registry.make(config.task)
-        check_discrete(self.spec, "ddqn")
+        self.spec = discrete_task(config.task)
         self.root_key = jax.random.key(seed)
         self.proxy = synthetic_env.make(self.spec.env, self.spec.env_params, config.proxy)
         key_proxy, self.key_init = jax.random.split(jax.random.fold_in(self.root_key, 2**31 - 1))
@@ -49,17 +50,25 @@ class Search:
         """One generation."""
         return bilevel.generation(self.root_key, state, self.strategy, self.runner, self.config.outer)
 
-    def solved(self, state: OuterState, log: GenerationLog) -> bool:
-        """Whether the incumbents of this generation, and as many confirming agents as asked for, solve the task."""
-        scores = log.incumbent_scores
-        if not len(scores) or not np.mean(scores) >= self.solved_score:
-            return False
-        num = self.config.outer.confirm_agents
-        if not num:
-            return True
-        key = jax.random.fold_in(jax.random.fold_in(self.root_key, state.generation), 1)
-        confirmed = self.runner.run(key, np.tile(np.asarray(state.best_proxy), (num, 1)), np.arange(num), num)
-        return bool(np.mean(confirmed.score) >= self.solved_score)
+    def check_solved(self, state: OuterState, log: GenerationLog) -> tuple[OuterState, bool]:
+        """Whether the incumbent of this generation solves the task; if so, it is the one to keep.
+
+        A mean over few agents is easily lucky, and over many generations some will be: with ``confirm_agents`` the
+        incumbent is tried once more on fresh agents, and only their mean decides.
+        """
+        scores, config = log.incumbent_scores, self.config.outer
+        if not config.stop_when_solved or not len(scores) or not np.mean(scores) >= self.solved_score:
+            return state, False
+        if config.confirm_agents:
+            key = jax.random.fold_in(jax.random.fold_in(self.root_key, state.generation), 1)
+            proxies = np.tile(log.incumbent, (config.confirm_agents, 1))
+            scores = self.runner.run(key, proxies, np.arange(len(proxies)), len(proxies)).score
+        solved = bool(np.mean(scores) >= self.solved_score)
+        if solved:
+            state = state._replace(
+                best_proxy=jnp.asarray(log.incumbent), best_score=jnp.float32(np.mean(scores))
+            )
+        return state, solved
 
 
 def metrics_line(state: OuterState, log: GenerationLog, seconds: float, cpu_seconds: float) -> dict[str, Any]:
@@ -101,38 +110,54 @@ def meta_train(
         notify: called with a line about anything the user should know (a damaged checkpoint, another machine).
 
     Returns:
-        the result, as in ``result.json``.
+        the result, as in ``result.json``; empty on all processes but the first.
 
     Raises:
         UserError: if the directory holds another, a finished or a damaged run, or the task does not fit.
     """
     resolved = {"command": "meta-train", "seed": seed, **dataclasses.asdict(config)}
     search = Search(config, seed)
-    with RunDir.create(out, resolved, resume) as run:
-        store = CheckpointStore(run.checkpoints, owner=run.digest)
-        for note in run.notes:
-            notify(note)
-        if resume and not run.resumed:
-            notify(f"nothing to resume in {out}: starting at generation 0")
-        state, finished = _restore(search, store, run, notify)
+    with on_first(RunDir.create, out, resolved, resume) or contextlib.nullcontext() as run:
+        state, finished = from_first(on_first(_begin, search, run, resume, notify) or (search.start(), False))
         while not finished and int(state.generation) < config.outer.num_generations:
             start, cpu_start = time.perf_counter(), time.process_time()
             state, log = search.advance(state)
-            finished = config.outer.stop_when_solved and search.solved(state, log)
+            state, solved = search.check_solved(state, log)
             line = metrics_line(state, log, time.perf_counter() - start, time.process_time() - cpu_start)
-            line["solved"] = finished
-            run.append_metrics(line)
-            store.save(int(state.generation), state, {"finished": finished})
-            on_generation(line)
-        return _finish(search, state, finished, run)
+            line["solved"] = solved
+            on_first(_record, run, state, line, on_generation)
+            state, finished = from_first((state, solved))  # unlike machines must not drift apart
+        return on_first(_finish, search, state, bool(finished), run) or {}
 
 
-def _restore(
-    search: Search, store: CheckpointStore, run: RunDir, notify: Callable[[str], None]
+def _begin(
+    search: Search, run: RunDir, resume: bool, notify: Callable[[str], None]
 ) -> tuple[OuterState, bool]:
+    """Where the search stands, and whether it is over."""
+    for note in run.notes:
+        notify(note)
+    if resume and not run.resumed:
+        notify(f"nothing to resume in {run.path}: starting at generation 0")
+    return _restore(search, run, notify)
+
+
+def _store(run: RunDir) -> CheckpointStore:
+    return CheckpointStore(run.checkpoints, owner=run.digest)
+
+
+def _record(
+    run: RunDir, state: OuterState, line: dict[str, Any], on_generation: Callable[[dict[str, Any]], None]
+) -> None:
+    """Put a generation on disk, metrics first, so that a checkpoint never lacks its line; then tell."""
+    run.append_metrics(line)
+    _store(run).save(int(state.generation), state, {"finished": line["solved"]})
+    on_generation(line)
+
+
+def _restore(search: Search, run: RunDir, notify: Callable[[str], None]) -> tuple[OuterState, bool]:
     """The newest sound checkpoint, or the start; metrics of lost generations are dropped, damage is told."""
     state = search.start()
-    restored = store.restore(state)
+    restored = _store(run).restore(state)
     if restored is None:
         if run.read_metrics()[1:]:  # the first line is written before the first checkpoint
             raise UserError(

@@ -17,6 +17,7 @@ from synthenv.agents import ddqn
 from synthenv.agents.config import AgentConfig
 from synthenv.agents.hyperparams import Bucket, bucket_config, costs, sample
 from synthenv.core.errors import UserError
+from synthenv.envs import registry
 from synthenv.envs.registry import EnvSpec
 from synthenv.outer.bilevel import Outcome, Trials
 from synthenv.outer.population import Workload, serve
@@ -112,16 +113,21 @@ def real_ground(spec: EnvSpec) -> TrainingGround:
     return TrainingGround(spec.env, lambda weights: spec.env_params)
 
 
-def check_discrete(spec: EnvSpec, agent: str) -> None:
-    """DDQN chooses among finitely many actions.
+def discrete_task(name: str) -> EnvSpec:
+    """A task by name that DDQN can learn: it chooses among finitely many actions.
 
     Raises:
-        UserError: if the task's actions are continuous.
+        UserError: if the name is unknown or the task's actions are continuous.
     """
+    try:
+        spec = registry.make(name)
+    except ValueError as error:
+        raise UserError(str(error)) from None
     if not hasattr(spec.env.action_space(spec.env_params), "n"):
         raise UserError(
-            f"{agent} needs discrete actions, but {spec.name} has continuous ones: choose a task such as CartPole-v0"
+            f"ddqn needs discrete actions, but {name} has continuous ones: choose a task such as CartPole-v0"
         )
+    return spec
 
 
 def zeros(num: int) -> np.ndarray:

@@ -54,8 +54,15 @@ def load_file(path: Path, name: str) -> LoadedProxy:
 
 
 def manifest() -> dict[str, dict[str, Any]]:
-    """Shipped files by name (``synthetic/CartPole-v0:0``): file, sha256, scores."""
-    return json.loads((ROOT / "manifest.json").read_text())
+    """Shipped files by name (``synthetic/CartPole-v0:0``): file, sha256, scores.
+
+    Raises:
+        UserError: if the package has lost its manifest.
+    """
+    try:
+        return json.loads((ROOT / "manifest.json").read_text())
+    except (OSError, ValueError):
+        raise UserError("the list of shipped proxies is missing or damaged: reinstall synthenv") from None
 
 
 def names() -> tuple[str, ...]:

@@ -92,12 +92,15 @@ def test_jobs_partition_the_tasks(group_size):
 
 
 def test_jobs_start_with_the_dearest():
-    """Alone: by cost, equals in order of appearance. In pairs: dear ones together, and dear pairs first."""
-    workload = toy_workload()
-    singles = make_jobs(workload, np.arange(NUM), 1)
+    """Alone: by cost, equals in order of appearance."""
+    singles = make_jobs(toy_workload(), np.arange(NUM), 1)
     np.testing.assert_array_equal(np.concatenate(singles), [5, 7, 4, 8, 10, 2, 0, 9, 6, 1, 3])
-    pairs = [job.tolist() for job in make_jobs(workload, np.array([0, 1, 2, 3, 4, 5]), 2)]
-    assert pairs == [[4, 5], [2, 1], [0, 3]] or pairs == [[5, 4], [2, 1], [0, 3]]
+
+
+def test_groups_start_with_the_dearest():
+    """Dear tasks share a group, and an incomplete group may be the dearest."""
+    workload = Workload(None, ["a", "a", "b", "a", "a"], np.array([1.0, 4.0, 9.0, 2.0, 3.0]))
+    assert [job.tolist() for job in make_jobs(workload, np.arange(5), 2)] == [[2], [1, 4], [3, 0]]
 
 
 # ---------------------------------------------------------------- one process
@@ -112,14 +115,14 @@ def test_results_in_task_order(group_size):
 
 
 def test_busy_share_of_one_sleeper():
-    """One worker that works all the time is busy all the time."""
+    """One worker that works all the time is busy most of the time, whatever else the machine does."""
 
     def sleep(tasks):
-        time.sleep(0.05)
+        time.sleep(0.1)
         return tasks
 
     workload = Workload(np.arange(4.0), [0] * 4, np.ones(4))
-    assert 0.9 < serve(lambda bucket: sleep, workload).busy_share <= 1.0
+    assert 0.5 < serve(lambda bucket: sleep, workload).busy_share <= 1.0
 
 
 def test_exception_propagates():
@@ -162,16 +165,20 @@ served = serve(program, toy_workload())
 assert 0.0 < served.busy_share <= 1.0
 assert len(used) == jax.device_count() == 8, used
 
+started = []
+
 def failing(bucket):
     def run(tasks):
+        started.append(bucket)
         if tasks["length"][0] == 6:  # the dearest, hence among the first
             raise RuntimeError("out of paper")
-        time.sleep(0.2)
+        time.sleep(0.5)
         return PROGRAMS[bucket](tasks)
     return run
 
 error = within(60, lambda: serve(failing, toy_workload()))
 assert str(error) == "out of paper", error
+assert len(started) <= 8, "jobs started after the error"
 assert threading.active_count() == 1, "workers still run"
 print(as_json(served.results))
 """
@@ -211,7 +218,7 @@ print(as_json(alone.results))
 """
 
 
-def run_in_processes(code, num_processes=2, timeout=120):
+def run_in_processes(code, num_processes=2, timeout=90):
     """Start processes that find each other on a free local port; returns the lines each printed."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
@@ -239,7 +246,7 @@ def run_in_processes(code, num_processes=2, timeout=120):
 
 
 def test_two_processes_equal_one():
-    """Each of two hosts runs its share, and both get all results in task order; so they do for a single task."""
+    """Each of two hosts runs its share and gets all results in task order, even of a single task."""
     first, second = run_in_processes(IN_PROCESSES)
     shares = [json.loads(lines[-3]) for lines in (first, second)]
     assert sorted(shares[0] + shares[1]) == list(range(1, NUM + 1))

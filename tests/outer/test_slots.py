@@ -150,7 +150,7 @@ def test_the_comparison_means_something():
 
 
 def test_slot_steps_are_shared_out():
-    """In slots, every task bears an equal part of all slot steps, of which there are at least the useful ones."""
+    """In slots, every task bears an equal part of all slot steps, the useless ones included."""
     alone, together = trials(1), trials(4)
     assert len(np.unique(together.slot_steps)) == 1
     assert together.slot_steps.sum() >= alone.num_steps.sum()

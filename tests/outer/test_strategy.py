@@ -100,7 +100,7 @@ def test_scale_multiplies_the_step():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_climbs_a_noisy_hill(name):
-    """After 60 generations the mean is much nearer to the top of a paraboloid; scores are negative throughout."""
+    """After 60 generations the mean is much nearer to the top of a hill; all scores are negative."""
     strategy, top = strategy_of(name), jnp.full(DIMS, 0.5)
 
     def score(x, noise):

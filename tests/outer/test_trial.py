@@ -69,7 +69,7 @@ def test_score_is_the_mean_of_evaluate(counted):
 
 
 def test_score_comes_from_the_real_task(counted):
-    """Real CartPole pays one per step: returns are whole, positive and not bounded by the proxy's 20 steps."""
+    """Real CartPole pays one per step: returns are whole and within the task's bounds."""
     returns = np.asarray(counted[0](tasks_of([1, 2, 3])).returns)
     assert returns.shape == (3, NUM_EPISODES)
     np.testing.assert_array_equal(returns, np.round(returns))
