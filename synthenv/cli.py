@@ -8,6 +8,7 @@ import dataclasses
 import os
 import re
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,7 +28,7 @@ class Common:
     Attributes:
         seed: The only source of randomness.
         json: Write {"command", "config", "results"} to this file.
-        devices: CPU devices to use (simulated beyond the number of cores); all cores if not given.
+        devices: CPU devices to simulate, for trying out sharding; all cores are used either way.
         distributed: Be one of several processes: auto under SLURM or on a TPU pod, else
             HOST:PORT,NUM_PROCESSES,PROCESS_ID, where HOST is that of process 0.
     """
@@ -156,6 +157,11 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("\nsynthenv: interrupted; meta-train goes on with --resume", file=sys.stderr)
+        if argv is None and threading.active_count() > 1:
+            # Workers inside compiled programs cannot be stopped, and the interpreter would crash under them on its
+            # way out.
+            sys.stdout.flush()
+            os._exit(130)
         return 130
     return 0
 
@@ -183,7 +189,7 @@ def configure_jax(devices: int | None = None, distributed: str | None = None) ->
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_force_host_platform_device_count" not in flags:
-        flags += f" --xla_force_host_platform_device_count={devices or os.cpu_count() or 1}"
+        flags += f" --xla_force_host_platform_device_count={devices or 1}"
     if "xla_cpu_multi_thread_eigen" not in flags:
         flags += " --xla_cpu_multi_thread_eigen=false"
     os.environ["XLA_FLAGS"] = flags.strip()

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 REPO = Path(__file__).resolve().parents[1]
+LAUNCHERS = {"srun", "taskset"}
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 
 
@@ -38,6 +39,8 @@ def read_commands(text: str) -> Iterator[list[str]]:
             if set(token) <= set("();<>|&"):
                 while command and re.fullmatch(r"\w+=.*", command[0]):
                     command.pop(0)
+                if command and command[0] in LAUNCHERS and "synthenv" in command:
+                    command = command[command.index("synthenv") :]
                 if command and Path(command[0]).name == "synthenv":
                     yield command[1:]
                 command = []
@@ -107,8 +110,8 @@ def show_help(words: list[str], monkeypatch, capsys) -> str:
 def test_blocks_and_commands_are_found():
     text = (
         "```python\nx = 1\n```\n\n"
-        "```bash\n$ A=1 synthenv demo \\\n  --seeds 3 && .venv/bin/synthenv x # no\nls\n```\n"
+        "```bash\n$ A=1 synthenv demo \\\n  --seeds 3 && .venv/bin/synthenv x # no\nsrun -n2 synthenv y\nls\n```\n"
     )
     python, bash = read_blocks(text)
     assert (python.line, python.language, python.text) == (2, "python", "x = 1\n")
-    assert list(read_commands(bash.text)) == [["demo", "--seeds", "3"], ["x"]]
+    assert list(read_commands(bash.text)) == [["demo", "--seeds", "3"], ["x"], ["y"]]

@@ -16,7 +16,7 @@ import numpy as np
 from synthenv.agents.config import AgentConfig
 from synthenv.agents.ddqn import DDQNConfig, DDQNHyperparams
 
-WIDTHS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+WIDTHS = (64, 128, 192, 256, 384, 512, 768, 1024)
 BLOCK = 64  # rows of a gradient block when the batch size varies
 
 

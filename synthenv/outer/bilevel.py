@@ -134,3 +134,29 @@ def generation(
         best_score=jnp.where(better, incumbent_score, state.best_score),
     )
     return state, GenerationLog(np.asarray(mean), incumbent_scores, member_scores, outcome)
+
+
+def choose_start(
+    key: jax.Array, candidates: np.ndarray, run_trials: RunTrials
+) -> tuple[np.ndarray, list[Outcome]]:
+    """Find a promising point to start from: a search that starts flat spends its first generations blind.
+
+    Every candidate trains two agents, then the best eight train eight more each, which decide alone.
+
+    Args:
+        key: random key.
+        candidates: random proxies [N, D].
+        run_trials: trains and tests agents.
+
+    Returns:
+        the chosen proxy [D], and what the trials used.
+    """
+    key_all, key_best = jax.random.split(key)
+    first = run_trials(
+        key_all, lay_out(candidates, candidates[0], OuterConfig(num_incumbents=0, agents_per_member=2))
+    )
+    scores = np.nan_to_num(finite_mean(first.scores.reshape(len(candidates), 2), axis=1), nan=-np.inf)
+    best = candidates[np.argsort(-scores, kind="stable")[:8]]
+    second = run_trials(key_best, lay_out(best, best[0], OuterConfig(num_incumbents=0, agents_per_member=8)))
+    scores = np.nan_to_num(finite_mean(second.scores.reshape(len(best), 8), axis=1), nan=-np.inf)
+    return best[np.argmax(scores)], [first, second]

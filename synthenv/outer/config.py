@@ -48,6 +48,8 @@ class OuterConfig(NamedTuple):
 
     Attributes:
         num_generations: Most generations.
+        num_starts: Random proxies tried before the first generation; the search starts at the best of them. 1: at a
+            random one, as in the papers.
         num_incumbents: Fresh agents trained on the unperturbed proxy in every generation.
         agents_per_member: Fresh agents whose mean score is a member's score.
         common_random_numbers: Whether the two halves of a mirrored pair share hyperparameters and seeds.
@@ -59,6 +61,7 @@ class OuterConfig(NamedTuple):
     """
 
     num_generations: int = 200
+    num_starts: int = 1
     num_incumbents: int = 16
     agents_per_member: int = 1
     common_random_numbers: bool = False

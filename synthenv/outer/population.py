@@ -1,10 +1,11 @@
-"""Evaluating a population: a queue of trainings served by one worker per local device.
+"""Evaluating a population: a queue of trainings served by workers, one per core or accelerator.
 
 Trainings of one generation differ in length (early stopping) and in cost (varied network and batch sizes). Nothing
 is communicated between them, so they are not laid on one lock-step array: each device takes the most expensive
 waiting job, and no device waits for another before the generation ends. Jobs of one shape bucket share one compiled
 program, whatever their hyperparameters. On an accelerator a job is a group of members advanced together
 (``outer.slots``); on a CPU core it is a single member, for which ``while_loop`` and ``cond`` are real branches.
+Several threads may share one CPU device: XLA runs their programs side by side, and each is compiled only once.
 
 Several hosts each serve their share of the queue; the results are gathered once, at the end of the generation.
 """
@@ -60,7 +61,12 @@ def make_jobs(workload: Workload, indices: np.ndarray, group_size: int) -> list[
     return sorted(jobs, key=lambda job: -workload.costs[job].sum())
 
 
-def serve(programs: Callable[[Hashable], Program], workload: Workload, group_size: int = 1) -> Served:
+def serve(
+    programs: Callable[[Hashable], Program],
+    workload: Workload,
+    group_size: int = 1,
+    workers_per_device: int = 1,
+) -> Served:
     """Run every task and return the results in task order.
 
     Args:
@@ -68,6 +74,7 @@ def serve(programs: Callable[[Hashable], Program], workload: Workload, group_siz
             M. Called with arrays that are committed to the worker's device.
         workload: the tasks.
         group_size: most tasks per call, 1 on CPU.
+        workers_per_device: threads that feed one device; the number of cores on CPU.
 
     Raises:
         whatever a program raises, after the other workers have stopped.
@@ -76,25 +83,29 @@ def serve(programs: Callable[[Hashable], Program], workload: Workload, group_siz
     order = np.argsort(-workload.costs, kind="stable")
     shared = 1 < jax.process_count() <= num_tasks  # with fewer tasks than hosts, every host runs them all
     mine = order[jax.process_index() :: jax.process_count()] if shared else order
-    results, busy, wall = _serve_locally(programs, workload, make_jobs(workload, mine, group_size))
+    devices = [device for device in jax.local_devices() for _ in range(workers_per_device)]
+    results, busy_share = _serve_locally(programs, workload, make_jobs(workload, mine, group_size), devices)
     if shared:
         results = _gather(results, mine, num_tasks)
     else:
         back = np.argsort(np.concatenate([r[0] for r in results]), kind="stable")
         results = jax.tree.map(lambda *xs: np.concatenate(xs)[back], *[r[1] for r in results])
-    return Served(results, busy / max(wall * jax.local_device_count(), 1e-9))
+    return Served(results, busy_share)
 
 
 def _serve_locally(
-    programs: Callable[[Hashable], Program], workload: Workload, jobs: list[np.ndarray]
-) -> tuple[list[tuple[np.ndarray, PyTree]], float, float]:
-    """One thread per local device; returns (indices, results) per job, busy seconds, wall seconds."""
+    programs: Callable[[Hashable], Program],
+    workload: Workload,
+    jobs: list[np.ndarray],
+    devices: list[jax.Device],
+) -> tuple[list[tuple[np.ndarray, PyTree]], float]:
+    """One thread per entry of ``devices``; returns (indices, results) per job, and the threads' busy share."""
     waiting: queue.SimpleQueue = queue.SimpleQueue()
     for job in jobs:
         waiting.put(job)
     done: list[tuple[np.ndarray, PyTree]] = []
     errors: list[BaseException] = []
-    busy = [0.0] * jax.local_device_count()
+    busy = [0.0] * len(devices)
 
     def work(worker: int, device: jax.Device) -> None:
         while not errors:
@@ -114,8 +125,7 @@ def _serve_locally(
 
     start = time.perf_counter()
     threads = [
-        threading.Thread(target=work, args=(i, device), daemon=True)
-        for i, device in enumerate(jax.local_devices())
+        threading.Thread(target=work, args=(i, device), daemon=True) for i, device in enumerate(devices)
     ]
     for thread in threads:
         thread.start()
@@ -123,7 +133,8 @@ def _serve_locally(
         thread.join()
     if errors:
         raise errors[0]
-    return done, sum(busy), time.perf_counter() - start
+    wall = time.perf_counter() - start
+    return done, sum(busy) / max(wall * len(devices), 1e-9)
 
 
 def _take(tasks: PyTree, job: np.ndarray) -> PyTree:

@@ -65,11 +65,12 @@ FAST = MetaTrainConfig(
         stop="none",
         time_limit="terminal",
         vary=True,
-        variation=Variation(batch_size=(32, 96), hidden_size=(32, 96), depth=(1, 2)),
+        variation=Variation(batch_size=(32, 128), hidden_size=(32, 128), depth=(1, 3)),
     ),
     strategy=StrategyConfig(name="open_es", std=0.05, step_size=0.05, step_decay=0.8),
     outer=OuterConfig(
         num_generations=300,
+        num_starts=128,
         num_incumbents=4,
         common_random_numbers=True,
         stop_when_solved=True,

@@ -67,6 +67,8 @@ def resolve(*names: str) -> Place:
     Raises:
         UserError: if nothing of a name exists, or several names are not all proxies of one shape and schedule.
     """
+    if not names:
+        raise UserError("nowhere to train: pass a task, a shipped proxy or a run directory")
     found = [_load_proxies(name) for name in names]
     if all(found):
         return _proxy_place(", ".join(names), [proxy for proxies in found for proxy in proxies])

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from synthenv.core.checkpoint import CheckpointStore, save_tree
 from synthenv.core.errors import UserError
@@ -45,6 +46,18 @@ class Search:
     def start(self) -> OuterState:
         """The state before the first generation."""
         return bilevel.init_state(self.key_init, self.strategy, jnp.asarray(self.first_proxy))
+
+    def choose_start(self) -> tuple[OuterState, int]:
+        """The same at the best of ``num_starts`` random proxies, and the training steps that finding it took."""
+        num = self.config.outer.num_starts
+        if num <= 1:
+            return self.start(), 0
+        keys = jax.random.split(self.key_init, num)
+        candidates = jax.vmap(lambda key: ravel_pytree(self.proxy.init_params(key))[0])(keys)
+        self.first_proxy, outcomes = bilevel.choose_start(
+            jax.random.fold_in(self.key_init, 1), np.asarray(candidates), self.runner
+        )
+        return self.start(), int(sum(outcome.num_steps.sum() for outcome in outcomes))
 
     def advance(self, state: OuterState) -> tuple[OuterState, GenerationLog]:
         """One generation."""
@@ -121,10 +134,12 @@ def meta_train(
         state, finished = from_first(on_first(_begin, search, run, resume, notify) or (search.start(), False))
         while not finished and int(state.generation) < config.outer.num_generations:
             start, cpu_start = time.perf_counter(), time.process_time()
+            state, start_steps = search.choose_start() if int(state.generation) == 0 else (state, 0)
             state, log = search.advance(state)
             state, solved = search.check_solved(state, log)
             line = metrics_line(state, log, time.perf_counter() - start, time.process_time() - cpu_start)
             line["solved"] = solved
+            line["total_train_steps"] += start_steps
             on_first(_record, run, state, line, on_generation)
             state, finished = from_first((state, solved))  # unlike machines must not drift apart
         return on_first(_finish, search, state, bool(finished), run) or {}

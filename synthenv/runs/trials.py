@@ -4,6 +4,7 @@ One program per shape bucket, built on first use and kept for the life of the pr
 the first compiles anything (``num_traces`` counts, and a test holds it to that).
 """
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -41,6 +42,8 @@ class TrialRunner:
         self.agent, self.ground, self.spec = agent, ground, spec
         self.num_test_episodes = num_test_episodes
         self.on_cpu = jax.default_backend() == "cpu"
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.workers = max(1, cores // jax.local_device_count()) if self.on_cpu else 1
         self.num_traces: Counter[Bucket] = Counter()
         self._programs: dict[Bucket, Callable[[TrialTask], TrialResult]] = {}
         self._lock = threading.Lock()
@@ -66,7 +69,17 @@ class TrialRunner:
             self.num_traces[bucket] += 1
             return trials(tasks)
 
-        return jax.jit(counted)
+        compiled, lock, warm = jax.jit(counted), threading.Lock(), threading.Event()
+
+        def program(tasks: TrialTask) -> TrialResult:
+            if warm.is_set():
+                return compiled(tasks)
+            with lock:  # two threads that meet an uncompiled program would both compile it
+                results = compiled(tasks)
+                warm.set()
+            return results
+
+        return program
 
     def run(self, key: jax.Array, proxies: np.ndarray, agents: np.ndarray, num_agents: int) -> TrialResult:
         """Train and test ``len(agents)`` agents; see ``outer.bilevel.Trials`` for the arguments."""
@@ -86,7 +99,12 @@ class TrialRunner:
             hyperparams=jax.tree.map(lambda x: x[agents], hyperparams),
         )
         workload = Workload(tasks, [buckets[i] for i in agents], expected[agents])
-        served = serve(self.program, workload, group_size=1 if self.on_cpu else len(agents))
+        served = serve(
+            self.program,
+            workload,
+            group_size=1 if self.on_cpu else -(-len(agents) // jax.device_count()),
+            workers_per_device=self.workers,
+        )
         return served.results, served.busy_share
 
     def __call__(self, key: jax.Array, trials: Trials) -> Outcome:

@@ -81,6 +81,8 @@ def load(name: str) -> list[LoadedProxy]:
     """
     entries = manifest()
     chosen = [key for key in entries if key == name or key.split(":")[0] == name]
+    if not entries:
+        raise UserError(f"no proxy is shipped yet, so there is no {name!r}: pass a run directory")
     if not chosen:
         known = sorted({key.split(":")[0] for key in entries})
         raise UserError(f"no shipped proxy {name!r}: choose from {', '.join(known)}, or :i for one of them")

@@ -1,0 +1,36 @@
+"""How the figures of all experiments look. Nothing here needs a display."""
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+INK, QUIET, GRID = "#1f2933", "#7b8794", "#e4e7eb"
+BLUE, ORANGE, GREEN, RED = "#2563a8", "#d9730d", "#2f855a", "#b83280"
+
+
+def new_figure(width: float, height: float, title: str) -> Figure:
+    """An empty figure of so many inches."""
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(h_pad=0.1, w_pad=0.12)
+    figure.suptitle(title, fontsize=13, fontweight="bold", color=INK, x=0.01, ha="left")
+    return figure
+
+
+def dress(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
+    """Label a panel and quieten its frame."""
+    axes.set_title(title, loc="left", fontsize=11, color=INK)
+    axes.set_xlabel(xlabel, color=INK)
+    axes.set_ylabel(ylabel, color=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["bottom", "left"]].set_color(QUIET)
+    axes.grid(axis="y", color=GRID, linewidth=0.9)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK, length=0)
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Write a PNG."""
+    figure.savefig(file, format="png", dpi=140)

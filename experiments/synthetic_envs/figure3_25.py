@@ -1,0 +1,191 @@
+"""Figure 3 (CartPole, DDQN column) and figure 25: what agents learn in evolved proxies, and what it costs them.
+
+References:
+    Ferreira et al. (2022), section 4, table 2 and appendix F.1.1.
+"""
+
+import csv
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from experiments.command_line import execute, parse
+from experiments.figures import BLUE, INK, ORANGE, QUIET, RED, dress, new_figure, save
+from synthenv.core.files import to_json
+
+ROWS = {"proxy": ORANGE, "real": BLUE, "untrained": QUIET}
+LABELS = {"proxy": "trained in proxies", "real": "trained on the real task", "untrained": "untrained"}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Train agents with hyperparameters drawn from table 2 in proxies and on the real task, and compare.
+
+    ``python -m experiments.synthetic_envs.figure3_25 --preset cpu --proxy synthetic/CartPole-v0 --out runs/figure3_25``
+
+    Cost: not measured yet, for paper and cpu; smoke takes seconds once compiled. Numbers to expect: the paper's agents
+    use 6,818.6 (std 2,339.5) steps in synthetic environments found with varied hyperparameters and 16,887.7
+    (std 24,925) steps on the real task. Steps compare a plateau rule (synthetic) with a solve rule (real) there.
+
+    Attributes:
+        preset: Named configuration that the other flags override.
+        out: Directory of figure3_25.csv, .json and .png.
+        proxy: Shipped proxies (synthetic/CartPole-v0: all of the task, :i one of them) and run directories.
+        num_agents: Agents in all proxies together, spread evenly.
+        num_baseline_agents: Agents trained on the real task, and as many untrained ones.
+        max_steps: Overrides the training steps of every agent.
+        seed: The only source of randomness; choose none that a search had.
+    """
+
+    preset: Literal["cpu", "paper", "smoke"] = "cpu"
+    out: Path = Path("runs/figure3_25")
+    proxy: tuple[str, ...] = ("synthetic/CartPole-v0",)
+    num_agents: int = 400
+    num_baseline_agents: int = 40
+    max_steps: int | None = None
+    seed: int = 1000
+
+
+PRESETS = {
+    "cpu": Config(),
+    "paper": Config(preset="paper", num_baseline_agents=400),
+    "smoke": Config(preset="smoke", num_agents=2, num_baseline_agents=1, max_steps=60),
+}
+
+
+def run(config: Config) -> None:
+    """Train and test all agents; write ``figure3_25.csv`` (a line per agent) and ``figure3_25.json`` (summaries)."""
+    from synthenv.runs.evaluate import evaluate
+
+    summary, scores = evaluate(
+        config.proxy,
+        config.num_agents,
+        config.seed,
+        vary=True,
+        baselines=True,
+        max_steps=config.max_steps,
+        num_baseline_agents=config.num_baseline_agents,
+        max_baseline_steps=config.max_steps,
+    )
+    config.out.mkdir(parents=True, exist_ok=True)
+    write_csv(config.out / "figure3_25.csv", scores)
+    results = {"config": asdict(config), "results": summary}
+    (config.out / "figure3_25.json").write_text(to_json(results, indent=2) + "\n")
+
+
+def write_csv(file: Path, scores: dict[str, Any]) -> None:
+    """One line per agent; ``proxy`` counts the environments of its row from 0 (there is one real task)."""
+    num_episodes = scores["proxy"].returns.shape[1]
+    with file.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        each = [f"return_{i}" for i in range(num_episodes)]
+        writer.writerow(["row", "proxy", "mean_return", *each, "train_steps", "train_episodes"])
+        for row, agents in scores.items():
+            for returns, steps, episodes, which in zip(
+                agents.returns, agents.num_steps, agents.num_episodes, agents.which, strict=True
+            ):
+                writer.writerow([row, which, returns.mean(), *returns, steps, episodes])
+
+
+def read_returns(file: Path) -> dict[str, dict[int, np.ndarray]]:
+    """Single-episode returns by row and environment, each [A, E]."""
+    with file.open(newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    found: dict[str, dict[int, list[list[float]]]] = {}
+    for line in lines:
+        returns = [float(value) for name, value in line.items() if name.startswith("return_")]
+        found.setdefault(line["row"], {}).setdefault(int(line["proxy"]), []).append(returns)
+    return {row: {i: np.array(r) for i, r in sorted(places.items())} for row, places in found.items()}
+
+
+def density(returns: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Gaussian kernel density with Silverman's bandwidth, at least 2: many agents return exactly the same."""
+    spread = min(returns.std(), np.subtract(*np.percentile(returns, [75, 25])) / 1.34)
+    bandwidth = max(0.9 * spread * len(returns) ** -0.2, 2.0)
+    kernels = np.exp(-0.5 * ((grid[:, None] - returns[None, :]) / bandwidth) ** 2)
+    return kernels.mean(axis=1) / (bandwidth * np.sqrt(2 * np.pi))
+
+
+def plot(config: Config) -> None:
+    """Draw ``figure3_25.png`` from the table and the summaries."""
+    from synthenv.envs import registry
+
+    returns = read_returns(config.out / "figure3_25.csv")
+    summary = json.loads((config.out / "figure3_25.json").read_text())["results"]
+    rows = {"proxy": summary, **summary["baselines"]}
+    spec = registry.make(summary["tested_on"])
+    figure = new_figure(15, 4.6, f"Figures 3 and 25: DDQN agents of table 2, tested on {spec.name}")
+    densities, steps, episodes, each = figure.subplots(1, 4, width_ratios=(1.5, 0.6, 0.6, 1.8))
+    draw_densities(densities, returns, rows, spec.solved_return)
+    draw_bars(steps, rows, "train_steps", "Training steps")
+    draw_bars(episodes, rows, "train_episodes", "Training episodes")
+    draw_proxies(each, returns["proxy"], spec.solved_return)
+    figure.legend(loc="outside lower left", ncols=5, frameon=False, fontsize=9)
+    save(figure, config.out / "figure3_25.png")
+    print(f"wrote {config.out / 'figure3_25.png'}")
+
+
+def draw_densities(axes: Axes, returns: dict[str, Any], rows: dict[str, Any], solved: float) -> None:
+    """Figure 3, top: kernel densities over histograms of all test episodes."""
+    dress(axes, "Figure 3: single test episodes", "return", "density")
+    everything = {row: np.concatenate([r.ravel() for r in returns[row].values()]) for row in ROWS}
+    values = np.concatenate(list(everything.values()))
+    low, high = min(values.min(), solved), max(values.max(), solved)
+    margin = 0.05 * (high - low) + 1
+    grid = np.linspace(low - margin, high + margin, 500)
+    for row, color in ROWS.items():
+        interval = "{:.1f}, {:.1f}".format(*rows[row]["ci95_return"])
+        label = (
+            f"{LABELS[row]}: {rows[row]['mean_return']:.1f} [{interval}], {rows[row]['num_agents']} agents"
+        )
+        axes.hist(everything[row], bins=40, range=(low, high), density=True, color=color, alpha=0.16)
+        axes.plot(grid, density(everything[row], grid), color=color, linewidth=2, label=label)
+    axes.axvline(solved, color=RED, linestyle="--", linewidth=1.2, label=f"solved: {solved:g}")
+
+
+def draw_bars(axes: Axes, rows: dict[str, Any], name: str, title: str) -> None:
+    """Figure 3, bottom: means with intervals, of the rows that train."""
+    dress(axes, title, "mean and 95 % interval", "")
+    for position, row in enumerate(("proxy", "real")):
+        mean, (low, high) = rows[row][f"mean_{name}"], rows[row][f"ci95_{name}"]
+        axes.bar(position, mean, width=0.6, color=ROWS[row], alpha=0.85)
+        axes.errorbar(position, mean, [[mean - low], [high - mean]], color=INK, capsize=4, linewidth=1.3)
+        axes.annotate(
+            f"{mean:,.0f}" if mean >= 10 else f"{mean:.1f}",
+            (position, high),
+            (0, 4),
+            textcoords="offset points",
+            ha="center",
+            color=INK,
+        )
+    axes.set_xticks((0, 1), ("proxies", "real"))
+    axes.set_xlim(-0.6, 1.6)
+    axes.margins(y=0.12)
+
+
+def draw_proxies(axes: Axes, returns: dict[int, np.ndarray], solved: float) -> None:
+    """Figure 25: the returns of each proxy's agents, as violins with every episode as a dot."""
+    dress(axes, "Figure 25: proxy by proxy", "proxy", "return of a test episode")
+    indices = list(returns)
+    values = [returns[i].ravel() for i in indices]
+    violins = axes.violinplot(values, indices, widths=0.85, showextrema=False)
+    for body in violins["bodies"]:
+        body.set(facecolor=ORANGE, alpha=0.3)
+    generator = np.random.default_rng(0)
+    for index, dots in zip(indices, values, strict=True):
+        x = index + generator.uniform(-0.14, 0.14, len(dots))
+        axes.scatter(x, dots, s=5, color=ORANGE, alpha=0.45, linewidths=0)
+    axes.scatter(
+        indices, [v.mean() for v in values], s=26, marker="D", color=INK, zorder=3, label="mean of a proxy"
+    )
+    axes.axhline(solved, color=RED, linestyle="--", linewidth=1.2)
+    axes.set_xticks(indices if len(indices) <= 20 else indices[::5])
+    axes.set_xlim(min(indices) - 0.7, max(indices) + 0.7)
+
+
+if __name__ == "__main__":
+    raise SystemExit(execute(parse(PRESETS), run, plot))

@@ -1,0 +1,217 @@
+"""Every experiment from end to end at its smoke preset: the files are there, and they say what was run."""
+
+import csv
+import json
+import struct
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.command_line import execute, parse
+from experiments.synthetic_envs import build_zoo, figure2_6, figure3_25
+from synthenv.core.checkpoint import save_tree
+from synthenv.core.errors import UserError
+from synthenv.zoo import registry as zoo
+
+EXPERIMENTS = (figure2_6, figure3_25, build_zoo)
+
+
+def read_csv(file) -> list[dict[str, str]]:
+    with file.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def png_size(file) -> tuple[int, int]:
+    data = file.read_bytes()
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    return struct.unpack(">II", data[16:24])
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """Figure 2 and 6 at the smoke preset: its directory holds two finished runs."""
+    config = replace(figure2_6.PRESETS["smoke"], out=tmp_path_factory.mktemp("figure2_6"))
+    with jax.numpy_rank_promotion("allow"):  # evosax
+        figure2_6.run(config)
+    figure2_6.plot(config)
+    return config
+
+
+@pytest.fixture(scope="module")
+def run_dirs(searched):
+    return [searched.out / f"run_{i:02d}" for i in range(searched.num_runs)]
+
+
+def test_figure2_6(searched, run_dirs):
+    lines = read_csv(searched.out / "figure2_6.csv")
+    assert [(int(x["run"]), int(x["seed"]), int(x["generation"])) for x in lines] == [
+        (r, r, g) for r in range(2) for g in range(3)
+    ]
+    numbers = np.array([[float(x[name]) for name in figure2_6.COLUMNS[3:]] for x in lines])
+    assert np.isfinite(numbers).all()
+    assert (numbers >= [1, 0, 0]).all()
+    assert (numbers[[1, 2, 4, 5], 2] == 6 * 60).all(), "4 members and 2 incumbents of 60 steps"
+    assert (numbers[[0, 3], 2] > 6 * 60).all(), "the first generation pays for choosing where to start"
+    assert all((path / "best_proxy.safetensors").exists() for path in run_dirs)
+    assert min(png_size(searched.out / "figure2_6.png")) > 500
+
+
+@pytest.mark.rank_promotion_ok
+def test_figure2_6_goes_on_where_it_stopped(searched, run_dirs):
+    table = (searched.out / "figure2_6.csv").read_bytes()
+    (run_dirs[1] / "result.json").unlink()  # as if it had been killed before its last act
+    figure2_6.run(searched)
+    assert (searched.out / "figure2_6.csv").read_bytes() == table
+    assert (run_dirs[1] / "result.json").exists()
+
+
+def test_figure2_6_refuses_runs_of_another_config(searched):
+    with pytest.raises(UserError, match=r"run_00 holds a finished run of another config"):
+        figure2_6.run(replace(searched, num_generations=4))
+
+
+def test_figure2_6_band_is_over_runs(tmp_path):
+    lines = [
+        {
+            "run": r,
+            "seed": r,
+            "generation": g,
+            "incumbent_mean": 10 * r + g,
+            "seconds": 1,
+            "total_train_steps": 1,
+        }
+        for r in range(3)
+        for g in range(5 - (r == 2))
+    ]
+    figure2_6.write_csv(tmp_path / "t.csv", lines)
+    np.testing.assert_array_equal(
+        figure2_6.read_curves(tmp_path / "t.csv"), [[0, 1, 2, 3], [10, 11, 12, 13], [20, 21, 22, 23]]
+    )
+
+
+def test_figure3_25(tmp_path, run_dirs):
+    names = tuple(map(str, run_dirs))
+    config = replace(figure3_25.PRESETS["smoke"], out=tmp_path, proxy=names)
+    figure3_25.run(config)
+    figure3_25.plot(config)
+    lines = read_csv(tmp_path / "figure3_25.csv")
+    assert [(x["row"], x["proxy"]) for x in lines] == [
+        ("proxy", "0"),
+        ("proxy", "1"),
+        ("real", "0"),
+        ("untrained", "0"),
+    ]
+    returns = np.array([[float(x[f"return_{i}"]) for i in range(10)] for x in lines])
+    assert ((returns >= 1) & (returns <= 200)).all()
+    np.testing.assert_allclose([float(x["mean_return"]) for x in lines], returns.mean(axis=1), rtol=1e-6)
+    assert [int(x["train_steps"]) for x in lines] == [60, 60, 60, 1]
+    assert [int(x["train_episodes"]) for x in lines[:2]] == [15, 15]  # of four steps
+
+    results = json.loads((tmp_path / "figure3_25.json").read_text())["results"]
+    assert results["tested_on"] == "CartPole-v0" and results["num_agents"] == 2
+    np.testing.assert_allclose(results["mean_return"], returns[:2].mean(), rtol=1e-6)
+    np.testing.assert_allclose(results["baselines"]["real"]["mean_return"], returns[2].mean(), rtol=1e-6)
+    assert [entry["proxy"] for entry in results["proxies"]] == list(names)
+    np.testing.assert_allclose(
+        [entry["mean_return"] for entry in results["proxies"]], returns[:2].mean(axis=1), rtol=1e-6
+    )
+    assert min(png_size(tmp_path / "figure3_25.png")) > 500
+
+
+def test_figure3_25_takes_proxies_that_are_alike(tmp_path, run_dirs):
+    config = replace(figure3_25.PRESETS["smoke"], out=tmp_path)
+    other = write_unlike_proxy(run_dirs[0] / "best_proxy.safetensors", tmp_path / "other.safetensors")
+    for names, message in (
+        ((), "nowhere to train"),
+        ((str(run_dirs[0]), "CartPole-v0"), "CartPole-v0 is no proxy"),
+        ((str(run_dirs[0]), str(other)), "differ in shape or training budget"),
+    ):
+        with pytest.raises(UserError, match=message):
+            figure3_25.run(replace(config, proxy=names))
+
+
+def write_unlike_proxy(file, copy):
+    """The same proxy, as if it had been evolved for agents with twice the steps."""
+    proxy = zoo.load_file(file, "x")
+    agent = proxy.metadata["agent"] | {"max_steps": 2 * proxy.metadata["agent"]["max_steps"]}
+    save_tree(copy, proxy.proxy_params, proxy.metadata | {"agent": agent})
+    return copy
+
+
+def test_figure3_25_density_is_one():
+    grid = np.linspace(-50, 260, 2000)
+    for returns in (np.full(40, 200.0), np.random.default_rng(0).normal(100, 20, 400)):
+        assert np.trapezoid(figure3_25.density(returns, grid), grid) == pytest.approx(1, abs=1e-3)
+
+
+def test_build_zoo(tmp_path, run_dirs, monkeypatch, capsys):
+    config = replace(build_zoo.PRESETS["smoke"], runs=tuple(run_dirs), out=tmp_path / "zoo")
+    build_zoo.run(config)
+    assert "2 proxies" in capsys.readouterr().out
+    monkeypatch.setattr(zoo, "ROOT", tmp_path / "zoo")
+    assert zoo.names() == ("synthetic/CartPole-v0:0", "synthetic/CartPole-v0:1")
+    for index, proxy in enumerate(zoo.load("synthetic/CartPole-v0")):
+        entry, original = (
+            zoo.manifest()[proxy.name],
+            zoo.load_file(run_dirs[index] / "best_proxy.safetensors", "x"),
+        )
+        jax.tree.map(np.testing.assert_array_equal, proxy.proxy_params, original.proxy_params)
+        assert proxy.metadata["seed"] == proxy.metadata["config"]["seed"] == entry["seed"] == index
+        assert proxy.metadata["generations"] == entry["generations"] == 3
+        assert proxy.metadata["scores"] == entry["scores"]
+        assert entry["scores"]["num_agents"] == 1
+        low, high = entry["scores"]["ci95_return"]
+        assert 1 <= low <= entry["scores"]["mean_return"] <= high <= 200
+        assert str(tmp_path) not in json.dumps([entry, proxy.metadata])
+        assert str(run_dirs[index]) not in json.dumps([entry, proxy.metadata])
+
+    file = tmp_path / "zoo" / "synthetic_CartPole-v0_1.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-3] ^= 1
+    file.write_bytes(data)
+    assert len(zoo.load("synthetic/CartPole-v0:0")) == 1
+    with pytest.raises(UserError, match=r"CartPole-v0:1 is damaged or missing"):
+        zoo.load("synthetic/CartPole-v0")
+
+    build_zoo.run(replace(config, runs=(run_dirs[1],)))
+    assert zoo.names() == ("synthetic/CartPole-v0:0",)
+    assert zoo.load("synthetic/CartPole-v0")[0].metadata["seed"] == 1
+    assert not file.exists()
+
+
+def test_build_zoo_refuses_what_it_cannot_ship(tmp_path, run_dirs):
+    config = replace(build_zoo.PRESETS["smoke"], runs=tuple(run_dirs), out=tmp_path)
+    with pytest.raises(UserError, match=r"form mdp: pass another --kind"):
+        build_zoo.run(replace(config, kind="bandit"))
+    with pytest.raises(UserError, match=r"holds no finished run"):
+        build_zoo.run(replace(config, runs=(tmp_path,)))
+    with pytest.raises(UserError, match=r"no run given"):
+        build_zoo.run(replace(config, runs=()))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda module: module.__name__.split(".")[-1])
+def test_presets(experiment, capsys):
+    presets = experiment.PRESETS
+    assert set(presets) == {"paper", "cpu", "smoke"}
+    for name, preset in presets.items():
+        assert preset.preset == name
+        assert parse(presets, ["--preset", name]) == preset
+    assert parse(presets, []) == presets["cpu"]
+    assert parse(presets, ["--seed", "7", "--preset=paper"]) == replace(presets["paper"], seed=7)
+    with pytest.raises(SystemExit):
+        parse(presets, ["--preset", "huge"])
+    assert f"python -m {experiment.__name__}" in type(presets["cpu"]).__doc__
+    capsys.readouterr()
+
+
+def test_a_users_error_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr("experiments.command_line.configure_jax", lambda devices: None)
+
+    def fail(config):
+        raise UserError("no such thing: pass another")
+
+    assert execute(None, fail) == 2
+    assert capsys.readouterr().err == "error: no such thing: pass another\n"

@@ -1,0 +1,224 @@
+"""The command: help without JAX, errors of one line, results as JSON."""
+
+import contextlib
+import functools
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import jax
+import pytest
+
+from synthenv.cli import main, parse
+from synthenv.runs import evaluate as evaluation
+from synthenv.runs import meta_train as runs
+from synthenv.runs.config import PRESETS, bandit_form
+from tests.tiny_run import FLAGS, TINY
+
+pytestmark = pytest.mark.rank_promotion_ok
+REPO = Path(__file__).resolve().parents[1]
+SUMMARY = {"mean_return", "ci95_return", "mean_train_steps", "mean_train_episodes", "num_agents"}
+
+search_once = functools.cache(runs.Search)
+
+
+@pytest.fixture(autouse=True)
+def _somewhere(monkeypatch, tmp_path):
+    """Run directories go to a temporary place, the whole file compiles once, and texts are not wrapped."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runs, "Search", search_once)
+    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))  # the command sets it
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run and what its command wrote as JSON."""
+    path = tmp_path_factory.mktemp("cli")
+    with pytest.MonkeyPatch.context() as patch, jax.numpy_rank_promotion("allow"):
+        patch.setattr(runs, "Search", search_once)
+        patch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
+        status = main(["meta-train", *FLAGS, "--out", str(path / "run"), "--json", str(path / "result.json")])
+    assert status == 0
+    return path / "run", json.loads((path / "result.json").read_text())
+
+
+# ---------------------------------------------------------------- help
+
+HELP = """
+import contextlib, io, re, sys
+from synthenv.cli import main
+
+for words in ([], ["meta-train"], ["train"], ["evaluate"], ["demo"]):
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        try:
+            main([*words, "--help"])
+        except SystemExit as stop:
+            assert not stop.code, stop.code
+    flags = set(re.findall(r"--[a-z][a-z.-]*", text.getvalue()))
+    print(*(words or ["main"]), *sorted(flags), sep="|")
+heavy = {"jax", "numpy", "matplotlib", "optax", "gymnax"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_help_prints_the_flags_without_importing_jax():
+    done = subprocess.run(
+        [sys.executable, "-c", HELP],
+        cwd=REPO,
+        env=os.environ | {"COLUMNS": "300"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    flags = {line.split("|")[0]: set(line.split("|")[1:]) for line in done.stdout.splitlines()}
+    common = {"--seed", "--json", "--devices", "--distributed"}
+    assert flags["main"] == {"--help"}
+    assert common | {"--env", "--agent", "--num-agents", "--vary-hyperparams"} <= flags["train"]
+    assert common | {"--proxy", "--num-agents", "--baselines", "--test-task"} <= flags["evaluate"]
+    assert common | {"--out"} <= flags["demo"]
+    assert common | {"--out", "--preset", "--resume", "--task", "--agent.max-steps"} <= flags["meta-train"]
+
+
+# ---------------------------------------------------------------- configs
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_arrive_unchanged(preset):
+    assert parse(["meta-train", "--preset", preset]).config == PRESETS[preset]
+    scb = parse(["meta-train", f"--preset={preset}", "--proxy", "scb"]).config
+    assert scb == bandit_form(PRESETS[preset]) and scb.proxy.form == "bandit"
+
+
+def test_any_field_can_be_overridden():
+    words = "--agent.max-steps 30 --strategy.num-pairs 2 --outer.stop-when-solved --proxy.hidden-size 9"
+    config = parse(["meta-train", "--preset", "smoke", "--task", "Acrobot-v1", *words.split()]).config
+    smoke = PRESETS["smoke"]
+    assert config.task == "Acrobot-v1"
+    assert config.agent == smoke.agent._replace(max_steps=30)
+    assert config.strategy == smoke.strategy._replace(num_pairs=2)
+    assert config.outer == smoke.outer._replace(stop_when_solved=True)
+    assert config.proxy == smoke.proxy._replace(hidden_size=9)
+    assert parse(["meta-train", *FLAGS]).config == TINY
+
+
+# ---------------------------------------------------------------- errors
+
+ERRORS = {
+    "meta-train --task CartPol-v0": "did you mean 'CartPole-v0'",
+    "meta-train --task Pendulum-v1": "choose a task such as CartPole-v0",
+    "meta-train --devices 0": "pass 1 or more",
+    "meta-train --resume": "Pass its directory with --out",
+    "meta-train --out taken": "taken is not empty and holds no run (file): choose another --out",
+    "meta-train --distributed nowhere": "pass auto, or HOST:PORT,NUM_PROCESSES,PROCESS_ID",
+    "meta-train --distributed host:1,2,2": "PROCESS_ID from 0 to NUM_PROCESSES - 1",
+    "meta-train --distributed auto": "start it with srun or on a TPU pod, or pass HOST:PORT",
+    "meta-train --json nowhere/x.json": "nowhere is no directory: pass another --json FILE",
+    "train --env CartPol-v0": "did you mean 'CartPole-v0'",
+    "train --env Pendulum-v1": "ddqn needs discrete actions",
+    "train --env CartPole-v0 --num-agents 0": "pass 1 or more",
+    "train --env CartPole-v0 --seed -1": "pass an integer from 0",
+    "evaluate --proxy synthetic/Nothing-v0": "shipped prox",
+    "evaluate --proxy taken": "holds no finished proxy: finish the run with meta-train --resume",
+    "evaluate --proxy taken/file": "put back a copy of it",
+    "evaluate --proxy runs/never": "or pass a shipped proxy or a run directory",
+    "evaluate --proxy taken --num-agents 0": "pass 1 or more",
+    "evaluate --proxy taken --json taken": "it is a directory: pass another --json FILE",
+    "demo --distributed auto": "drop --distributed",
+}
+
+
+@pytest.mark.parametrize("words", ERRORS)
+def test_an_error_is_one_line_with_a_remedy(words, capsys, tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").write_text("x")
+    assert main(words.split()) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("synthenv: ") and errors.count("\n") == 1, errors
+    assert ERRORS[words] in errors
+    assert {p.name for p in tmp_path.iterdir()} == {"taken"}, "something was begun"
+
+
+def test_agents_are_tested_on_a_task_that_fits(finished, capsys):
+    path, _ = finished
+    assert main(["evaluate", "--proxy", str(path), "--test-task", "Acrobot-v1"]) == 2
+    assert "choose a --test-task like CartPole-v0" in capsys.readouterr().err
+
+
+def test_ctrl_c(monkeypatch, capsys):
+    """Workers may be inside compiled programs then: the process leaves without waiting, if it is the command's own."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    def leave(status):
+        raise SystemExit(f"left with {status}")
+
+    monkeypatch.setattr(runs, "meta_train", interrupt)
+    monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(sys, "argv", ["synthenv", "meta-train"])
+    with busy_worker():
+        assert main(["meta-train"]) == 130
+        with pytest.raises(SystemExit, match="left with 130"):
+            main()
+    said = "synthenv: interrupted; meta-train goes on with --resume"
+    assert capsys.readouterr().err.split("\n") == ["", said, "", said, ""]
+
+
+@contextlib.contextmanager
+def busy_worker():
+    """A thread that works on."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
+# ---------------------------------------------------------------- results
+
+
+def test_json_of_meta_train(finished):
+    path, written = finished
+    assert set(written) == {"command", "config", "results"} and written["command"] == "meta-train"
+    assert written["config"]["config"]["agent"]["max_steps"] == TINY.agent.max_steps
+    assert written["config"]["common"]["seed"] == 0 and written["config"]["out"] == str(path)
+    assert written["results"] == json.loads((path / "result.json").read_text())
+    assert (path / "report.html").exists()
+
+
+def test_json_of_evaluate(finished, monkeypatch, capsys):
+    """With baselines: each row has the same keys, and numbers of agents that were really trained."""
+    path, _ = finished
+    short = evaluation.TABLE5._replace(max_steps=40, buffer_size=64, hidden_size=32, depth=1, batch_size=32)
+    monkeypatch.setattr(evaluation, "TABLE5", short)
+    words = ["evaluate", "--proxy", str(path), "--num-agents", "2", "--baselines", "--json", "result.json"]
+    assert main(words) == 0
+    written = json.loads(Path("result.json").read_text())
+    assert set(written) == {"command", "config", "results"} and written["command"] == "evaluate"
+    results = written["results"]
+    assert set(results["baselines"]) == {"real", "untrained"}
+    for row in (results, *results["baselines"].values()):
+        assert set(row) >= SUMMARY and row["num_agents"] == 2
+        low, high = row["ci95_return"]
+        assert 1 <= low <= row["mean_return"] <= high <= 200
+    assert results["mean_train_steps"] == TINY.agent.max_steps
+    assert results["baselines"]["real"]["mean_train_steps"] == 40
+    assert results["baselines"]["untrained"]["mean_train_steps"] == 1
+    assert "baseline: untrained" in capsys.readouterr().out
+
+
+def test_json_of_train(finished, capsys):
+    path, _ = finished
+    assert main(["train", "--env", str(path), "--num-agents", "3", "--json", "result.json"]) == 0
+    written = json.loads(Path("result.json").read_text())
+    assert written["command"] == "train" and written["results"]["num_agents"] == 3
+    assert set(written["results"]) >= SUMMARY
+    returns = capsys.readouterr().out.split("agent by agent:")[1].split("\n")[0].split()
+    assert len(returns) == 3

@@ -1,0 +1,169 @@
+"""Proxies by name: what is asked for is what comes, or a line says why not."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import synthenv
+from synthenv.agents.config import AgentConfig
+from synthenv.core.checkpoint import save_tree
+from synthenv.core.errors import UserError
+from synthenv.envs import registry as envs
+from synthenv.proxies import synthetic_env
+from synthenv.proxies.config import SyntheticConfig
+from synthenv.zoo import registry as zoo
+
+PROXY = SyntheticConfig(hidden_size=5, done="never", reset="learned", max_steps=4)
+MANIFEST = zoo.ROOT / "manifest.json"
+SHIPPED = tuple(json.loads(MANIFEST.read_text())) if MANIFEST.exists() else ()
+
+
+def write_zoo(root, config: SyntheticConfig = PROXY, num: int = 2):
+    """A zoo of random proxies; returns their weights."""
+    spec = envs.make("CartPole-v0")
+    env = synthetic_env.make(spec.env, spec.env_params, config)
+    metadata = {"task": "CartPole-v0", "proxy": config._asdict(), "agent": AgentConfig()._asdict()}
+    entries, weights = {}, []
+    for index in range(num):
+        weights.append(env.init_params(jax.random.key(index)))
+        file = root / f"synthetic_CartPole-v0_{index}.safetensors"
+        save_tree(file, weights[-1], metadata)
+        entries[f"synthetic/CartPole-v0:{index}"] = {"file": file.name, "sha256": zoo.sha256(file)}
+    (root / "manifest.json").write_text(json.dumps(entries))
+    return weights
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, "ROOT", tmp_path)
+    return tmp_path
+
+
+def play(env, params, num_steps: int) -> list:
+    """The plain gymnax loop with random actions; returns [observations, rewards]."""
+
+    @jax.jit
+    def step(key, state):
+        key_act, key_step = jax.random.split(key)
+        action = env.action_space(params).sample(key_act)
+        obs, state, reward, terminated, truncated, _ = env.step(key_step, state, action, params)
+        return obs, state, reward, terminated | truncated
+
+    key = jax.random.key(0)
+    obs, state = jax.jit(env.reset)(key, params)
+    observations, rewards, ends = [obs], [], []
+    for _ in range(num_steps):
+        key, key_step = jax.random.split(key)
+        obs, state, reward, done = step(key_step, state)
+        observations.append(obs)
+        rewards.append(reward)
+        ends.append(done)
+    return [np.array(x) for x in (observations, rewards, ends)]
+
+
+def test_load_gives_the_weights_that_were_written(root):
+    weights = write_zoo(root)
+    proxies = zoo.load("synthetic/CartPole-v0")
+    assert [p.name for p in proxies] == list(zoo.names())
+    for proxy, written in zip(proxies, weights, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, proxy.proxy_params, written)
+    assert proxies[0].env is proxies[1].env, "a second instance would compile everything again"
+    assert proxies[0].spec is envs.make("CartPole-v0")
+    jax.tree.map(
+        np.testing.assert_array_equal, zoo.load("synthetic/CartPole-v0:1")[0].proxy_params, weights[1]
+    )
+
+
+def test_make_plays_in_a_gymnax_loop(root):
+    write_zoo(root)
+    env, params = synthenv.make("synthetic/CartPole-v0")
+    observations, rewards, ends = play(env, params, 9)
+    assert observations.shape == (10, 4) and np.isfinite(observations).all()
+    assert np.isfinite(rewards).all() and np.ptp(rewards) > 0
+    np.testing.assert_array_equal(np.flatnonzero(ends), [3, 7])  # four steps each, then a new episode
+    other = play(*synthenv.make("synthetic/CartPole-v0:1"), 9)
+    assert not np.allclose(other[1], rewards), "another proxy, other rewards"
+    np.testing.assert_array_equal(play(*synthenv.make("synthetic/CartPole-v0:0"), 9)[1], rewards)
+
+
+def test_make_a_task():
+    env, params = synthenv.make("CartPole-v0")
+    assert env is envs.make("CartPole-v0").env
+    observations, rewards, _ = play(env, params, 5)
+    assert observations.shape == (6, 4) and (rewards == 1).all()
+    with pytest.raises(ValueError, match="CartPole-v7"):
+        synthenv.make("CartPole-v7")
+
+
+@pytest.mark.parametrize("position", [0, 100, -1])
+def test_a_flipped_byte_is_refused(root, position):
+    write_zoo(root)
+    file = root / "synthetic_CartPole-v0_1.safetensors"
+    data = bytearray(file.read_bytes())
+    data[position] ^= 4
+    file.write_bytes(data)
+    with pytest.raises(
+        UserError, match=r"synthetic/CartPole-v0:1 is damaged or missing \(synthetic_CartPole-v0_1"
+    ):
+        zoo.load("synthetic/CartPole-v0:1")
+    assert len(zoo.load("synthetic/CartPole-v0:0")) == 1
+
+
+def test_a_sound_file_of_another_proxy_is_refused(root):
+    write_zoo(root)
+    (root / "synthetic_CartPole-v0_0.safetensors").replace(root / "synthetic_CartPole-v0_1.safetensors")
+    for index in range(2):
+        with pytest.raises(UserError, match="is damaged or missing"):
+            zoo.load(f"synthetic/CartPole-v0:{index}")
+
+
+@pytest.mark.parametrize("name", ["synthetic/CartPole-v0:2", "synthetic/Acrobot-v1", "bandit/CartPole-v0"])
+def test_unknown_names(root, name):
+    write_zoo(root)
+    for ask in (zoo.load, synthenv.make):
+        with pytest.raises(UserError, match=r"no shipped proxy .* choose from synthetic/CartPole-v0, or :i"):
+            ask(name)
+
+
+def test_a_zoo_without_proxies(root):
+    (root / "manifest.json").write_text("{}")
+    assert zoo.names() == ()
+    with pytest.raises(UserError, match="no proxy is shipped yet"):
+        synthenv.make("synthetic/CartPole-v0")
+
+
+@pytest.mark.parametrize("content", [None, "", "{"])
+def test_a_lost_or_damaged_manifest(root, content):
+    if content is not None:
+        (root / "manifest.json").write_text(content)
+    for ask in (zoo.names, lambda: synthenv.make("synthetic/CartPole-v0")):
+        with pytest.raises(UserError, match="missing or damaged"):
+            ask()
+
+
+def test_a_file_that_is_no_proxy(tmp_path):
+    save_tree(tmp_path / "x.safetensors", {"a": jnp.zeros(3)}, {"step": 1})
+    with pytest.raises(UserError, match="is not a proxy"):
+        zoo.load_file(tmp_path / "x.safetensors", "x")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_proxies_load_and_step(name):
+    (proxy,) = zoo.load(name)
+    entry = zoo.manifest()[name]
+    assert proxy.spec.name == proxy.metadata["task"] == name.split("/")[1].split(":")[0]
+    assert proxy.metadata["scores"] == entry["scores"] and entry["scores"]["num_agents"] > 0
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(proxy.proxy_params))
+    observations, rewards, _ = play(*synthenv.make(name), 12)
+    assert np.isfinite(observations).all() and np.isfinite(rewards).all()
+
+
+@pytest.mark.skipif("synthetic/CartPole-v0:0" not in SHIPPED, reason="no shipped proxy yet")
+def test_the_first_shipped_proxy_is_the_default():
+    env, params = synthenv.make("synthetic/CartPole-v0")
+    first = zoo.load("synthetic/CartPole-v0:0")[0]
+    assert env is first.env
+    jax.tree.map(np.testing.assert_array_equal, params, env.env_params(first.proxy_params))
