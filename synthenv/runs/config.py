@@ -81,10 +81,12 @@ FAST = MetaTrainConfig(
 # Seconds, for tests and notebooks: shows the machinery, teaches nothing.
 SMOKE = replace(
     FAST,
-    agent=FAST.agent._replace(max_steps=60),
+    agent=FAST.agent._replace(
+        max_steps=60, variation=Variation(batch_size=(32, 64), hidden_size=(32, 64), depth=(1, 2))
+    ),
     strategy=FAST.strategy._replace(num_pairs=2),
     outer=FAST.outer._replace(
-        num_generations=3, num_incumbents=2, num_test_episodes=2, stop_when_solved=False
+        num_generations=3, num_starts=2, num_incumbents=2, num_test_episodes=2, stop_when_solved=False
     ),
 )
 

@@ -144,7 +144,10 @@ def run_agents(
     """Train ``num_agents`` agents, spread evenly over the place's environments, and test each on the real task."""
     runner = TrialRunner(agent, place.ground, place.spec, num_test_episodes)
     which = np.arange(num_agents) % len(place.weights)
-    results = runner.run(jax.random.key(seed), place.weights[which], np.arange(num_agents), num_agents)
+    key = jax.random.fold_in(
+        jax.random.key(seed), 2**31 - 2
+    )  # apart from every key of a search with this seed
+    results = runner.run(key, place.weights[which], np.arange(num_agents), num_agents)
     return Scores(results.returns, results.num_steps, results.num_episodes, which)
 
 
