@@ -149,11 +149,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=HERE / "results" / "generation.json")
     args = parser.parse_args()
     results = json.loads(args.json.read_text()) if args.json.exists() else {}
+    args.json.parent.mkdir(parents=True, exist_ok=True)
     for name in args.sections:
         results[name] = SECTIONS[name](args.repeats)
         show(name, results[name])
-    args.json.parent.mkdir(parents=True, exist_ok=True)
-    args.json.write_text(json.dumps(results, indent=1) + "\n")
+        args.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
 SECTIONS: dict[str, Callable[[int], dict[str, Any]]] = {

@@ -214,10 +214,9 @@ def _join_processes(distributed: str) -> None:
         )
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
-        if address is None:
-            jax.distributed.initialize()
-        else:
-            jax.distributed.initialize(address[1], int(address[2]), int(address[3]))
+        meeting = (address[1], int(address[2]), int(address[3])) if address else ()
+        # After a process has died, the others wait for it no longer than that.
+        jax.distributed.initialize(*meeting, shutdown_timeout_seconds=30)
     except (ValueError, RuntimeError) as error:
         cause = str(error).splitlines()[0].rstrip(".")
         raise UserError(
