@@ -214,9 +214,12 @@ def _join_processes(distributed: str) -> None:
         )
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
-        meeting = (address[1], int(address[2]), int(address[3])) if address else ()
-        # After a process has died, the others wait for it no longer than that.
-        jax.distributed.initialize(*meeting, shutdown_timeout_seconds=30)
+        jax.distributed.initialize(
+            coordinator_address=address[1] if address else None,
+            num_processes=int(address[2]) if address else None,
+            process_id=int(address[3]) if address else None,
+            shutdown_timeout_seconds=30,  # after a process has died, the others wait for it no longer than that
+        )
     except (ValueError, RuntimeError) as error:
         cause = str(error).splitlines()[0].rstrip(".")
         raise UserError(

@@ -97,7 +97,7 @@ class TrainState(NamedTuple):
     step: jax.Array
     params: Params
     target_params: Params
-    opt_state: optax.ScaleByAdamState
+    opt_state: optax.OptState
     replay: Replay
     episode: EpisodeState
 
@@ -209,7 +209,7 @@ def gradient(words: jax.Array, state: TrainState, hyperparams: DDQNHyperparams, 
 
 def learn(
     words: jax.Array, state: TrainState, hyperparams: DDQNHyperparams, config: DDQNConfig
-) -> tuple[Params, Params, optax.ScaleByAdamState]:
+) -> tuple[Params, Params, optax.OptState]:
     """One Adam step and one Polyak step; returns params, target params and optimiser state."""
     grads = gradient(words, state, hyperparams, config)
     updates, opt_state = _ADAM.update(grads, state.opt_state)

@@ -62,7 +62,7 @@ def make_jobs(workload: Workload, indices: np.ndarray, group_size: int) -> list[
 
 
 def serve(
-    programs: Callable[[Hashable], Program],
+    programs: Callable[[Any], Program],
     workload: Workload,
     group_size: int = 1,
     workers_per_device: int = 1,
@@ -94,10 +94,10 @@ def serve(
 
 
 def _serve_locally(
-    programs: Callable[[Hashable], Program],
+    programs: Callable[[Any], Program],
     workload: Workload,
     jobs: list[np.ndarray],
-    devices: list[jax.Device],
+    devices: list[Any],
 ) -> tuple[list[tuple[np.ndarray, PyTree]], float]:
     """One thread per entry of ``devices``; returns (indices, results) per job, and the threads' busy share."""
     waiting: queue.SimpleQueue = queue.SimpleQueue()
@@ -107,7 +107,7 @@ def _serve_locally(
     errors: list[BaseException] = []
     busy = [0.0] * len(devices)
 
-    def work(worker: int, device: jax.Device) -> None:
+    def work(worker: int, device: Any) -> None:
         while not errors:
             try:
                 job = waiting.get_nowait()

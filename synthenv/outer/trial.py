@@ -18,25 +18,26 @@ from synthenv.envs.rollout import evaluate
 from synthenv.outer.slots import run_slots
 
 PyTree = Any
+Array = Any  # jax inside a program, numpy on its way in and out
 
 
 class TrialTask(NamedTuple):
     """What differs between trials: key data uint32 [2], flat proxy weights [D], agent hyperparameters."""
 
-    key_data: jax.Array
-    proxy: jax.Array
+    key_data: Array
+    proxy: Array
     hyperparams: PyTree
 
 
 class TrialResult(NamedTuple):
     """Outcome of one trial: real test returns [E], their mean, and what the training used."""
 
-    score: jax.Array
-    returns: jax.Array
-    num_steps: jax.Array
-    num_episodes: jax.Array
-    stopped_early: jax.Array
-    slot_steps: jax.Array
+    score: Array
+    returns: Array
+    num_steps: Array
+    num_episodes: Array
+    stopped_early: Array
+    slot_steps: Array
 
 
 class TrainingGround(NamedTuple):

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tensorboardX.proto import event_pb2, summary_pb2
+from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
+from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 from tensorboardX.record_writer import RecordWriter
 
 from synthenv.core.files import disk_error
@@ -35,10 +36,10 @@ class ScalarEvents:
         numbers = {
             name: float(value) for name, value in line.items() if isinstance(value, bool | int | float)
         }
-        values = [summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in numbers.items()]
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in numbers.items()]
         try:
             writer = self._writer = self._writer or self._open(step)
-            _write(writer, step=step, summary=summary_pb2.Summary(value=values))
+            _write(writer, step=step, summary=Summary(value=values))
             writer.flush()
         except OSError as error:
             raise disk_error(error, self._directory) from error
@@ -59,10 +60,10 @@ class ScalarEvents:
         name = f"events.out.tfevents.{int(time.time()):010d}.{first_step:08d}.{os.getpid()}"
         writer = RecordWriter(str(self._directory / name))
         _write(writer, file_version="brain.Event:2")
-        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        start = SessionLog(status=SessionLog.START)
         _write(writer, step=first_step, session_log=start)
         return writer
 
 
 def _write(writer: RecordWriter, **fields: Any) -> None:
-    writer.write(event_pb2.Event(wall_time=time.time(), **fields).SerializeToString())
+    writer.write(Event(wall_time=time.time(), **fields).SerializeToString())
