@@ -1,0 +1,82 @@
+"""Hyperparameters: table 2's ranges, buckets that hold their networks, one dtype per field."""
+
+import jax
+import numpy as np
+import pytest
+
+from synthenv.agents.config import TABLE3_CARTPOLE, TABLE5, Variation
+from synthenv.agents.hyperparams import BLOCK, Bucket, bucket_config, costs, fixed_hyperparams, rung, sample
+
+VARIED = TABLE5._replace(vary=True)
+
+
+def draw(num: int = 4000):
+    return sample(jax.random.key(0), VARIED, 195.0, num)
+
+
+def test_table2_ranges():
+    """Every draw lies in table 2, and the ends are reached."""
+    hyperparams, buckets = draw()
+    assert (
+        1e-3 / 3 <= hyperparams.learning_rate.min() < 4e-4
+        and 2.5e-3 < hyperparams.learning_rate.max() <= 3e-3
+    )
+    for field in (hyperparams.batch_size, hyperparams.hidden_size):
+        assert field.min() == 42 and 370 < field.max() <= 384
+    assert {b.depth for b in buckets} == {1, 2, 3}
+
+
+@pytest.mark.parametrize("field", ["learning_rate", "batch_size", "hidden_size"])
+def test_log_uniform(field):
+    """Half of the draws lie below the geometric middle."""
+    values = getattr(draw()[0], field)
+    low, high = getattr(Variation(), field)
+    assert np.mean(values < np.sqrt(low * high)) == pytest.approx(0.5, abs=0.03)
+
+
+def test_depth_is_uniform():
+    """A third of the draws for each depth."""
+    depths = np.array([b.depth for b in draw()[1]])
+    assert [np.mean(depths == d) for d in (1, 2, 3)] == pytest.approx([1 / 3] * 3, abs=0.03)
+
+
+def test_bucket_holds_its_network():
+    """The array width is the smallest rung that holds the drawn width."""
+    hyperparams, buckets = draw(300)
+    for width, bucket in zip(hyperparams.hidden_size, buckets, strict=True):
+        assert bucket.max_hidden == rung(int(width)) >= width
+    assert (rung(64), rung(65), rung(5000)) == (64, 128, 5000)
+
+
+def test_fixed_agents_repeat_the_config():
+    """Without variation all agents are the same and share one exact bucket."""
+    hyperparams, buckets = sample(jax.random.key(0), TABLE3_CARTPOLE, 195.0, 5)
+    assert buckets == [Bucket(1, 57)] * 5
+    assert set(hyperparams.learning_rate) == {np.float32(0.000304)} and set(hyperparams.batch_size) == {199}
+
+
+def test_types_do_not_depend_on_variation():
+    """Fixed and varied hyperparameters have the same dtypes, so neither retraces the other's program."""
+    varied, fixed = draw(2)[0], sample(jax.random.key(0), TABLE5, 195.0, 2)[0]
+    assert jax.tree.map(lambda x: x.dtype, varied) == jax.tree.map(lambda x: x.dtype, fixed)
+
+
+def test_step_budgets_may_vary():
+    """``max_steps`` is drawn only if the variation says so."""
+    config = VARIED._replace(variation=Variation(max_steps=(500, 2000)))
+    steps = sample(jax.random.key(0), config, 195.0, 1000)[0].max_steps
+    assert 500 <= steps.min() < 600 and 1800 < steps.max() <= 2000
+    assert set(draw(10)[0].max_steps) == {TABLE5.max_steps}
+
+
+def test_blocks_only_where_they_pay():
+    """A varying batch is worked off in blocks on a CPU, a fixed one and any on an accelerator in one piece."""
+    assert bucket_config(VARIED, Bucket(2, 128), blocked=True).batch_block == BLOCK
+    assert bucket_config(VARIED, Bucket(2, 128), blocked=False).batch_block == 384
+    assert bucket_config(TABLE3_CARTPOLE, Bucket(1, 57), blocked=True).batch_block == 199
+
+
+def test_costs_by_hand():
+    """batch x (width x (inputs + outputs) + (depth - 1) x width^2)."""
+    hyperparams = fixed_hyperparams(TABLE5, 195.0).replace(batch_size=np.array([10]))
+    assert costs(hyperparams, [Bucket(3, 8)], 4).tolist() == [10 * (8 * 6 + 2 * 64)]
