@@ -1,5 +1,6 @@
 """What the subcommands do, with progress bars and tables on the terminal."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from synthenv.runs import meta_train as search
 from synthenv.runs.config import FAST, MetaTrainConfig
 from synthenv.runs.report import write_report
 
-console = Console()
+console = Console(
+    width=None if sys.stdout.isatty() else 120
+)  # piped output should not be squeezed into 80 columns
 
 
 def speak_once() -> None:
