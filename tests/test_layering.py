@@ -14,6 +14,7 @@ FLOORS = (
     {"zoo"},
     {"runs"},
     {"cli"},
+    {"__main__"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 OUTSIDE = {"experiments", "benchmarks", "notebooks", "tests"}

@@ -1,0 +1,26 @@
+"""The seed table of the demo reads what the demo writes."""
+
+import csv
+import json
+
+from experiments.synthetic_envs.demo_seeds import Config, run
+
+RESULTS = {
+    "mean_return": 195.86,
+    "ci95_return": [190.13, 200.0],
+    "num_agents": 10,
+    "untrained_control": {"mean_return": 18.18},
+    "meta_train": {"solved": True, "generations": 44, "cpu_seconds": 141.1, "total_train_steps": 1904000},
+    "total_seconds": 198.8,
+}
+
+
+def test_collects_finished_seeds(tmp_path):
+    """A seed with a JSON file is read, not run; the CSV has one line per seed."""
+    for seed in range(2):
+        (tmp_path / f"seed{seed}.json").write_text(json.dumps({"results": RESULTS}))
+    rows = run(Config(out=tmp_path, num_seeds=2))
+    assert [row["seed"] for row in rows] == [0, 1]
+    assert rows[0]["mean_return"] == 195.9 and rows[0]["untrained_return"] == 18.2
+    with (tmp_path / "demo_seeds.csv").open() as file:
+        assert [line["wall_seconds"] for line in csv.DictReader(file)] == ["199", "199"]
