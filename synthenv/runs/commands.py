@@ -16,9 +16,8 @@ from synthenv.runs import meta_train as search
 from synthenv.runs.config import FAST, MetaTrainConfig
 from synthenv.runs.report import write_report
 
-console = Console(
-    width=None if sys.stdout.isatty() else 120
-)  # piped output should not be squeezed into 80 columns
+# Piped output should not be squeezed into 80 columns.
+console = Console(width=None if sys.stdout.isatty() else 120)
 
 
 def speak_once() -> None:

@@ -144,9 +144,8 @@ def run_agents(
     """Train ``num_agents`` agents, spread evenly over the place's environments, and test each on the real task."""
     runner = TrialRunner(agent, place.ground, place.spec, num_test_episodes)
     which = np.arange(num_agents) % len(place.weights)
-    key = jax.random.fold_in(
-        jax.random.key(seed), 2**31 - 2
-    )  # apart from every key of a search with this seed
+    # Apart from every key of a search with this seed.
+    key = jax.random.fold_in(jax.random.key(seed), 2**31 - 2)
     results = runner.run(key, place.weights[which], np.arange(num_agents), num_agents)
     return Scores(results.returns, results.num_steps, results.num_episodes, which)
 

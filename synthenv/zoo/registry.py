@@ -11,7 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from synthenv.core.checkpoint import load_tree
+import jax
+
+from synthenv.core.checkpoint import load_arrays, load_tree
 from synthenv.core.errors import UserError
 from synthenv.envs import registry
 from synthenv.envs.registry import EnvSpec
@@ -49,7 +51,7 @@ def load_file(path: Path, name: str) -> LoadedProxy:
     metadata = read_metadata(path)
     spec = registry.make(metadata["task"])
     env = _environment(metadata["task"], SyntheticConfig(**metadata["proxy"]))
-    params, metadata = load_tree(path, env.init_params(_any_key()))
+    params, metadata = load_tree(path, env.init_params(jax.random.key(0)))
     return LoadedProxy(name, spec, env, params, metadata)
 
 
@@ -116,8 +118,6 @@ def sha256(path: Path) -> str:
 
 def read_metadata(path: Path) -> dict[str, Any]:
     """The metadata of a proxy file, checksum verified."""
-    from synthenv.core.checkpoint import load_arrays
-
     metadata = load_arrays(path)[1]
     if "task" not in metadata or "proxy" not in metadata:
         raise UserError(f"{path} is not a proxy: pass the best_proxy.safetensors of a run or a shipped name")
@@ -136,9 +136,3 @@ def _environment(task: str, config: SyntheticConfig) -> Any:
     """Each environment once: they hash by identity, and a second instance would retrace."""
     spec = registry.make(task)
     return synthetic_env.make(spec.env, spec.env_params, config)
-
-
-def _any_key() -> Any:
-    import jax
-
-    return jax.random.key(0)
