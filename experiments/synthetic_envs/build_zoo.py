@@ -19,9 +19,8 @@ class Config:
     ``python -m experiments.synthetic_envs.build_zoo --runs runs/a runs/b --kind synthetic``
 
     Every proxy is tried with fresh agents whose hyperparameters are drawn from table 2; mean real return, its 95 %
-    interval and the number of agents go into the file and the manifest. Cost: about 2.5 minutes for five proxies on 2 shared cores.
-    Number to expect: a
-    mean return of 195 or more for a proxy worth shipping.
+    interval and the number of agents go into the file and the manifest. Cost: about 2.5 minutes for
+    five proxies on 2 shared cores. Number to expect: a mean return of 195 or more for a proxy worth shipping.
 
     Attributes:
         preset: Named configuration that the other flags override.
