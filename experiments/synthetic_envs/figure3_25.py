@@ -28,7 +28,8 @@ class Config:
     ``python -m experiments.synthetic_envs.figure3_25 --preset cpu --proxy synthetic/CartPole-v0 --out runs/figure3_25``
 
     Cost: cpu 13 minutes on 2 shared cores, paper not measured yet; smoke takes seconds once compiled.
-    Numbers to expect: the paper's agents use 6,818.6 (std 2,339.5) steps in synthetic environments found with varied hyperparameters and 16,887.7
+    Numbers to expect: the paper's agents use 6,818.6 (std 2,339.5) steps in synthetic environments found with
+    varied hyperparameters and 16,887.7
     (std 24,925) steps on the real task. Steps compare a plateau rule (synthetic) with a solve rule (real) there.
 
     Attributes:
