@@ -6,17 +6,15 @@ References:
 
 import csv
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from experiments import searches
 from experiments.command_line import execute, parse
 from experiments.figures import BLUE, RED, dress, new_figure, save
-from synthenv.core.errors import UserError
-from synthenv.core.files import plain
 from synthenv.runs.config import RELEASED, SMOKE, TABLE3, MetaTrainConfig
 
 SEARCHES = {
@@ -77,38 +75,10 @@ def run(config: Config) -> None:
     """Finish every search, and write ``figure2_6.csv`` after each of them."""
     lines: list[dict[str, Any]] = []
     for index in range(config.num_runs):
-        lines += [{"run": index, "seed": config.seed + index, **line} for line in finish_run(config, index)]
+        seed = config.seed + index
+        metrics = searches.finish(search_config(config), seed, config.out / f"run_{index:02d}")
+        lines += [{"run": index, "seed": seed, **line} for line in metrics]
         write_csv(config.out / "figure2_6.csv", lines)
-
-
-def finish_run(config: Config, index: int) -> list[dict[str, Any]]:
-    """Begin a search, go on with it, or leave it if it is finished; returns its metrics."""
-    from synthenv.runs import metrics
-    from synthenv.runs.meta_train import meta_train
-
-    seed, path, search = config.seed + index, config.out / f"run_{index:02d}", search_config(config)
-    if (path / "result.json").exists():
-        refuse_another(path, {"seed": seed, **dataclasses.asdict(search)})
-    else:
-        begun = (path / "config.json").exists()
-        meta_train(search, seed, path, resume=begun, on_generation=lambda line: show(index, line))
-    return metrics.read(path)
-
-
-def refuse_another(path: Path, wanted: dict[str, Any]) -> None:
-    """Raise a UserError if the finished run in ``path`` was begun with another config."""
-    stored = json.loads((path / "config.json").read_bytes())["config"]
-    if {name: stored.get(name) for name in wanted} != plain(wanted):
-        raise UserError(f"{path} holds a finished run of another config: choose another --out")
-
-
-def show(index: int, line: dict[str, Any]) -> None:
-    """Tell how a search goes."""
-    print(
-        f"run {index}  generation {line['generation']}  incumbents {line['incumbent_mean']:.1f}"
-        f"  {line['seconds']:.1f} s",
-        flush=True,
-    )
 
 
 def write_csv(file: Path, lines: list[dict[str, Any]]) -> None:

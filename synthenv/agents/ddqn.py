@@ -1,11 +1,8 @@
-"""Double DQN in the schedule of the SE/RN papers, as a pure function of one member.
+"""Double DQN in the schedule of the SE/RN papers, as pure functions of one member.
 
 One gradient step per environment step once ``init_episodes`` episodes have filled the buffer, epsilon lowered
 once per episode, Polyak averaging of the target after every gradient step, replay sampled uniformly with
 replacement, mean squared error, Adam without clipping.
-
-``init``, ``train_step`` and ``result`` are exposed besides ``train`` so that a loop owner can advance a group of
-members in lockstep (``outer.slots``).
 
 References:
     van Hasselt et al. (2016), Deep reinforcement learning with double Q-learning.
@@ -45,7 +42,7 @@ class DDQNConfig(NamedTuple):
             ``hyperparams.solved_return``) or ``none``.
         stop_window: episodes averaged by the stop rule, ``d`` in the paper.
         time_limit: ``terminal`` stores a time limit as a terminal state, as gym 0.17 did;
-            ``bootstrap`` looks through it.
+            ``bootstrap`` looks through it. Defaults as in ``agents.config.AgentConfig``.
     """
 
     depth: int = 2
@@ -56,7 +53,7 @@ class DDQNConfig(NamedTuple):
     buffer_size: int = 100_000
     stop: StopRule = "plateau"
     stop_window: int = 10
-    time_limit: str = "terminal"
+    time_limit: str = "bootstrap"
 
 
 @struct.dataclass
@@ -306,17 +303,6 @@ def result(state: TrainState) -> TrainResult:
         last_return=state.episode.stop.mean_return,
         stopped_early=state.episode.stop.triggered,
     )
-
-
-def train(
-    key: jax.Array, env: Any, env_params: Any, hyperparams: DDQNHyperparams, config: DDQNConfig
-) -> TrainResult:
-    """Train one fresh agent until a stop rule or a bound ends it. Pure; jit it where the loop is owned."""
-    state = init(key, env, env_params, hyperparams, config)
-    state = jax.lax.while_loop(
-        lambda s: ~finished(s), lambda s: train_step(s, env, env_params, hyperparams, config), state
-    )
-    return result(state)
 
 
 def make(config: DDQNConfig) -> Agent:

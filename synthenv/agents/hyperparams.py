@@ -1,8 +1,9 @@
 """From an agent's config to traced hyperparameters and compiled shape buckets.
 
 Learning rate, batch and width vary freely inside one compiled program; depth and the array width do not, so agents
-are sorted into buckets ``(depth, max_hidden)``. Widths are bounded by a short geometric ladder: padding to the next
-rung costs at most about 1.5 times the arithmetic of a width, where padding all to the widest would cost up to 80.
+are sorted into buckets ``(depth, max_hidden)``. Widths are bounded by the rungs of a ladder: padding to the next one
+costs at most 2.2 times the arithmetic of a width above 64, where padding all to the widest would cost up to 80. Below
+that a step is mostly overhead, and a finer ladder would cost more to compile than it saves.
 
 References:
     Ferreira et al. (2022), table 2.
@@ -16,7 +17,7 @@ import numpy as np
 from synthenv.agents.config import AgentConfig
 from synthenv.agents.ddqn import DDQNConfig, DDQNHyperparams
 
-WIDTHS = (64, 128, 192, 256, 384, 512, 768, 1024)
+WIDTHS = (*range(64, 384 + 1, 32), 512, 768, 1024)
 BLOCK = 64  # rows of a gradient block when the batch size varies
 
 

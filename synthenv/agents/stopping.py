@@ -4,7 +4,9 @@ Both look at training returns, exploration included, after each episode.
 
 References:
     Ferreira et al. (2022), appendix A.1. The released code compares the last d episodes with the d before
-    them, where the text says d against 2d; the code's rule is the one here.
+    them, where the text says d against 2d; the code's rule is the one here. The code of late 2020, which found the
+    paper's synthetic environments, wrote > where the released one has >=: its agents warmed up for one episode more
+    and could stop one episode later.
 """
 
 from typing import Any, Literal, NamedTuple

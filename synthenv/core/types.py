@@ -74,6 +74,20 @@ class Agent(NamedTuple):
     result: Callable[[PyTree], TrainResult]
     act: Callable[[PyTree, jax.Array], jax.Array]
 
+    def train(self, key: jax.Array, env: Any, env_params: Any, hyperparams: Any) -> TrainResult:
+        """Train one fresh agent to its end: a real loop with real branches, for a single member on a CPU core.
+
+        Pure; jit it where the loop is owned. Under ``vmap`` it would run until the slowest member ends, see
+        ``outer.slots``.
+        """
+        return self.result(
+            jax.lax.while_loop(
+                lambda state: ~self.finished(state),
+                lambda state: self.step(state, env, env_params, hyperparams),
+                self.init(key, env, env_params, hyperparams),
+            )
+        )
+
 
 class Proxy(Protocol):
     """A gymnax environment whose ``EnvParams`` hold learned weights."""

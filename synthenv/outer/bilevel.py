@@ -137,26 +137,34 @@ def generation(
 
 
 def choose_start(
-    key: jax.Array, candidates: np.ndarray, run_trials: RunTrials
+    key: jax.Array, candidates: np.ndarray, run_trials: RunTrials, std: float
 ) -> tuple[np.ndarray, list[Outcome]]:
     """Find a promising point to start from: a search that starts flat spends its first generations blind.
 
-    Every candidate trains two agents, then the best eight train eight more each, which decide alone.
+    Every candidate is tried by two agents, then the best eight by eight more each, which decide alone. Every agent
+    meets its own perturbation of the candidate: what a search climbs is the mean score around a point, and a lonely
+    peak is lost with its first step.
 
     Args:
         key: random key.
         candidates: random proxies [N, D].
         run_trials: trains and tests agents.
+        std: standard deviation of the perturbations.
 
     Returns:
         the chosen proxy [D], and what the trials used.
     """
+
+    def mean_scores(key: jax.Array, proxies: np.ndarray, repeats: int) -> tuple[np.ndarray, Outcome]:
+        key_noise, key_trials = jax.random.split(key)
+        trials = lay_out(proxies, proxies[0], OuterConfig(num_incumbents=0, agents_per_member=repeats))
+        noise = std * np.asarray(jax.random.normal(key_noise, trials.proxies.shape))
+        outcome = run_trials(key_trials, trials._replace(proxies=trials.proxies + noise))
+        scores = finite_mean(outcome.scores.reshape(len(proxies), repeats), axis=1)
+        return np.nan_to_num(scores, nan=-np.inf), outcome
+
     key_all, key_best = jax.random.split(key)
-    first = run_trials(
-        key_all, lay_out(candidates, candidates[0], OuterConfig(num_incumbents=0, agents_per_member=2))
-    )
-    scores = np.nan_to_num(finite_mean(first.scores.reshape(len(candidates), 2), axis=1), nan=-np.inf)
+    scores, first = mean_scores(key_all, candidates, 2)
     best = candidates[np.argsort(-scores, kind="stable")[:8]]
-    second = run_trials(key_best, lay_out(best, best[0], OuterConfig(num_incumbents=0, agents_per_member=8)))
-    scores = np.nan_to_num(finite_mean(second.scores.reshape(len(best), 8), axis=1), nan=-np.inf)
+    scores, second = mean_scores(key_best, best, 8)
     return best[np.argmax(scores)], [first, second]

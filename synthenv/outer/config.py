@@ -27,10 +27,8 @@ class StrategyConfig(NamedTuple):
             Adam; the other two adapt their own.
         transformation: Score transformation of paper_nes (appendix E).
         mirrored: paper_nes only: whether the better half of each pair stands for it, else the plus half does.
-        backtrack: Named remedy for paper_nes, off at 0: when the mean incumbent score falls below this share
-            of the best one seen, the search returns to the parameters that earned it.
-        step_decay: Named remedy for paper_nes and open_es, off at 0: the step is multiplied by
-            1 - step_decay * share, share being how much of the task is solved (score over threshold).
+        step_decay: open_es only, off at 0: the step is multiplied by 1 - step_decay * share, share being how
+            much of the task is solved (score over threshold).
     """
 
     name: StrategyName = "open_es"
@@ -39,7 +37,6 @@ class StrategyConfig(NamedTuple):
     step_size: float = 0.05
     transformation: TransformationName = "all_better_2"
     mirrored: bool = True
-    backtrack: float = 0.0
     step_decay: float = 0.0
 
 
@@ -48,8 +45,8 @@ class OuterConfig(NamedTuple):
 
     Attributes:
         num_generations: Most generations.
-        num_starts: Random proxies tried before the first generation; the search starts at the best of them. 1: at a
-            random one, as in the papers.
+        num_starts: Random proxies tried before the first generation; the search starts at the one around which
+            agents learn best. 1: at a random one, as in the papers.
         num_incumbents: Fresh agents trained on the unperturbed proxy in every generation.
         agents_per_member: Fresh agents whose mean score is a member's score.
         common_random_numbers: Whether the two halves of a mirrored pair share hyperparameters and seeds.

@@ -35,14 +35,6 @@ class Strategy(NamedTuple):
     mean: Callable[[Any], jax.Array]
 
 
-class NESState(NamedTuple):
-    """Mean of the search distribution, and the best incumbent so far (for ``backtrack``)."""
-
-    mean: jax.Array
-    best_mean: jax.Array
-    best_score: jax.Array
-
-
 def _finite_or_worst(score: jax.Array) -> jax.Array:
     """A score that is not finite, +inf included, is the worst there can be."""
     return jnp.where(jnp.isfinite(score), score, -jnp.inf)
@@ -60,7 +52,6 @@ def mirrored_update(
     scores: jax.Array,
     incumbent_score: jax.Array,
     config: StrategyConfig,
-    scale: jax.Array | float = 1.0,
 ) -> jax.Array:
     """The papers' step: mean + step_size * sum_i F_i eps_i over the winners of n mirrored pairs.
 
@@ -71,7 +62,6 @@ def mirrored_update(
             not finite loses.
         incumbent_score: mean score of the unperturbed parameters.
         config: step size and transformation.
-        scale: further factor on the step.
     """
     num_pairs = members.shape[0] // 2
     plus, minus = _finite_or_worst(scores).reshape(2, num_pairs)
@@ -79,35 +69,25 @@ def mirrored_update(
     flip = (minus > plus) & config.mirrored
     winners = jnp.where(flip, minus, plus)
     weights = shape(config.transformation, winners, incumbent_score) * jnp.where(flip, -1.0, 1.0)
-    return mean + scale * config.step_size * jnp.dot(weights, noise)
+    return mean + config.step_size * jnp.dot(weights, noise)
 
 
-def paper_nes(config: StrategyConfig, solved_score: float) -> Strategy:
-    """The SE/RN papers' evolution strategy, with its two optional remedies."""
+def paper_nes(config: StrategyConfig) -> Strategy:
+    """The SE/RN papers' evolution strategy; its state is the mean."""
 
-    def init(key: jax.Array, mean: jax.Array) -> NESState:
-        return NESState(mean, mean, jnp.float32(-jnp.inf))
+    def init(key: jax.Array, mean: jax.Array) -> jax.Array:
+        return mean
 
-    def ask(key: jax.Array, state: NESState) -> tuple[jax.Array, NESState]:
-        noise = config.std * jax.random.normal(key, (config.num_pairs, state.mean.size))
-        return jnp.concatenate([state.mean[None] + noise, state.mean[None] - noise]), state
+    def ask(key: jax.Array, mean: jax.Array) -> tuple[jax.Array, jax.Array]:
+        noise = config.std * jax.random.normal(key, (config.num_pairs, mean.size))
+        return jnp.concatenate([mean[None] + noise, mean[None] - noise]), mean
 
     def tell(
-        key: jax.Array, members: jax.Array, scores: jax.Array, incumbent_score: jax.Array, state: NESState
-    ) -> NESState:
-        incumbent_score = _finite_or_worst(incumbent_score)
-        improved = incumbent_score > state.best_score
-        best_mean = jnp.where(improved, state.mean, state.best_mean)
-        best_score = jnp.where(improved, incumbent_score, state.best_score)
-        scale = 1.0 - config.step_decay * solved_share(incumbent_score, solved_score)
-        mean = mirrored_update(state.mean, members, scores, incumbent_score, config, scale)
-        if config.backtrack > 0:
-            # backtrack * best_score for a positive score; as far below it for a negative one.
-            threshold = best_score - (1.0 - config.backtrack) * jnp.abs(best_score)
-            mean = jnp.where(incumbent_score < threshold, best_mean, mean)
-        return NESState(mean, best_mean, best_score)
+        key: jax.Array, members: jax.Array, scores: jax.Array, incumbent_score: jax.Array, mean: jax.Array
+    ) -> jax.Array:
+        return mirrored_update(mean, members, scores, _finite_or_worst(incumbent_score), config)
 
-    return Strategy(2 * config.num_pairs, init, ask, tell, lambda state: state.mean)
+    return Strategy(2 * config.num_pairs, init, ask, tell, lambda mean: mean)
 
 
 def from_evosax(config: StrategyConfig, num_dims: int, solved_score: float) -> Strategy:
@@ -154,7 +134,7 @@ def make_strategy(config: StrategyConfig, num_dims: int, solved_score: float) ->
         ValueError: if the name is unknown.
     """
     if config.name == "paper_nes":
-        return paper_nes(config, solved_score)
+        return paper_nes(config)
     if config.name in ("open_es", "snes", "sep_cma_es"):
         return from_evosax(config, num_dims, solved_score)
     raise ValueError(f"unknown strategy {config.name!r}: use 'paper_nes', 'open_es', 'snes' or 'sep_cma_es'")

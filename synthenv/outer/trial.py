@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from synthenv.core.types import Agent, TrainResult
+from synthenv.core.types import Agent, EvalResult, TrainResult
 from synthenv.envs.registry import EnvSpec
 from synthenv.envs.rollout import evaluate
 from synthenv.outer.slots import run_slots
@@ -30,7 +30,10 @@ class TrialTask(NamedTuple):
 
 
 class TrialResult(NamedTuple):
-    """Outcome of one trial: real test returns [E], their mean, and what the training used."""
+    """Outcome of one trial: real test returns [E], their mean, and what the training used.
+
+    ``slot_steps`` are the steps that its slot was advanced, idle ones included; equal to ``num_steps`` on a CPU.
+    """
 
     score: Array
     returns: Array
@@ -83,8 +86,7 @@ def make_trials(
         return trained, jnp.full(num_tasks, slot_steps / num_tasks)
 
     def train_one(task: TrialTask) -> tuple[TrainResult, jax.Array]:
-        state = jax.lax.while_loop(lambda s: ~agent.finished(s), lambda s: step(task, s), init(task))
-        trained = agent.result(state)
+        trained = agent.train(keys(task)[0], ground.env, ground.env_params(task.proxy), task.hyperparams)
         return trained, trained.num_steps.astype(jnp.float32)
 
     def test(task: TrialTask, trained: TrainResult, slot_steps: jax.Array) -> TrialResult:
@@ -92,19 +94,23 @@ def make_trials(
             keys(task)[1],
             spec.env,
             spec.env_params,
-            lambda key, obs: agent.act(trained.params, obs),
+            lambda _, obs: agent.act(trained.params, obs),
             num_test_episodes,
             spec.max_steps,
         )
-        return TrialResult(
-            score=jnp.mean(tested.returns),
-            returns=tested.returns,
-            num_steps=trained.num_steps,
-            num_episodes=trained.num_episodes,
-            stopped_early=trained.stopped_early,
-            slot_steps=slot_steps,
-        )
+        return _result(trained, tested, slot_steps)
 
     if width > 1:
         return lambda tasks: jax.vmap(test)(tasks, *train_in_slots(tasks))
     return lambda tasks: jax.lax.map(lambda task: test(task, *train_one(task)), tasks)
+
+
+def _result(trained: TrainResult, tested: EvalResult, slot_steps: jax.Array) -> TrialResult:
+    return TrialResult(
+        score=jnp.mean(tested.returns),
+        returns=tested.returns,
+        num_steps=trained.num_steps,
+        num_episodes=trained.num_episodes,
+        stopped_early=trained.stopped_early,
+        slot_steps=slot_steps,
+    )

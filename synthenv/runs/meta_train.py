@@ -23,7 +23,7 @@ from synthenv.outer import bilevel
 from synthenv.outer.bilevel import GenerationLog, OuterState
 from synthenv.outer.strategy import make_strategy
 from synthenv.proxies import synthetic_env
-from synthenv.runs.config import MetaTrainConfig
+from synthenv.runs.config import MetaTrainConfig, check
 from synthenv.runs.processes import from_first, on_first
 from synthenv.runs.rundir import RunDir
 from synthenv.runs.trials import TrialRunner, discrete_task, proxy_ground
@@ -33,6 +33,7 @@ class Search:
     """A bi-level search: the config bound to its compiled pieces."""
 
     def __init__(self, config: MetaTrainConfig, seed: int):
+        check(config)
         self.config = config
         self.spec = discrete_task(config.task)
         self.root_key = jax.random.key(seed)
@@ -55,7 +56,10 @@ class Search:
         keys = jax.random.split(self.key_init, num)
         candidates = jax.vmap(lambda key: ravel_pytree(self.proxy.init_params(key))[0])(keys)
         self.first_proxy, outcomes = bilevel.choose_start(
-            jax.random.fold_in(self.key_init, 1), np.asarray(candidates), self.runner
+            jax.random.fold_in(self.key_init, 1),
+            np.asarray(candidates),
+            self.runner,
+            self.config.strategy.std,
         )
         return self.start(), int(sum(outcome.num_steps.sum() for outcome in outcomes))
 
@@ -126,7 +130,8 @@ def meta_train(
         the result, as in ``result.json``; empty on all processes but the first.
 
     Raises:
-        UserError: if the directory holds another, a finished or a damaged run, or the task does not fit.
+        UserError: if the directory holds another, a finished or a damaged run, the task does not fit, or a number of
+            the config makes no sense.
     """
     resolved = {"command": "meta-train", "seed": seed, **dataclasses.asdict(config)}
     search = Search(config, seed)

@@ -88,7 +88,7 @@ class TrialRunner:
     def serve(
         self, key: jax.Array, proxies: np.ndarray, agents: np.ndarray, num_agents: int
     ) -> tuple[TrialResult, float]:
-        """As ``run``, with the share of the time that the devices were busy."""
+        """As ``run``, with the share of the workers' time that advanced a training."""
         key_hyperparams, key_seeds = jax.random.split(key)
         hyperparams, buckets = sample(key_hyperparams, self.agent, self.spec.solved_return, num_agents)
         seeds = np.asarray(jax.random.key_data(jax.random.split(key_seeds, num_agents)))
@@ -105,7 +105,8 @@ class TrialRunner:
             group_size=1 if self.on_cpu else -(-len(agents) // jax.device_count()),
             workers_per_device=self.workers,
         )
-        return served.results, served.busy_share
+        useful = served.results.num_steps.sum() / served.results.slot_steps.sum()
+        return served.results, served.busy_share * float(useful)
 
     def __call__(self, key: jax.Array, trials: Trials) -> Outcome:
         """Run the trials of one generation."""

@@ -21,13 +21,23 @@ CONSTANT, DELAYED, ACTION = (
     probe_envs.ActionReward(),
 )
 SMALL = DDQNConfig(
-    depth=1, activation="tanh", max_hidden=16, max_batch=32, batch_block=32, buffer_size=512, stop="none"
+    depth=1,
+    activation="tanh",
+    max_hidden=16,
+    max_batch=32,
+    batch_block=32,
+    buffer_size=512,
+    stop="none",
+    time_limit="terminal",
 )
 QUICK = DDQNHyperparams(
     learning_rate=1e-2, discount=0.5, tau=0.1, epsilon_min=1.0, batch_size=32, hidden_size=16, max_steps=1500
 )
 
-train = jax.jit(ddqn.train, static_argnames=("env", "config"))
+
+@functools.partial(jax.jit, static_argnames=("env", "config"))
+def train(key, env, env_params, hyperparams, config):
+    return ddqn.make(config).train(key, env, env_params, hyperparams)
 
 
 @functools.partial(jax.jit, static_argnames=("env", "config", "num_steps"))
@@ -250,7 +260,7 @@ def test_hyperparams_share_one_trace():
     @jax.jit
     def run(key, hyperparams):
         traces.append(1)
-        return ddqn.train(key, ACTION, ACTION.default_params, hyperparams, SMALL)
+        return ddqn.make(SMALL).train(key, ACTION, ACTION.default_params, hyperparams)
 
     for hidden, batch, rate, steps in ((3, 32, 1e-2, 20), (16, 7, 1e-3, 30), (9, 1, 0.1, 40)):
         hyperparams = QUICK.replace(
@@ -276,7 +286,7 @@ def test_vmap_equals_loop(block):
     )
     axes = DDQNHyperparams(**{k: 0 if jnp.ndim(v) else None for k, v in vars(members).items()})
     key = jax.random.split(jax.random.key(0), 3)
-    run = functools.partial(ddqn.train, env=DELAYED, env_params=DELAYED.default_params, config=config)
+    run = functools.partial(ddqn.make(config).train, env=DELAYED, env_params=DELAYED.default_params)
     together = jax.jit(jax.vmap(lambda k, h: run(k, hyperparams=h), (0, axes)))(key, members)
     np.testing.assert_array_equal(together.num_steps, [60, 24, 45])
     alone = jax.jit(lambda k, h: run(k, hyperparams=h))
@@ -323,7 +333,7 @@ def test_solves_cartpole():
     def run(key):
         key_train, key_test = jax.random.split(key)
         hyperparams = DDQNHyperparams(max_steps=60_000)
-        result = ddqn.train(key_train, spec.env, spec.env_params, hyperparams, config)
+        result = ddqn.make(config).train(key_train, spec.env, spec.env_params, hyperparams)
         act = lambda _, obs: ddqn.act(result.params, obs, config)  # noqa: E731
         return result, evaluate(key_test, spec.env, spec.env_params, act, 10, spec.max_steps).returns.mean()
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from experiments.command_line import execute, parse
-from experiments.synthetic_envs import build_zoo, figure2_6, figure3_25
+from experiments.synthetic_envs import build_zoo, figure2_6, figure3_25, varied_seeds
 from synthenv.core.checkpoint import save_tree
 from synthenv.core.errors import UserError
 from synthenv.zoo import registry as zoo
 
-EXPERIMENTS = (figure2_6, figure3_25, build_zoo)
+EXPERIMENTS = (figure2_6, figure3_25, varied_seeds, build_zoo)
 
 
 def read_csv(file) -> list[dict[str, str]]:
@@ -89,6 +89,23 @@ def test_figure2_6_band_is_over_runs(tmp_path):
     np.testing.assert_array_equal(
         figure2_6.read_curves(tmp_path / "t.csv"), [[0, 1, 2, 3], [10, 11, 12, 13], [20, 21, 22, 23]]
     )
+
+
+@pytest.mark.rank_promotion_ok
+def test_varied_seeds(tmp_path):
+    config = replace(varied_seeds.PRESETS["smoke"], out=tmp_path)
+    varied_seeds.run(config)
+    varied_seeds.plot(config)
+    rows, points = read_csv(tmp_path / "varied_seeds.csv"), read_csv(tmp_path / "curves.csv")
+    assert [(row["seed"], row["solved"], row["generations"]) for row in rows] == [
+        (seed, "False", "3") for seed in "01"
+    ]
+    assert [(p["seed"], p["generation"]) for p in points] == [(s, g) for s in "01" for g in "012"]
+    for row in rows:
+        own = [float(p["incumbent_mean"]) for p in points if p["seed"] == row["seed"]]
+        assert float(row["best_incumbent"]) == pytest.approx(max(own), abs=0.1)
+        assert int(row["train_steps"]) > 3 * 6 * 60 and float(row["core_hours"]) > 0
+    assert min(png_size(tmp_path / "varied_seeds.png")) > 500
 
 
 def test_figure3_25(tmp_path, run_dirs):

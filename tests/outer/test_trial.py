@@ -55,7 +55,7 @@ def test_score_is_the_mean_of_evaluate(counted):
 
     @jax.jit
     def by_hand(hyperparams):
-        trained = ddqn.train(key_train, PROXY, PROXY.env_params(unravel(WEIGHTS)), hyperparams, CONFIG)
+        trained = ddqn.make(CONFIG).train(key_train, PROXY, PROXY.env_params(unravel(WEIGHTS)), hyperparams)
         act = lambda key, obs: ddqn.act(trained.params, obs, CONFIG)  # noqa: E731
         tested = evaluate(key_test, SPEC.env, SPEC.env_params, act, NUM_EPISODES, SPEC.max_steps)
         return trained, tested

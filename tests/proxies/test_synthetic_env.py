@@ -186,7 +186,7 @@ def test_vmap_over_proxy_params_only():
     hyperparams = ddqn.DDQNHyperparams(hidden_size=8, batch_size=8, init_episodes=2, max_steps=30)
 
     def train(nets):
-        return ddqn.train(KEY, env, env.env_params(nets), hyperparams, config)
+        return ddqn.make(config).train(KEY, env, env.env_params(nets), hyperparams)
 
     population = jax.jit(jax.vmap(env.init_params))(jax.random.split(KEY, 3))  # [P]
     together = jax.jit(jax.vmap(train))(population)
