@@ -45,7 +45,7 @@ def test_bucket_holds_its_network():
     hyperparams, buckets = draw(300)
     for width, bucket in zip(hyperparams.hidden_size, buckets, strict=True):
         assert bucket.max_hidden == rung(int(width)) >= width
-    assert (rung(64), rung(65), rung(5000)) == (64, 128, 5000)
+    assert (rung(64), rung(65), rung(385), rung(5000)) == (64, 96, 512, 5000)
 
 
 def test_fixed_agents_repeat_the_config():
