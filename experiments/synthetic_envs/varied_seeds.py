@@ -24,9 +24,9 @@ class Config:
 
     ``python -m experiments.synthetic_envs.varied_seeds --preset cpu --out runs/varied_seeds``
 
-    Calling it again with the same flags goes on where it was stopped. Cost and numbers: results/README.md. The
-    paper's searches took 5 to 6 hours on 16 cores for 200 generations; its file names say that the synthetic
-    environments of figure 3 were found after 8 to 25 generations.
+    Calling it again with the same flags goes on where it was stopped. Cost: not measured yet; smoke takes seconds
+    once compiled. The paper's searches took 5 to 6 hours on 16 cores for 200 generations; its file names say that the
+    synthetic environments of figure 3 were found after 8 to 25 generations.
 
     Attributes:
         preset: Named configuration that the other flags override.

@@ -54,8 +54,9 @@ VARIED = MetaTrainConfig(
 # Ours: synthetic episodes of four steps from learned initial states, small agents of different shapes that stop after
 # 1,000 steps, mirrored pairs that share their luck, Adam on centred ranks. Time limits are terminal: an agent that
 # bootstraps through them has not converged after 1,000 steps, and what it does by then is noise to the outer loop.
-# Wide networks are found sooner than narrow ones, in generations: 128 units before 64, 32 and 16. Steps have half the
-# noise's size: larger ones follow the noise away from what was found, above all early, where scores say little.
+# Wide networks were found in fewer generations than narrow ones (16, 32, 64 units; one to three seeds each). Steps have
+# half the noise's size: larger ones followed the noise away from what was found, above all early, when scores say
+# little.
 FAST = MetaTrainConfig(
     proxy=SyntheticConfig(hidden_size=128, done="never", reset="learned", max_steps=4),
     agent=AgentConfig(
