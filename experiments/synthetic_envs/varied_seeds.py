@@ -78,7 +78,7 @@ def summarise(seed: int, metrics: list[dict[str, Any]]) -> dict[str, Any]:
         "generations": len(metrics),
         "best_incumbent": round(max(line["incumbent_mean"] for line in metrics), 1),
         "wall_minutes": round(sum(line["seconds"] for line in metrics) / 60, 1),
-        "core_hours": round(sum(line["cpu_seconds"] for line in metrics) / 3600, 3),
+        "core_hours": round(sum(line["cpu_seconds"] for line in metrics) / 3600, 6),
         "train_steps": steps,
         "min_busy_share": round(min(line["busy_share"] for line in metrics), 3),
     }
