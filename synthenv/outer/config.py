@@ -53,8 +53,9 @@ class OuterConfig(NamedTuple):
         num_test_episodes: Greedy episodes on the real task per trained agent.
         stop_when_solved: End once the mean incumbent score has reached solved_score.
         solved_score: Threshold of stop_when_solved; the task's own if None.
-        confirm_agents: Further fresh agents trained on the unperturbed proxy before stop_when_solved may end
-            the run; the mean over incumbents and these must hold the threshold too. 0: none, as in the papers.
+        confirm_agents: Fresh agents trained on the unperturbed proxy before stop_when_solved may end the run,
+            drawn from the whole of table 2 if the search varies its agents; their mean less its standard error
+            must hold the threshold too. 0: none, as in the papers.
     """
 
     num_generations: int = 200

@@ -71,10 +71,10 @@ FAST = MetaTrainConfig(
     outer=OuterConfig(
         num_generations=200,
         num_starts=128,
-        num_incumbents=4,
+        num_incumbents=12,
         common_random_numbers=True,
         stop_when_solved=True,
-        confirm_agents=60,
+        confirm_agents=48,
     ),
 )
 

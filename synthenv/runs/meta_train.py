@@ -10,13 +10,14 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from synthenv.agents.config import Variation
 from synthenv.core.checkpoint import CheckpointStore, save_tree
 from synthenv.core.errors import UserError
 from synthenv.outer import bilevel
@@ -27,6 +28,18 @@ from synthenv.runs.config import MetaTrainConfig, check
 from synthenv.runs.processes import from_first, on_first
 from synthenv.runs.rundir import RunDir
 from synthenv.runs.trials import TrialRunner, discrete_task, proxy_ground
+
+
+class Verdict(NamedTuple):
+    """Whether a generation ends the search, and what finding it out took.
+
+    ``mean`` is the mean score that decided; None if the incumbents' was too low to ask.
+    """
+
+    state: OuterState
+    solved: bool
+    mean: float | None = None
+    train_steps: int = 0
 
 
 class Search:
@@ -41,6 +54,9 @@ class Search:
         key_proxy, self.key_init = jax.random.split(jax.random.fold_in(self.root_key, 2**31 - 1))
         ground, self.first_proxy, self.unravel = proxy_ground(self.proxy, self.proxy.init_params(key_proxy))
         self.runner = TrialRunner(config.agent, ground, self.spec, config.outer.num_test_episodes)
+        self.confirmer = TrialRunner(
+            config.agent._replace(variation=Variation()), ground, self.spec, config.outer.num_test_episodes
+        )
         self.solved_score = config.outer.solved_score or self.spec.solved_return
         self.strategy = make_strategy(config.strategy, self.first_proxy.size, self.spec.solved_return)
 
@@ -67,25 +83,28 @@ class Search:
         """One generation."""
         return bilevel.generation(self.root_key, state, self.strategy, self.runner, self.config.outer)
 
-    def check_solved(self, state: OuterState, log: GenerationLog) -> tuple[OuterState, bool]:
+    def check_solved(self, state: OuterState, log: GenerationLog) -> Verdict:
         """Whether the incumbent of this generation solves the task; if so, it is the one to keep.
 
-        A mean over few agents is easily lucky, and over many generations some will be: with ``confirm_agents`` the
-        incumbent is tried once more on fresh agents, and only their mean decides.
+        A mean over few agents is easily lucky, over many generations some will be, and agents other than the
+        search's own may fail where those do well. So with ``confirm_agents`` the incumbent is tried once more, on
+        fresh agents of table 2, and they decide.
         """
         scores, config = log.incumbent_scores, self.config.outer
         if not config.stop_when_solved or not len(scores) or not np.mean(scores) >= self.solved_score:
-            return state, False
+            return Verdict(state, False)
+        steps, margin = 0, 0.0
         if config.confirm_agents:
             key = jax.random.fold_in(jax.random.fold_in(self.root_key, state.generation), 1)
             proxies = np.tile(log.incumbent, (config.confirm_agents, 1))
-            scores = self.runner.run(key, proxies, np.arange(len(proxies)), len(proxies)).score
-        solved = bool(np.mean(scores) >= self.solved_score)
+            confirmed = self.confirmer.run(key, proxies, np.arange(len(proxies)), len(proxies))
+            scores, steps = confirmed.score, int(confirmed.num_steps.sum())
+            margin = np.std(scores) / np.sqrt(len(scores))
+        mean = float(np.mean(scores))
+        solved = bool(mean - margin >= self.solved_score)
         if solved:
-            state = state._replace(
-                best_proxy=jnp.asarray(log.incumbent), best_score=jnp.float32(np.mean(scores))
-            )
-        return state, solved
+            state = state._replace(best_proxy=jnp.asarray(log.incumbent), best_score=jnp.float32(mean))
+        return Verdict(state, solved, mean, steps)
 
 
 def metrics_line(state: OuterState, log: GenerationLog, seconds: float, cpu_seconds: float) -> dict[str, Any]:
@@ -141,12 +160,13 @@ def meta_train(
             start, cpu_start = time.perf_counter(), time.process_time()
             state, start_steps = search.choose_start() if int(state.generation) == 0 else (state, 0)
             state, log = search.advance(state)
-            state, solved = search.check_solved(state, log)
+            verdict = search.check_solved(state, log)
+            state = verdict.state
             line = metrics_line(state, log, time.perf_counter() - start, time.process_time() - cpu_start)
-            line["solved"] = solved
-            line["total_train_steps"] += start_steps
+            line |= {"solved": verdict.solved, "deciding_mean": verdict.mean}
+            line["total_train_steps"] += start_steps + verdict.train_steps
             on_first(_record, run, state, line, on_generation)
-            state, finished = from_first((state, solved))  # unlike machines must not drift apart
+            state, finished = from_first((state, verdict.solved))  # unlike machines must not drift apart
         return on_first(_finish, search, state, bool(finished), run) or {}
 
 

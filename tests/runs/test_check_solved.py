@@ -1,0 +1,87 @@
+"""When a search may end: who is asked, and what they must have reached."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from synthenv.agents.config import Variation
+from synthenv.outer.bilevel import GenerationLog, Outcome
+from synthenv.runs.meta_train import Search
+from tests.tiny_run import TINY
+
+NOBODY = np.zeros(0)
+
+
+class Confirmer:
+    """Stands in for the agents that decide; remembers what it was asked to try."""
+
+    def __init__(self, scores):
+        self.scores, self.asked = np.asarray(scores, np.float32), []
+
+    def run(self, key, proxies, agents, num_agents):
+        self.asked.append((proxies, agents, num_agents))
+        return SimpleNamespace(score=self.scores, num_steps=np.full(len(self.scores), 7))
+
+
+def verdict(incumbent_scores, confirmer, **outer):
+    """What a search says of a generation whose incumbent is all threes."""
+    config = replace(TINY, outer=TINY.outer._replace(**{"stop_when_solved": True, **outer}))
+    search = Search(config, 0)
+    search.confirmer = confirmer
+    incumbent = np.full(search.first_proxy.size, 3.0, np.float32)
+    outcome = Outcome(NOBODY, NOBODY, NOBODY, 1.0)
+    return search.check_solved(
+        search.start(), GenerationLog(incumbent, np.asarray(incumbent_scores), NOBODY, outcome)
+    )
+
+
+def test_incumbents_alone_decide_without_confirming_agents():
+    """As in the papers: the mean over incumbents against the task's threshold, 195."""
+    confirmer = Confirmer([])
+    assert verdict([200, 190], confirmer, confirm_agents=0).solved
+    assert not verdict([200, 189], confirmer, confirm_agents=0).solved
+    assert not verdict([200, np.nan], confirmer, confirm_agents=0).solved
+    assert not verdict([200, 200], confirmer, confirm_agents=0, stop_when_solved=False).solved
+    assert not verdict([], confirmer, confirm_agents=0, num_incumbents=1).solved
+    assert confirmer.asked == []
+
+
+def test_confirming_agents_are_spared_while_incumbents_fall_short():
+    confirmer = Confirmer([200.0] * 4)
+    result = verdict([194, 195], confirmer, confirm_agents=4)
+    assert (result.solved, result.mean, result.train_steps) == (False, None, 0)
+    assert confirmer.asked == []
+
+
+@pytest.mark.parametrize(
+    ("scores", "solved"),
+    [
+        ([196, 196, 196, 196], True),
+        ([194, 194, 194, 194], False),
+        ([200, 200, 200, 184], False),  # mean 196, standard error 3.5: too unsure
+        ([200, 200, 200, 190], True),  # mean 197.5, standard error 2.2
+        ([200, 200, 200, np.nan], False),
+    ],
+)
+def test_confirming_agents_decide(scores, solved):
+    confirmer = Confirmer(scores)
+    result = verdict([200, 200], confirmer, confirm_agents=4)
+    proxies, agents, num_agents = confirmer.asked[0]
+    assert (proxies.shape[0], agents.tolist(), num_agents) == (4, [0, 1, 2, 3], 4)
+    np.testing.assert_array_equal(proxies, 3.0)
+    assert result.solved is solved and result.train_steps == 28
+    if solved:
+        assert float(result.state.best_score) == pytest.approx(np.mean(scores)) and result.mean is not None
+        np.testing.assert_array_equal(result.state.best_proxy, 3.0)
+    else:
+        assert float(result.state.best_score) == -jnp.inf
+
+
+def test_confirming_agents_come_from_the_whole_of_table_2():
+    """Whatever the search varies; the search's own agents stay as they are."""
+    search = Search(TINY, 0)
+    assert search.runner.agent.variation == TINY.agent.variation != Variation()
+    assert search.confirmer.agent == TINY.agent._replace(variation=Variation())
