@@ -3,6 +3,7 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -19,11 +20,13 @@ class Confirmer:
     """Stands in for the agents that decide; remembers what it was asked to try."""
 
     def __init__(self, scores):
-        self.scores, self.asked = np.asarray(scores, np.float32), []
+        self.scores, self.asked, self.keys = np.asarray(scores, np.float32), [], []
 
     def run(self, key, proxies, agents, num_agents):
+        scores, self.scores = self.scores[:num_agents], self.scores[num_agents:]
         self.asked.append((proxies, agents, num_agents))
-        return SimpleNamespace(score=self.scores, num_steps=np.full(len(self.scores), 7))
+        self.keys.append(jax.random.key_data(key).tolist())
+        return SimpleNamespace(score=scores, num_steps=np.full(num_agents, 7))
 
 
 def verdict(incumbent_scores, confirmer, **outer):
@@ -78,6 +81,25 @@ def test_confirming_agents_decide(scores, solved):
         np.testing.assert_array_equal(result.state.best_proxy, 3.0)
     else:
         assert float(result.state.best_score) == -jnp.inf
+
+
+@pytest.mark.parametrize(
+    ("scores", "asked", "solved"),
+    [
+        ([200] * 40, 40, True),
+        ([180] * 16 + [200] * 24, 16, False),  # hopeless after the first round
+        ([200] * 14 + [150] * 2 + [200] * 24, 40, True),  # 193.8 with standard error 4.1 is still open
+        ([200] * 16 + [150] * 16 + [200] * 8, 32, False),
+    ],
+)
+def test_confirming_agents_are_asked_in_rounds(scores, asked, solved):
+    """Until it is plain that the incumbent falls short."""
+    confirmer = Confirmer(scores)
+    result = verdict([200, 200], confirmer, confirm_agents=40)
+    assert sum(num for _, _, num in confirmer.asked) == asked
+    assert len({tuple(key) for key in confirmer.keys}) == len(confirmer.keys)
+    assert result.mean == pytest.approx(np.mean(scores[:asked])) and result.train_steps == 7 * asked
+    assert result.solved is solved
 
 
 def test_confirming_agents_come_from_the_whole_of_table_2():
