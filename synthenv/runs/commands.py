@@ -38,9 +38,10 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
         bar = progress.add_task("generation", total=config.outer.num_generations, numbers="compiling")
 
         def show(line: dict[str, Any]) -> None:
-            incumbent = line["incumbent_mean"]
+            incumbent, deciding = line["incumbent_mean"], line["deciding_mean"]
+            asked = "" if deciding is None else f" (confirmed: {deciding:.1f})"
             numbers = (
-                f"incumbent {'-' if incumbent is None else format(incumbent, '.1f')}"
+                f"incumbent {'-' if incumbent is None else format(incumbent, '.1f')}{asked}"
                 f"  best {line['best_incumbent']:.1f}  members {line['member_mean']:.1f}"
                 f"  steps/agent {line['train_steps_mean']:.0f}  {line['seconds']:.1f} s"
             )
@@ -102,7 +103,7 @@ def demo(out: Path | None, seed: int, num_agents: int = 10) -> dict[str, Any]:
     start = time.perf_counter()
     result = meta_train(FAST, seed, out, resume=False)
     console.print(
-        f"\nNow {num_agents} fresh agents with hyperparameters they were not evolved for (table 2) ..."
+        f"\nNow {num_agents} fresh agents, their hyperparameters drawn at random from the paper's table 2 ..."
     )
     place = evaluation.resolve(str(out))
     agent = place.agent._replace(vary=True)

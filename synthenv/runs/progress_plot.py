@@ -52,15 +52,32 @@ def _draw_returns(
     axes: Axes, x: np.ndarray, metrics: Sequence[dict[str, Any]], solved_return: float | None, size: float
 ) -> None:
     _dress(axes, "Return of trained agents on the real task", "return per episode")
-    _band(axes, x, metrics, "member_scores", GREEN, "all members")
+    _band(axes, x, metrics, "member_scores", GREEN, "members")
     _line(axes, x, _column(metrics, "member_mean"), GREEN, "their mean", size * 0.5, linewidth=1.2)
     _scatter(axes, x, metrics, "incumbent_scores")
     _line(axes, x, _column(metrics, "incumbent_mean"), BLUE, "their mean", size)
     dots = {"drawstyle": "steps-post", "linestyle": (0, (1, 1.5)), "linewidth": 1.2}
     _line(axes, x, _column(metrics, "best_incumbent"), INK, "best so far", 0, **dots)
+    diamonds = {"linestyle": "", "marker": "D"}
+    _line(
+        axes,
+        x,
+        _column(metrics, "deciding_mean"),
+        ORANGE,
+        "deciding",
+        5,
+        **diamonds,
+    )
     if solved_return is not None and math.isfinite(solved_return):
-        axes.axhline(
-            solved_return, color=RED, linewidth=1.3, linestyle="--", label=f"solved: {solved_return:g}"
+        axes.axhline(solved_return, color=RED, linewidth=1.3, linestyle="--")
+        axes.annotate(
+            f"solved: {solved_return:g}",
+            (0, solved_return),
+            (4, 3),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            color=RED,
+            fontsize=9.5,
         )
     _legend(axes)
 
@@ -113,8 +130,8 @@ def _legend(axes: Axes, handles: Sequence[Any] = (), labels: Sequence[str] = ())
         return
     found = (handles, labels) if handles else axes.get_legend_handles_labels()
     axes.legend(
-        *found, loc="lower left", bbox_to_anchor=(-0.008, 0.985), ncols=7, frameon=False, fontsize=9.5,
-        labelcolor=INK, handlelength=1.6, columnspacing=1.5, handletextpad=0.5,
+        *found, loc="lower left", bbox_to_anchor=(-0.008, 0.985), ncols=8, frameon=False, fontsize=9.5,
+        labelcolor=INK, handlelength=1.6, columnspacing=1.2, handletextpad=0.5,
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ def line(generation: int) -> dict:
     return {
         "generation": generation,
         "incumbent_mean": 50.0 + generation,
+        "deciding_mean": 47.0 if generation == 3 else None,
         "incumbent_scores": generator.normal(50, 9, 4).tolist(),
         "member_mean": 45.0,
         "member_scores": generator.normal(45, 20, 8).tolist(),
