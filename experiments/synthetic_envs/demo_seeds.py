@@ -8,7 +8,6 @@ measured. Cost: 106 to 169 s per seed on 2 cores (seeds 0 to 5). Aim: at least 9
 again.
 """
 
-import csv
 import json
 import os
 import subprocess
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import tyro
+
+from experiments.tables import write_csv
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Config:
 
 
 def run(config: Config) -> list[dict[str, Any]]:
-    """Run the missing demos and write ``demo_seeds.csv``, one line per seed."""
+    """Run the missing demos; after each, write ``demo_seeds.csv``, one line per seed."""
     config.out.mkdir(parents=True, exist_ok=True)
     rows = []
     for seed in range(config.num_seeds):
@@ -54,10 +55,7 @@ def run(config: Config) -> list[dict[str, Any]]:
                 env = os.environ | {"SYNTHENV_CACHE_DIR": cache}
                 subprocess.run([sys.executable, "-m", "synthenv", *call], check=True, env=env)
         rows.append(read_row(seed, json.loads(summary.read_text())["results"]))
-    with (config.out / "demo_seeds.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        write_csv(config.out / "demo_seeds.csv", rows)
     return rows
 
 

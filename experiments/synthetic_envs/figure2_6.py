@@ -4,7 +4,6 @@ References:
     Ferreira et al. (2022), section 4 and appendix A.
 """
 
-import csv
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from experiments import searches
 from experiments.command_line import execute, parse
 from experiments.figures import BLUE, RED, dress, new_figure, save
+from experiments.tables import read_csv, write_csv
 from synthenv.runs.config import RELEASED, SMOKE, TABLE3, MetaTrainConfig
 
 SEARCHES = {
@@ -27,7 +27,6 @@ SEARCHES = {
         outer=SMOKE.outer._replace(num_starts=2),
     ),
 }
-COLUMNS = ("run", "seed", "generation", "incumbent_mean", "seconds", "train_steps")
 
 
 @dataclass(frozen=True)
@@ -73,28 +72,23 @@ def search_config(config: Config) -> MetaTrainConfig:
 
 def run(config: Config) -> None:
     """Finish every search, and write ``figure2_6.csv`` after each of them."""
-    lines: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for index in range(config.num_runs):
         seed = config.seed + index
         metrics = searches.finish(search_config(config), seed, config.out / f"run_{index:02d}")
-        lines += [{"run": index, "seed": seed, **line} for line in metrics]
-        write_csv(config.out / "figure2_6.csv", lines)
+        rows += [as_row(index, seed, line) for line in metrics]
+        write_csv(config.out / "figure2_6.csv", rows)
 
 
-def write_csv(file: Path, lines: list[dict[str, Any]]) -> None:
-    """One line per run and generation."""
-    with file.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
-        for line in lines:
-            named = line | {"train_steps": line["total_train_steps"]}
-            writer.writerow([named[name] for name in COLUMNS])
+def as_row(run: int, seed: int, line: dict[str, Any]) -> dict[str, Any]:
+    """One line per run and generation of ``figure2_6.csv``."""
+    kept = {name: line[name] for name in ("generation", "incumbent_mean", "seconds")}
+    return {"run": run, "seed": seed, **kept, "train_steps": line["total_train_steps"]}
 
 
 def read_curves(file: Path) -> np.ndarray:
     """Mean incumbent returns [R, G]; runs are cut to the length of the shortest one."""
-    with file.open(newline="") as stream:
-        lines = list(csv.DictReader(stream))
+    lines = read_csv(file)
     runs = sorted({int(line["run"]) for line in lines})
     curves = [[float(line["incumbent_mean"]) for line in lines if int(line["run"]) == r] for r in runs]
     shortest = min(map(len, curves))

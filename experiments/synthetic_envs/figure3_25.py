@@ -4,7 +4,6 @@ References:
     Ferreira et al. (2022), section 4, table 2 and appendix F.1.1.
 """
 
-import csv
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from matplotlib.axes import Axes
 
 from experiments.command_line import execute, parse
 from experiments.figures import BLUE, INK, ORANGE, QUIET, RED, dress, new_figure, save
+from experiments.tables import read_csv, write_csv
 from synthenv.core.files import to_json
 
 ROWS = {"proxy": ORANGE, "real": BLUE, "untrained": QUIET}
@@ -73,29 +73,32 @@ def run(config: Config) -> None:
         max_baseline_steps=config.max_steps,
     )
     config.out.mkdir(parents=True, exist_ok=True)
-    write_csv(config.out / "figure3_25.csv", scores)
+    write_csv(config.out / "figure3_25.csv", as_rows(scores))
     results = {"config": asdict(config), "results": summary}
     (config.out / "figure3_25.json").write_text(to_json(results, indent=2) + "\n")
 
 
-def write_csv(file: Path, scores: dict[str, Any]) -> None:
+def as_rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
     """One line per agent; ``proxy`` counts the environments of its row from 0 (there is one real task)."""
-    num_episodes = scores["proxy"].returns.shape[1]
-    with file.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        each = [f"return_{i}" for i in range(num_episodes)]
-        writer.writerow(["row", "proxy", "mean_return", *each, "train_steps", "train_episodes"])
-        for row, agents in scores.items():
-            for returns, steps, episodes, which in zip(
-                agents.returns, agents.num_steps, agents.num_episodes, agents.which, strict=True
-            ):
-                writer.writerow([row, which, returns.mean(), *returns, steps, episodes])
+    return [
+        {
+            "row": row,
+            "proxy": which,
+            "mean_return": returns.mean(),
+            **{f"return_{i}": value for i, value in enumerate(returns)},
+            "train_steps": steps,
+            "train_episodes": episodes,
+        }
+        for row, agents in scores.items()
+        for returns, steps, episodes, which in zip(
+            agents.returns, agents.num_steps, agents.num_episodes, agents.which, strict=True
+        )
+    ]
 
 
 def read_returns(file: Path) -> dict[str, dict[int, np.ndarray]]:
     """Single-episode returns by row and environment, each [A, E]."""
-    with file.open(newline="") as stream:
-        lines = list(csv.DictReader(stream))
+    lines = read_csv(file)
     found: dict[str, dict[int, list[list[float]]]] = {}
     for line in lines:
         returns = [float(value) for name, value in line.items() if name.startswith("return_")]

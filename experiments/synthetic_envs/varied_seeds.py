@@ -4,7 +4,6 @@ References:
     Ferreira et al. (2022), section 4: the synthetic environments behind figures 3 and 4, table 2.
 """
 
-import csv
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Literal
 from experiments import searches
 from experiments.command_line import execute, parse
 from experiments.figures import BLUE, QUIET, RED, dress, new_figure, save
+from experiments.tables import read_csv, write_csv
 from synthenv.runs.config import SMOKE, VARIED, VARIED_STABLE, MetaTrainConfig
 
 SEARCHES = {"varied": VARIED, "varied_stable": VARIED_STABLE, "smoke": SMOKE}
@@ -71,12 +71,14 @@ def run(config: Config) -> None:
 
 def summarise(seed: int, metrics: list[dict[str, Any]]) -> dict[str, Any]:
     """One line per run; core-hours are CPU time, whatever the number of cores."""
+    deciding = metrics[-1]["deciding_mean"]
     steps = sum(line["total_train_steps"] for line in metrics)
     return {
         "seed": seed,
         "solved": metrics[-1]["solved"],
         "generations": len(metrics),
         "best_incumbent": round(max(line["incumbent_mean"] for line in metrics), 1),
+        "deciding_mean": deciding if deciding is None else round(deciding, 1),
         "wall_minutes": round(sum(line["seconds"] for line in metrics) / 60, 1),
         "core_hours": round(sum(line["cpu_seconds"] for line in metrics) / 3600, 6),
         "train_steps": steps,
@@ -95,20 +97,11 @@ def curve_point(seed: int, line: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def write_csv(file: Path, rows: list[dict[str, Any]]) -> None:
-    """A table with the keys of its first row as its head."""
-    with file.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def plot(config: Config) -> None:
     """Draw ``varied_seeds.png`` from ``curves.csv``."""
     from synthenv.envs import registry
 
-    with (config.out / "curves.csv").open(newline="") as stream:
-        points = list(csv.DictReader(stream))
+    points = read_csv(config.out / "curves.csv")
     task = SEARCHES[config.search].task
     solved = registry.make(task).solved_return
     figure = new_figure(8, 4.8, f"{task}, {config.search}: every search until it solves the task")
