@@ -141,9 +141,9 @@ def choose_start(
 ) -> tuple[np.ndarray, list[Outcome]]:
     """Find a promising point to start from: a search that starts flat spends its first generations blind.
 
-    Every candidate is tried by two agents, then the best eight by eight more each, which decide alone. Every agent
-    meets its own perturbation of the candidate: what a search climbs is the mean score around a point, and a lonely
-    peak is lost with its first step.
+    Every candidate is tried by two agents, then the best sixteenth (eight at least) by eight more each, which decide
+    alone. Every agent meets its own perturbation of the candidate: what a search climbs is the mean score around a
+    point, and a lonely peak is lost with its first step.
 
     Args:
         key: random key.
@@ -165,6 +165,6 @@ def choose_start(
 
     key_all, key_best = jax.random.split(key)
     scores, first = mean_scores(key_all, candidates, 2)
-    best = candidates[np.argsort(-scores, kind="stable")[:8]]
+    best = candidates[np.argsort(-scores, kind="stable")[: max(8, len(candidates) // 16)]]
     scores, second = mean_scores(key_best, best, 8)
     return best[np.argmax(scores)], [first, second]

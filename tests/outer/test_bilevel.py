@@ -39,6 +39,15 @@ def test_a_hill_is_chosen_before_a_lonely_peak():
     np.testing.assert_array_equal(chosen, candidates[3])
 
 
+def test_more_candidates_have_more_finalists():
+    """Two agents each are a noisy first round: of many candidates more have to be lucky to fill the second."""
+    for num, finalists in ((20, 8), (128, 8), (512, 32)):
+        candidates, calls = np.arange(num, dtype=np.float32)[:, None], []
+        chosen, _ = choose_start(KEY, candidates, runner_of(lambda x: x[:, 0], calls), std=0.0)
+        assert [len(c.agents) for c in calls] == [2 * num, 8 * finalists]
+        np.testing.assert_array_equal(chosen, candidates[-1])
+
+
 @pytest.mark.parametrize("bad", [np.nan, -np.inf])
 def test_a_candidate_that_diverges_is_not_chosen(bad):
     candidates = np.arange(10, dtype=np.float32)[:, None]
