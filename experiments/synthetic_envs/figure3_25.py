@@ -27,7 +27,7 @@ class Config:
 
     ``python -m experiments.synthetic_envs.figure3_25 --preset cpu --proxy synthetic/CartPole-v0 --out runs/figure3_25``
 
-    Cost: cpu 13 minutes on 2 shared cores, paper not measured yet; smoke takes seconds once compiled.
+    Cost: cpu 16 minutes on 2 shared cores, paper not measured yet; smoke takes seconds once compiled.
     Numbers to expect: the paper's agents use 6,818.6 (std 2,339.5) steps in synthetic environments found with
     varied hyperparameters and 16,887.7
     (std 24,925) steps on the real task. Steps compare a plateau rule (synthetic) with a solve rule (real) there.
@@ -74,7 +74,8 @@ def run(config: Config) -> None:
     )
     config.out.mkdir(parents=True, exist_ok=True)
     write_csv(config.out / "figure3_25.csv", as_rows(scores))
-    results = {"config": asdict(config), "results": summary}
+    asked = {name: value for name, value in asdict(config).items() if name != "out"}  # where, says nothing
+    results = {"config": asked, "results": summary}
     (config.out / "figure3_25.json").write_text(to_json(results, indent=2) + "\n")
 
 
