@@ -49,7 +49,7 @@ class MetaTrain:
         out: Run directory to write; a new one under runs/ if not given.
         preset: Named configuration that the other flags override.
         proxy: Form of the proxy: se (MDP) or scb (contextual bandit).
-        resume: Go on with an unfinished run.
+        resume: Go on with an unfinished run, begun with the same flags; where there is none, begin it.
         config: The preset's fields.
     """
 
@@ -94,7 +94,7 @@ class Evaluate:
         vary_hyperparams: Draw every agent's hyperparameters from table 2.
         baselines: Also train the same agents on the real task, and test untrained ones.
         test_task: Test on this task instead of the proxy's own.
-        max_steps: Training steps per agent; the proxy's own budget if not given.
+        max_steps: Training steps per agent in the proxy, its own budget if not given; baselines keep theirs.
     """
 
     proxy: str = "synthetic/CartPole-v0"
@@ -113,9 +113,11 @@ class Demo:
 
     Attributes:
         out: Run directory to write; a new one under runs/ if not given.
+        resume: Go on with an unfinished demo of the same seed.
     """
 
     out: Path | None = None
+    resume: bool = False
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
 
 
@@ -156,7 +158,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"synthenv: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nsynthenv: interrupted; meta-train goes on with --resume", file=sys.stderr)
+        print(f"\nsynthenv: interrupted{_how_to_go_on(command)}", file=sys.stderr)
         if argv is None and threading.active_count() > 1:
             # Workers inside compiled programs cannot be stopped, and the interpreter would crash under them on its
             # way out.
@@ -166,6 +168,15 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _how_to_go_on(command: Command) -> str:
+    """What to add to a search's command line to finish it; other commands have nothing to lose."""
+    if not isinstance(command, MetaTrain | Demo):
+        return ""
+    if command.out:
+        return "; the same command with --resume goes on"
+    return "; the same command with --resume --out DIR goes on, DIR being the run directory named above"
+
+
 def _check(command: Command) -> None:
     """Refuse at once what would fail only after the work is done, or never be noticed."""
     common = command.common
@@ -173,7 +184,9 @@ def _check(command: Command) -> None:
         raise UserError(f"--devices {common.devices} leaves nothing to compute on: pass 1 or more")
     if not 0 <= common.seed < 2**32:
         raise UserError(f"--seed {common.seed} is no seed: pass an integer from 0 to {2**32 - 1}")
-    if isinstance(command, MetaTrain) and command.resume and command.out is None:
+    if isinstance(command, Train | Evaluate) and command.max_steps is not None and command.max_steps < 1:
+        raise UserError(f"--max-steps {command.max_steps} trains nobody: pass 1 or more")
+    if isinstance(command, MetaTrain | Demo) and command.resume and command.out is None:
         raise UserError("--resume goes on with which run? Pass its directory with --out")
     if isinstance(command, Demo) and common.distributed:
         raise UserError("demo runs in one process: drop --distributed, or use meta-train")
@@ -253,7 +266,7 @@ def run(command: Command) -> dict[str, Any]:
                 command.max_steps,
             )
         case Demo():
-            return commands.demo(command.out, seed)
+            return commands.demo(command.out, seed, command.resume)
 
 
 def _write_json(command: Command, results: dict[str, Any]) -> None:

@@ -128,6 +128,8 @@ ERRORS = {
     "train --env CartPol-v0": "did you mean 'CartPole-v0'",
     "train --env Pendulum-v1": "ddqn needs discrete actions",
     "train --env CartPole-v0 --num-agents 0": "pass 1 or more",
+    "train --env CartPole-v0 --max-steps 0": "--max-steps 0 trains nobody: pass 1 or more",
+    "evaluate --proxy taken --max-steps -5": "--max-steps -5 trains nobody: pass 1 or more",
     "train --env CartPole-v0 --seed -1": "pass an integer from 0",
     "evaluate --proxy synthetic/Nothing-v0": "shipped prox",
     "evaluate --proxy taken": "holds no finished proxy: finish the run with meta-train --resume",
@@ -135,6 +137,7 @@ ERRORS = {
     "evaluate --proxy runs/never": "or pass a shipped proxy or a run directory",
     "evaluate --proxy taken --num-agents 0": "pass 1 or more",
     "evaluate --proxy taken --json taken": "it is a directory: pass another --json FILE",
+    "demo --resume": "Pass its directory with --out",
     "demo --distributed auto": "drop --distributed",
 }
 
@@ -172,7 +175,8 @@ def test_ctrl_c(monkeypatch, capsys):
         assert main(["meta-train"]) == 130
         with pytest.raises(SystemExit, match="left with 130"):
             main()
-    said = "synthenv: interrupted; meta-train goes on with --resume"
+    where = "--resume --out DIR goes on, DIR being the run directory named above"
+    said = f"synthenv: interrupted; the same command with {where}"
     assert capsys.readouterr().err.split("\n") == ["", said, "", said, ""]
 
 

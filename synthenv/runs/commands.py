@@ -27,6 +27,7 @@ def speak_once() -> None:
 
 def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> dict[str, Any]:
     """Evolve a proxy, show how it goes, and leave a report in the run directory."""
+    console.print(f"run directory: {out}")
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -93,7 +94,7 @@ def evaluate(
     return summary
 
 
-def demo(out: Path | None, seed: int, num_agents: int = 10) -> dict[str, Any]:
+def demo(out: Path | None, seed: int, resume: bool = False, num_agents: int = 10) -> dict[str, Any]:
     """Evolve a synthetic CartPole and train unseen agents in it."""
     out = out or new_directory(f"demo-seed{seed}")
     console.print(
@@ -101,7 +102,7 @@ def demo(out: Path | None, seed: int, num_agents: int = 10) -> dict[str, Any]:
         "An evolution strategy changes them so that agents trained in them balance the real pole."
     )
     start = time.perf_counter()
-    result = meta_train(FAST, seed, out, resume=False)
+    result = meta_train(FAST, seed, out, resume)
     console.print(
         f"\nNow {num_agents} fresh agents, their hyperparameters drawn at random from the paper's table 2 ..."
     )

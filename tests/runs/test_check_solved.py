@@ -29,16 +29,17 @@ class Confirmer:
         return SimpleNamespace(score=scores, num_steps=np.full(num_agents, 7))
 
 
-def verdict(incumbent_scores, confirmer, **outer):
-    """What a search says of a generation whose incumbent is all threes."""
+def verdict(incumbent_scores, confirmer, best=None, **outer):
+    """What a search says of a generation whose incumbent is all threes; ``best`` was the best proxy so far."""
     config = replace(TINY, outer=TINY.outer._replace(**{"stop_when_solved": True, **outer}))
     search = Search(config, 0)
     search.confirmer = confirmer
     incumbent = np.full(search.first_proxy.size, 3.0, np.float32)
     outcome = Outcome(NOBODY, NOBODY, NOBODY, 1.0)
-    return search.check_solved(
-        search.start(), GenerationLog(incumbent, np.asarray(incumbent_scores), NOBODY, outcome)
-    )
+    state = search.start()
+    if best is not None:
+        state = state._replace(best_proxy=jnp.full_like(state.best_proxy, best), best_score=jnp.float32(198))
+    return search.check_solved(state, GenerationLog(incumbent, np.asarray(incumbent_scores), NOBODY, outcome))
 
 
 def test_incumbents_alone_decide_without_confirming_agents():
@@ -100,6 +101,16 @@ def test_confirming_agents_are_asked_in_rounds(scores, asked, solved):
     assert len({tuple(key) for key in confirmer.keys}) == len(confirmer.keys)
     assert result.mean == pytest.approx(np.mean(scores[:asked])) and result.train_steps == 7 * asked
     assert result.solved is solved
+
+
+@pytest.mark.parametrize(
+    ("scores", "best", "kept"),
+    [([180] * 4, 3.0, 180.0), ([180] * 4, 2.0, 198.0), ([180, np.nan] * 2, 3.0, -np.inf)],
+)
+def test_a_lucky_best_is_worth_what_the_confirming_agents_say(scores, best, kept):
+    """Else no later incumbent would overtake it; another one's score is none of their business."""
+    state = verdict([198, 198], Confirmer(scores), best=best, confirm_agents=4).state
+    assert float(state.best_score) == kept and float(state.best_proxy[0]) == best
 
 
 def test_confirming_agents_come_from_the_whole_of_table_2():

@@ -133,7 +133,7 @@ def kill_once(path, number, num_lines):
             process.kill()
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert errors.strip() == "synthenv: interrupted; meta-train goes on with --resume"
+        assert errors.strip() == "synthenv: interrupted; the same command with --resume goes on"
     else:
         assert process.returncode == -number, errors
 
