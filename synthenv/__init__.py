@@ -1,4 +1,4 @@
-"""Agents in learned environments: synthetic environments, reward networks and one-shot world models in JAX."""
+"""Agents in learned environments, in JAX: synthetic environments evolved by evolution strategies."""
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "make"]

@@ -95,7 +95,7 @@ def make(name: str) -> tuple[Any, Any]:
     """Build an environment like ``gymnax.make``.
 
     Args:
-        name: a task id, or a shipped proxy (the first one unless ``:i`` says otherwise).
+        name: a task id, a shipped proxy (the first one unless ``:i`` says otherwise) or a run directory.
 
     Returns:
         (env, params), params holding the evolved weights of a proxy.
@@ -104,6 +104,9 @@ def make(name: str) -> tuple[Any, Any]:
         UserError: if the name is unknown or a shipped file is damaged.
         ValueError: if the task id is unknown.
     """
+    if Path(name).is_dir():
+        proxy = load_file(Path(name) / "best_proxy.safetensors", name)
+        return proxy.env, proxy.env.env_params(proxy.proxy_params)
     if name.split("/")[0] in KINDS:
         proxy = load(name if ":" in name else f"{name}:0")[0]
         return proxy.env, proxy.env.env_params(proxy.proxy_params)

@@ -89,6 +89,17 @@ def test_make_plays_in_a_gymnax_loop(root):
     np.testing.assert_array_equal(play(*synthenv.make("synthetic/CartPole-v0:0"), 9)[1], rewards)
 
 
+def test_make_the_proxy_of_a_run_directory(root, tmp_path):
+    write_zoo(root)
+    (tmp_path / "run").mkdir()
+    (root / "synthetic_CartPole-v0_1.safetensors").rename(tmp_path / "run" / "best_proxy.safetensors")
+    rewards = play(*synthenv.make(str(tmp_path / "run")), 9)[1]
+    (tmp_path / "run" / "best_proxy.safetensors").rename(root / "synthetic_CartPole-v0_1.safetensors")
+    np.testing.assert_array_equal(play(*synthenv.make("synthetic/CartPole-v0:1"), 9)[1], rewards)
+    with pytest.raises(UserError, match="best_proxy"):
+        synthenv.make(str(tmp_path / "run"))
+
+
 def test_make_a_task():
     env, params = synthenv.make("CartPole-v0")
     assert env is envs.make("CartPole-v0").env
