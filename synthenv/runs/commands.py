@@ -40,7 +40,7 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
 
         def show(line: dict[str, Any]) -> None:
             incumbent, deciding = line["incumbent_mean"], line["deciding_mean"]
-            asked = "" if deciding is None else f" (confirmed: {deciding:.1f})"
+            asked = "" if deciding is None else f" (deciding: {deciding:.1f})"
             numbers = (
                 f"incumbent {'-' if incumbent is None else format(incumbent, '.1f')}{asked}"
                 f"  best {line['best_incumbent']:.1f}  members {line['member_mean']:.1f}"

@@ -9,7 +9,6 @@ References:
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -80,9 +79,7 @@ def resolve(*names: str) -> Place:
 
 def _load_proxies(name: str) -> list[zoo.LoadedProxy]:
     """The proxies of a name; none if it is no name of a proxy."""
-    if Path(name).exists():
-        return [zoo.load_file(_proxy_file(Path(name)), name)]
-    return zoo.load(name) if name.split("/")[0] in zoo.KINDS else []
+    return zoo.load(name) if zoo.is_proxy(name) else []
 
 
 def _task_place(name: str) -> Place:
@@ -93,17 +90,6 @@ def _task_place(name: str) -> Place:
     return Place(
         name, spec, real_ground(spec), zeros(1), TABLE5._replace(stop="solved", time_limit="terminal")
     )
-
-
-def _proxy_file(path: Path) -> Path:
-    if path.is_file():
-        return path
-    file = path / "best_proxy.safetensors"
-    if not file.exists():
-        raise UserError(
-            f"{path} holds no finished proxy: finish the run with meta-train --resume, or pass another"
-        )
-    return file
 
 
 def _proxy_place(name: str, proxies: list[zoo.LoadedProxy]) -> Place:

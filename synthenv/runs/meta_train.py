@@ -101,9 +101,8 @@ class Search:
         solved = bool(mean - margin >= self.solved_score)
         if solved:
             state = state._replace(best_proxy=jnp.asarray(log.incumbent), best_score=jnp.float32(mean))
-        elif np.array_equal(
-            state.best_proxy, log.incumbent
-        ):  # the best so far was lucky: others may overtake it
+        elif np.array_equal(state.best_proxy, log.incumbent):
+            # The best so far was lucky: others may overtake it.
             state = state._replace(best_score=jnp.float32(np.nan_to_num(mean, nan=-np.inf)))
         return Verdict(state, solved, mean, steps)
 

@@ -59,15 +59,7 @@ def _draw_returns(
     dots = {"drawstyle": "steps-post", "linestyle": (0, (1, 1.5)), "linewidth": 1.2}
     _line(axes, x, _column(metrics, "best_incumbent"), INK, "best so far", 0, **dots)
     diamonds = {"linestyle": "", "marker": "D"}
-    _line(
-        axes,
-        x,
-        _column(metrics, "deciding_mean"),
-        ORANGE,
-        "deciding",
-        5,
-        **diamonds,
-    )
+    _line(axes, x, _column(metrics, "deciding_mean"), ORANGE, "deciding", 5, **diamonds)
     if solved_return is not None and math.isfinite(solved_return):
         axes.axhline(solved_return, color=RED, linewidth=1.3, linestyle="--")
         axes.annotate(

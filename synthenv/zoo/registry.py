@@ -72,15 +72,22 @@ def names() -> tuple[str, ...]:
     return tuple(manifest())
 
 
+def is_proxy(name: str) -> bool:
+    """Whether ``load`` is the one to ask: a path, or a name as shipped proxies have."""
+    return Path(name).exists() or name.split("/")[0] in KINDS
+
+
 def load(name: str) -> list[LoadedProxy]:
-    """Load all shipped proxies of a task, or one of them.
+    """Load all shipped proxies of a task, one of them, or that of a run.
 
     Args:
-        name: ``synthetic/CartPole-v0`` or ``synthetic/CartPole-v0:3``.
+        name: ``synthetic/CartPole-v0``, ``synthetic/CartPole-v0:3``, a run directory or a proxy file.
 
     Raises:
         UserError: if there is none of that name, or a file does not match its hash.
     """
+    if Path(name).exists():
+        return [load_file(_proxy_file(Path(name)), name)]
     entries = manifest()
     chosen = [key for key in entries if key == name or key.split(":")[0] == name]
     if not entries:
@@ -104,11 +111,9 @@ def make(name: str) -> tuple[Any, Any]:
         UserError: if the name is unknown or a shipped file is damaged.
         ValueError: if the task id is unknown.
     """
-    if Path(name).is_dir():
-        proxy = load_file(Path(name) / "best_proxy.safetensors", name)
-        return proxy.env, proxy.env.env_params(proxy.proxy_params)
-    if name.split("/")[0] in KINDS:
-        proxy = load(name if ":" in name else f"{name}:0")[0]
+    if is_proxy(name):
+        one = name if ":" in name or Path(name).exists() else f"{name}:0"
+        proxy = load(one)[0]
         return proxy.env, proxy.env.env_params(proxy.proxy_params)
     spec = registry.make(name)
     return spec.env, spec.env_params
@@ -125,6 +130,18 @@ def read_metadata(path: Path) -> dict[str, Any]:
     if "task" not in metadata or "proxy" not in metadata:
         raise UserError(f"{path} is not a proxy: pass the best_proxy.safetensors of a run or a shipped name")
     return metadata
+
+
+def _proxy_file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    file = path / "best_proxy.safetensors"
+    if not file.exists():
+        raise UserError(
+            f"{path} holds no finished proxy: finish the run with meta-train --resume, or pass another"
+            f" ({file.name} is missing)"
+        )
+    return file
 
 
 def _load_entry(name: str, entry: dict[str, Any]) -> LoadedProxy:
