@@ -5,8 +5,10 @@ compilation cache) before it is first imported.
 """
 
 import dataclasses
+import json
 import os
 import re
+import shlex
 import sys
 import threading
 from pathlib import Path
@@ -16,7 +18,7 @@ import tyro
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import to_json
-from synthenv.runs.config import PRESETS, MetaTrainConfig, bandit_form
+from synthenv.runs.config import PRESETS, MetaTrainConfig, bandit_form, from_stored
 
 AgentName = Literal["ddqn"]
 
@@ -49,7 +51,8 @@ class MetaTrain:
         out: Run directory to write; a new one under runs/ if not given.
         preset: Named configuration that the other flags override.
         proxy: Form of the proxy: se (MDP) or scb (contextual bandit).
-        resume: Go on with an unfinished run, begun with the same flags; where there is none, begin it.
+        resume: Go on with the unfinished run in --out, whose flags need not be repeated; where there is none,
+            begin it.
         config: The preset's fields.
     """
 
@@ -113,7 +116,7 @@ class Demo:
 
     Attributes:
         out: Run directory to write; a new one under runs/ if not given.
-        resume: Go on with an unfinished demo of the same seed.
+        resume: Go on with the unfinished demo in --out.
     """
 
     out: Path | None = None
@@ -121,19 +124,47 @@ class Demo:
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
 
 
-Command = MetaTrain | Train | Evaluate | Demo
+@dataclasses.dataclass(frozen=True)
+class List:
+    """Name the tasks, the shipped proxies with their scores, and the presets."""
+
+    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+
+
+Command = MetaTrain | Train | Evaluate | Demo | List
+NAMES = {MetaTrain: "meta-train", Train: "train", Evaluate: "evaluate", Demo: "demo", List: "list"}
 
 
 def parse(argv: list[str]) -> Command:
-    """Parse a command line; ``--preset`` and ``--proxy`` decide which defaults ``meta-train`` shows and takes."""
-    meta_train = MetaTrain
+    """Parse a command line; presets and resumed runs decide which defaults it shows and takes."""
+    meta_train, demo = MetaTrain, Demo
     if argv[:1] == ["meta-train"]:
-        preset = _option(argv, "--preset") or "fast"
-        config = PRESETS.get(preset, PRESETS["fast"])
-        if _option(argv, "--proxy") == "scb":
-            config = bandit_form(config)
-        meta_train = Annotated[MetaTrain, tyro.conf.subcommand(default=MetaTrain(config=config))]
-    return tyro.cli(meta_train | Train | Evaluate | Demo, args=argv, prog="synthenv")  # type: ignore[arg-type]
+        meta_train = Annotated[MetaTrain, tyro.conf.subcommand(default=_meta_train_defaults(argv))]
+    elif argv[:1] == ["demo"] and (stored := _stored(argv)):
+        demo = Annotated[Demo, tyro.conf.subcommand(default=Demo(common=Common(seed=stored.get("seed", 0))))]
+    return tyro.cli(meta_train | Train | Evaluate | demo | List, args=argv, prog="synthenv")  # type: ignore[arg-type]
+
+
+def _meta_train_defaults(argv: list[str]) -> MetaTrain:
+    """What holds where no flag says otherwise: the fields of the run to resume, or of the preset."""
+    preset, form = _option(argv, "--preset"), _option(argv, "--proxy")
+    if preset is None and form is None and (stored := _stored(argv)):
+        config = from_stored(stored)
+        form = "scb" if config.proxy.form == "bandit" else "se"
+        return MetaTrain(proxy=form, config=config, common=Common(seed=stored.get("seed", 0)))
+    config = PRESETS.get(preset or "fast", PRESETS["fast"])
+    return MetaTrain(config=bandit_form(config) if form == "scb" else config)
+
+
+def _stored(argv: list[str]) -> dict[str, Any] | None:
+    """The config of the run that ``--resume --out DIR`` names; None if there is none, or none that can be read."""
+    out = _option(argv, "--out")
+    if "--resume" not in argv or out is None:
+        return None
+    try:
+        return json.loads((Path(out) / "config.json").read_bytes())["config"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # the run directory itself will say what is wrong
 
 
 def _option(argv: list[str], flag: str) -> str | None:
@@ -148,8 +179,9 @@ def _option(argv: list[str], flag: str) -> str | None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status (2 after a user's error, 130 after Ctrl-C)."""
-    command = parse(sys.argv[1:] if argv is None else argv)
+    command = None
     try:
+        command = parse(sys.argv[1:] if argv is None else argv)
         _check(command)
         configure_jax(command.common.devices, command.common.distributed)
         results = run(command)
@@ -168,12 +200,12 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _how_to_go_on(command: Command) -> str:
+def _how_to_go_on(command: Command | None) -> str:
     """What to add to a search's command line to finish it; other commands have nothing to lose."""
     if not isinstance(command, MetaTrain | Demo):
         return ""
     if command.out:
-        return "; the same command with --resume goes on"
+        return f"; synthenv {NAMES[type(command)]} --resume --out {shlex.quote(str(command.out))} goes on"
     return "; the same command with --resume --out DIR goes on, DIR being the run directory named above"
 
 
@@ -188,6 +220,11 @@ def _check(command: Command) -> None:
         raise UserError(f"--max-steps {command.max_steps} trains nobody: pass 1 or more")
     if isinstance(command, MetaTrain | Demo) and command.resume and command.out is None:
         raise UserError("--resume goes on with which run? Pass its directory with --out")
+    if isinstance(command, MetaTrain) and (command.proxy == "scb") != (command.config.proxy.form == "bandit"):
+        raise UserError(
+            f"--proxy {command.proxy} and --proxy.form {command.config.proxy.form} contradict each other: pass --proxy"
+            " se or scb alone"
+        )
     if isinstance(command, Demo) and common.distributed:
         raise UserError("demo runs in one process: drop --distributed, or use meta-train")
     if common.json is not None and (common.json.is_dir() or not common.json.parent.is_dir()):
@@ -267,6 +304,8 @@ def run(command: Command) -> dict[str, Any]:
             )
         case Demo():
             return commands.demo(command.out, seed, command.resume)
+        case List():
+            return commands.list_names()
 
 
 def _write_json(command: Command, results: dict[str, Any]) -> None:
@@ -275,8 +314,7 @@ def _write_json(command: Command, results: dict[str, Any]) -> None:
 
     if command.common.json is None or jax.process_index() > 0:
         return
-    name = {MetaTrain: "meta-train", Train: "train", Evaluate: "evaluate", Demo: "demo"}[type(command)]
-    payload = {"command": name, "config": command, "results": results}
+    payload = {"command": NAMES[type(command)], "config": command, "results": results}
     try:
         command.common.json.write_text(to_json(payload, indent=2) + "\n", encoding="utf-8")
     except OSError as error:

@@ -1,6 +1,7 @@
 """The command: help without JAX, errors of one line, results as JSON."""
 
 import contextlib
+import dataclasses
 import functools
 import json
 import os
@@ -13,6 +14,8 @@ import jax
 import pytest
 
 from synthenv.cli import main, parse
+from synthenv.core.errors import UserError
+from synthenv.core.files import plain, to_json
 from synthenv.runs import evaluate as evaluation
 from synthenv.runs import meta_train as runs
 from synthenv.runs.config import PRESETS, bandit_form
@@ -52,7 +55,7 @@ HELP = """
 import contextlib, io, re, sys
 from synthenv.cli import main
 
-for words in ([], ["meta-train"], ["train"], ["evaluate"], ["demo"]):
+for words in ([], ["meta-train"], ["train"], ["evaluate"], ["demo"], ["list"]):
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
         try:
@@ -107,6 +110,24 @@ def test_any_field_can_be_overridden():
     assert parse(["meta-train", *FLAGS]).config == TINY
 
 
+@pytest.mark.parametrize("begun_with", [["--preset", "varied"], ["--proxy", "scb", "--agent.tau", "0.5"]])
+def test_a_resumed_run_needs_no_flags(begun_with, tmp_path):
+    """They come from its config.json; a flag that is passed all the same still counts."""
+    begun = parse(["meta-train", *begun_with, "--seed", "3", "--out", "run"])
+    stored = plain({"command": "meta-train", "seed": 3, **dataclasses.asdict(begun.config)})
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(to_json({"config": stored}))
+    resumed = parse(["meta-train", "--resume", "--out", "run"])
+    assert (resumed.config, resumed.proxy, resumed.common) == (begun.config, begun.proxy, begun.common)
+    assert parse(["meta-train", "--resume", "--out", "run", "--agent.tau", "0.1"]).config.agent.tau == 0.1
+    assert parse(["meta-train", "--resume", "--out", "run", "--preset", "fast"]).config == PRESETS["fast"]
+    assert parse(["demo", "--resume", "--out", "run"]).common.seed == 3
+    del stored["agent"]["tau"], stored["strategy"]
+    (tmp_path / "run" / "config.json").write_text(to_json({"config": stored}))
+    with pytest.raises(UserError, match="of another version of synthenv"):
+        parse(["meta-train", "--resume", "--out", "run"])
+
+
 # ---------------------------------------------------------------- errors
 
 ERRORS = {
@@ -119,6 +140,9 @@ ERRORS = {
     "meta-train --strategy.std nan": "pass a finite number above 0",
     "meta-train --agent.variation.depth 3 1": "pass the lower end first",
     "meta-train --outer.num-incumbents 0": "or --outer.no-stop-when-solved",
+    "meta-train --agent.discount 2": "--agent.discount 2.0 makes no sense: pass a number from 0 to 1",
+    "meta-train --proxy scb --proxy.form mdp": "contradict each other: pass --proxy se or scb alone",
+    "meta-train --proxy.form bandit": "contradict each other: pass --proxy se or scb alone",
     "meta-train --resume": "Pass its directory with --out",
     "meta-train --out taken": "taken is not empty and holds no run (file): choose another --out",
     "meta-train --distributed nowhere": "pass auto, or HOST:PORT,NUM_PROCESSES,PROCESS_ID",
@@ -134,7 +158,7 @@ ERRORS = {
     "evaluate --proxy synthetic/Nothing-v0": "shipped prox",
     "evaluate --proxy taken": "holds no finished proxy: finish the run with meta-train --resume",
     "evaluate --proxy taken/file": "put back a copy of it",
-    "evaluate --proxy runs/never": "or pass a shipped proxy or a run directory",
+    "evaluate --proxy runs/never": "runs/never does not exist: pass the directory of a finished run",
     "evaluate --proxy taken --num-agents 0": "pass 1 or more",
     "evaluate --proxy taken --json taken": "it is a directory: pass another --json FILE",
     "demo --resume": "Pass its directory with --out",
@@ -222,6 +246,28 @@ def test_json_of_evaluate(finished, monkeypatch, capsys):
     assert results["baselines"]["real"]["mean_train_steps"] == 40
     assert results["baselines"]["untrained"]["mean_train_steps"] == 1
     assert "baseline: untrained" in capsys.readouterr().out
+
+
+def test_a_generation_is_a_line_where_there_is_no_terminal(tmp_path, capsys):
+    """And a search without incumbents says so instead of printing an infinite return."""
+    words = [*FLAGS, "--out", "run", "--outer.num-incumbents", "0", "--outer.num-generations", "2"]
+    assert main(["meta-train", *words]) == 0
+    said = capsys.readouterr().out
+    assert [line.split("  ")[0] for line in said.splitlines() if line.startswith("generation")] == [
+        "generation 1/2",
+        "generation 2/2",
+    ]
+    assert "no incumbents were tested" in said and "inf" not in said
+
+
+def test_json_of_list(capsys):
+    assert main(["list", "--json", "names.json"]) == 0
+    results = json.loads(Path("names.json").read_text())["results"]
+    assert results["tasks"]["CartPole-v0"] == {"solved_return": 195.0, "max_steps": 200}
+    assert set(results["presets"]) == set(PRESETS)
+    assert results["proxies"]["synthetic/CartPole-v0:0"]["mean_return"] > 0
+    said = capsys.readouterr().out
+    assert all(name in said for part in results.values() for name in part)
 
 
 def test_json_of_train(finished, capsys):

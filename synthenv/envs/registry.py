@@ -20,6 +20,7 @@ import jax
 from gymnax.environments.classic_control import acrobot, cartpole, mountain_car, pendulum
 from gymnax.environments.environment import Environment
 
+from synthenv.core.errors import UserError
 from synthenv.envs import gridworld
 from synthenv.envs.mountain_car_continuous import MountainCarContinuous
 
@@ -74,11 +75,11 @@ def make(name: str) -> EnvSpec:
     """Look up a task; the same name always returns the same objects.
 
     Raises:
-        ValueError: the name is unknown; the message gives the closest known id and all of them.
+        UserError: the name is unknown; the message gives the closest known id and all of them.
     """
     if name not in _ENTRIES:
         (closest,) = difflib.get_close_matches(name, names(), n=1, cutoff=0.0)
-        raise ValueError(
+        raise UserError(
             f"unknown environment {name!r}; did you mean {closest!r}? known ids: {', '.join(names())}"
         )
     entry = _ENTRIES[name]

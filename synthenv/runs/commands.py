@@ -2,19 +2,23 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from synthenv.core.errors import UserError
+from synthenv.envs import registry as envs
 from synthenv.runs import evaluate as evaluation
 from synthenv.runs import meta_train as search
-from synthenv.runs.config import FAST, MetaTrainConfig
+from synthenv.runs.config import ABOUT_PRESETS, FAST, MetaTrainConfig
 from synthenv.runs.report import write_report
+from synthenv.zoo import registry as zoo
 
 # Piped output should not be squeezed into 80 columns.
 console = Console(width=None if sys.stdout.isatty() else 120)
@@ -35,18 +39,18 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
         TextColumn("{task.fields[numbers]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    live = console.is_terminal or console.is_jupyter  # elsewhere a bar would be written once, at the end
+    with Progress(*columns, console=console, disable=not live) as progress:
         bar = progress.add_task("generation", total=config.outer.num_generations, numbers="compiling")
 
         def show(line: dict[str, Any]) -> None:
-            incumbent, deciding = line["incumbent_mean"], line["deciding_mean"]
-            asked = "" if deciding is None else f" (deciding: {deciding:.1f})"
-            numbers = (
-                f"incumbent {'-' if incumbent is None else format(incumbent, '.1f')}{asked}"
-                f"  best {line['best_incumbent']:.1f}  members {line['member_mean']:.1f}"
-                f"  steps/agent {line['train_steps_mean']:.0f}  {line['seconds']:.1f} s"
-            )
-            progress.update(bar, completed=line["generation"] + 1, numbers=numbers)
+            done = line["generation"] + 1
+            progress.update(bar, completed=done, numbers=progress_numbers(line))
+            if not live:
+                console.print(
+                    f"generation {done}/{config.outer.num_generations}  {progress_numbers(line)}",
+                    soft_wrap=True,
+                )
 
         result = search.meta_train(config, seed, out, resume, show, progress.console.print)
     if not result:  # the first process has it
@@ -56,12 +60,26 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
     except UserError as error:  # the run is finished and safe; only its picture is missing
         console.print(f"[yellow]no report: {error}[/]")
     verdict = "[green]solved[/]" if result["solved"] else "[yellow]not solved[/]"
+    best = result["best_incumbent"]
     console.print(
         f"{verdict} after {result['generations']} generations, {result['seconds']:.0f} s: "
-        f"best mean incumbent return {result['best_incumbent']:.1f}"
+        + (f"best mean incumbent return {best:.1f}" if np.isfinite(best) else "no incumbents were tested")
     )
     console.print(f"report: {out / 'report.html'}   next: synthenv evaluate --proxy {out} --num-agents 40")
     return result
+
+
+def progress_numbers(line: dict[str, Any]) -> str:
+    """What a person wants to see of a generation while waiting for the next."""
+    incumbent, deciding = line["incumbent_mean"], line["deciding_mean"]
+    asked = "" if deciding is None else f" (deciding: {deciding:.1f})"
+    best = (
+        "" if incumbent is None else f"incumbent {incumbent:.1f}{asked}  best {line['best_incumbent']:.1f}  "
+    )
+    return (
+        f"{best}members {line['member_mean']:.1f}  steps/agent {line['train_steps_mean']:.0f}"
+        f"  {line['seconds']:.1f} s"
+    )
 
 
 def train(env: str, num_agents: int, seed: int, vary: bool, max_steps: int | None = None) -> dict[str, Any]:
@@ -121,6 +139,35 @@ def demo(out: Path | None, seed: int, resume: bool = False, num_agents: int = 10
         "total_seconds": seconds,
         "out": str(out),
     }
+
+
+def list_names() -> dict[str, Any]:
+    """What ``--task``, ``--env``, ``--proxy`` and ``--preset`` may say."""
+    tasks = {name: envs.make(name) for name in envs.names()}
+    _listing(
+        "tasks",
+        ("task", "solved at a return of", "time limit"),
+        [(name, f"{spec.solved_return:g}", str(spec.max_steps)) for name, spec in tasks.items()],
+    )
+    scores = {name: entry["scores"] for name, entry in zoo.manifest().items()}
+    _listing(
+        "shipped proxies (without :i all of a task)",
+        ("proxy", "mean real return of agents", "agents"),
+        [(name, f"{score['mean_return']:.1f}", str(score["num_agents"])) for name, score in scores.items()],
+    )
+    _listing("presets of meta-train", ("preset", "what it is"), list(ABOUT_PRESETS.items()))
+    return {
+        "tasks": {n: {"solved_return": s.solved_return, "max_steps": s.max_steps} for n, s in tasks.items()},
+        "proxies": scores,
+        "presets": ABOUT_PRESETS,
+    }
+
+
+def _listing(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 def new_directory(stem: str) -> Path:

@@ -4,8 +4,10 @@ References:
     Ferreira et al. (2022), tables 2-5; the released code for ``released`` and ``varied``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
+from typing import Any
 
 from synthenv.agents.config import TABLE3_CARTPOLE, TABLE5, AgentConfig, Variation
 from synthenv.core.errors import UserError
@@ -114,11 +116,46 @@ PRESETS: dict[str, MetaTrainConfig] = {
 }
 
 
+ABOUT_PRESETS = {
+    "fast": "ours, for minutes on a CPU: what the demo runs",
+    "table3": "Ferreira et al. (2022) as published: table 3 with All Better 2",
+    "released": "the same as the released code ran it: NES unnormalised",
+    "varied": "the paper's searches behind figures 3 and 4: hyperparameters of table 2, 50 generations",
+    "varied_stable": "the SE, incumbents and generations of varied, all else as fast with a larger population",
+    "smoke": "seconds, to see the machinery work; teaches nothing",
+}
+
+
 def bandit_form(config: MetaTrainConfig) -> MetaTrainConfig:
     """The contextual-bandit form of a config: episodes of one step, with as many warm-up steps as before."""
     proxy = config.proxy._replace(form="bandit", max_steps=1)
     warm_up = config.agent.init_episodes * config.proxy.max_steps
     return replace(config, proxy=proxy, agent=config.agent._replace(init_episodes=warm_up))
+
+
+def from_stored(stored: Mapping[str, Any]) -> MetaTrainConfig:
+    """The config that a run directory or a proxy file tells of, as JSON has it.
+
+    Raises:
+        UserError: if it lacks a part or has one that this version does not know.
+    """
+
+    def ranges(variation: Mapping[str, Any]) -> Variation:
+        return Variation(**{name: ends and tuple(ends) for name, ends in variation.items()})
+
+    try:
+        agent = {**stored["agent"], "variation": ranges(stored["agent"]["variation"])}
+        return MetaTrainConfig(
+            task=stored["task"],
+            proxy=SyntheticConfig(**stored["proxy"]),
+            agent=AgentConfig(**agent),
+            strategy=StrategyConfig(**stored["strategy"]),
+            outer=OuterConfig(**stored["outer"]),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"the stored config is of another version of synthenv ({error}): go on with that version"
+        ) from None
 
 
 # The least that each number may be; rates have to lie above theirs.
@@ -142,6 +179,7 @@ _LEAST = {
     "outer.num_test_episodes": 1,
     "outer.confirm_agents": 0,
 }
+_SHARES = ("discount", "tau", "epsilon_init", "epsilon_min", "epsilon_decay")
 _ABOVE_ZERO = ("agent.learning_rate", "strategy.std", "strategy.step_size")
 
 
@@ -163,6 +201,10 @@ def check(config: MetaTrainConfig) -> None:
         value = attrgetter(path)(config)
         if not 0 < value < float("inf"):
             refuse(path, value, "a finite number above 0")
+    for name in _SHARES:
+        value = getattr(config.agent, name)
+        if not 0 <= value <= 1:
+            refuse(f"agent.{name}", value, "a number from 0 to 1")
     for name, ends in config.agent.variation._asdict().items():
         if ends is not None and not 0 < ends[0] <= ends[1]:
             refuse(f"agent.variation.{name}", f"{ends[0]} {ends[1]}", "the lower end first, above 0")

@@ -103,7 +103,7 @@ def _solved_return(config: Mapping[str, Any]) -> float | None:
         return own
     try:
         return registry.make(config.get("task", "")).solved_return
-    except ValueError:  # a task of another version, or of somebody's own registry
+    except UserError:  # a task of another version, or of somebody's own registry
         return None
 
 

@@ -29,6 +29,7 @@ from synthenv.runs import metrics
 from synthenv.runs.scalar_events import ScalarEvents
 
 CONFIG, RESULT, LOCK = "config.json", "result.json", ".lock"
+BEST_PROXY = "best_proxy.safetensors"
 
 
 class RunDir:
@@ -56,8 +57,9 @@ class RunDir:
         Args:
             path: the directory; made if it is missing.
             config: everything that decides the outcome. A resumed run must have been begun with the same.
-            resume: go on with an unfinished run. Where there is none yet, one begins, so that a job which is
-                killed at any moment can always be started again with the same command.
+            resume: go on with an unfinished run, or write a lost ``best_proxy.safetensors`` of a finished one anew.
+                Where there is none yet, one begins, so that a job which is killed at any moment can always be
+                started again with the same command.
 
         Returns:
             the run, locked for this process until it is closed or the process ends.
@@ -93,7 +95,7 @@ class RunDir:
     @property
     def best_proxy(self) -> Path:
         """File of the evolved proxy."""
-        return self.path / "best_proxy.safetensors"
+        return self.path / BEST_PROXY
 
     @property
     def plots(self) -> Path:
@@ -175,7 +177,7 @@ def _check_place(path: Path, resume: bool) -> None:
         foreign = sorted(name for name in names if name != LOCK and not name.endswith(".tmp"))
         if foreign:
             raise UserError(f"{path} is not empty and holds no run ({foreign[0]}): choose another --out")
-    elif RESULT in names:
+    elif RESULT in names and (BEST_PROXY in names or not resume):
         raise UserError(f"the run in {path} is finished: choose another --out")
     elif not resume:
         raise UserError(f"{path} holds an unfinished run: pass --resume to go on, or choose another --out")

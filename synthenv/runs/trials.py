@@ -138,10 +138,7 @@ def discrete_task(name: str) -> EnvSpec:
     Raises:
         UserError: if the name is unknown or the task's actions are continuous.
     """
-    try:
-        spec = registry.make(name)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    spec = registry.make(name)
     if not hasattr(spec.env.action_space(spec.env_params), "n"):
         raise UserError(
             f"ddqn needs discrete actions, but {name} has continuous ones: choose a task such as CartPole-v0"

@@ -74,7 +74,7 @@ def names() -> tuple[str, ...]:
 
 def is_proxy(name: str) -> bool:
     """Whether ``load`` is the one to ask: a path, or a name as shipped proxies have."""
-    return Path(name).exists() or name.split("/")[0] in KINDS
+    return name not in registry.names() and (Path(name).exists() or "/" in name)
 
 
 def load(name: str) -> list[LoadedProxy]:
@@ -88,6 +88,8 @@ def load(name: str) -> list[LoadedProxy]:
     """
     if Path(name).exists():
         return [load_file(_proxy_file(Path(name)), name)]
+    if name.split("/")[0] not in KINDS:
+        raise UserError(f"{name} does not exist: pass the directory of a finished run, or a shipped proxy")
     entries = manifest()
     chosen = [key for key in entries if key == name or key.split(":")[0] == name]
     if not entries:
@@ -108,8 +110,7 @@ def make(name: str) -> tuple[Any, Any]:
         (env, params), params holding the evolved weights of a proxy.
 
     Raises:
-        UserError: if the name is unknown or a shipped file is damaged.
-        ValueError: if the task id is unknown.
+        UserError: if the name is unknown or a file is damaged.
     """
     if is_proxy(name):
         one = name if ":" in name or Path(name).exists() else f"{name}:0"

@@ -3,6 +3,7 @@
 import jax
 import pytest
 
+from synthenv.core.errors import UserError
 from synthenv.envs import registry
 
 
@@ -36,7 +37,7 @@ def test_solved_returns_of_our_own_tasks():
 
 
 def test_unknown_name_says_what_is_known():
-    with pytest.raises(ValueError, match="did you mean 'CartPole-v") as error:
+    with pytest.raises(UserError, match="did you mean 'CartPole-v") as error:
         registry.make("CartPole-v2")
     message = str(error.value)
     assert "\n" not in message

@@ -74,6 +74,19 @@ def test_interrupted_between_generations(tmp_path, whole):
     )
 
 
+def test_a_lost_proxy_is_written_anew(tmp_path, whole):
+    """By --resume alone, from the last checkpoint; a finished run that has it is left alone."""
+    path = tmp_path / "run"
+    runs.meta_train(TINY, 0, path)
+    (path / "best_proxy.safetensors").unlink()
+    with pytest.raises(UserError, match="is finished"):
+        runs.meta_train(TINY, 0, path)
+    runs.meta_train(TINY, 0, path, resume=True)
+    assert story(path) == whole
+    with pytest.raises(UserError, match="is finished"):
+        runs.meta_train(TINY, 0, path, resume=True)
+
+
 def test_interrupted_at_every_write(tmp_path, whole, monkeypatch):
     """Before each write to the disk in turn: of the config, the metrics, a checkpoint, the proxy, the result."""
     fsync = os.fsync
@@ -133,7 +146,7 @@ def kill_once(path, number, num_lines):
             process.kill()
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert errors.strip() == "synthenv: interrupted; the same command with --resume goes on"
+        assert errors.strip() == f"synthenv: interrupted; synthenv meta-train --resume --out {path} goes on"
     else:
         assert process.returncode == -number, errors
 

@@ -62,6 +62,7 @@ def test_an_unfinished_run_asks_for_resume(begun):
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_finished_run_is_never_written(begun, resume):
     with RunDir.create(begun, CONFIG, resume=True) as run:
+        run.best_proxy.touch()
         run.save_result({"solved": True, "score": math.inf})
     before = contents(begun)
     assert json.loads(before["result.json"]) == {"solved": True, "score": None}

@@ -105,7 +105,7 @@ def test_make_a_task():
     assert env is envs.make("CartPole-v0").env
     observations, rewards, _ = play(env, params, 5)
     assert observations.shape == (6, 4) and (rewards == 1).all()
-    with pytest.raises(ValueError, match="CartPole-v7"):
+    with pytest.raises(UserError, match="CartPole-v7"):
         synthenv.make("CartPole-v7")
 
 
