@@ -2,6 +2,8 @@
 BIN := .venv/bin
 STAMP := .venv/.installed
 DOCS_STAMP := .venv/.installed-docs
+# Half a .venv (a copy, an interrupted rm) is a link to the system's Python: nothing must ever be installed there.
+export PIP_REQUIRE_VIRTUALENV := 1
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
@@ -17,7 +19,7 @@ setup: $(STAMP) ## create .venv with the newest Python found (3.13, 3.12, 3.11),
 # A python on the PATH may be a shim that cannot run, or lack venv: each candidate has to prove itself.
 $(STAMP): pyproject.toml constraints.txt
 	@set -e; \
-	if [ -n "$(PYTHON)" ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	if [ -n "$(PYTHON)" ] || ! $(BIN)/python -c 'import pip, sys; sys.exit(sys.prefix == sys.base_prefix)' >/dev/null 2>&1; then \
 	  found=; \
 	  for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python); do \
 	    if "$$python" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
