@@ -34,9 +34,9 @@ HERE = Path(__file__).resolve().parent
 POPULATIONS = (16, 48, 96)
 NUM_AGENTS = 8  # drawn once and repeated, so that nothing but the number of trainings grows
 NUM_EXACT = 4  # members compared with exactly sized networks: each compiles a program of its own
-CAPPED = replace(VARIED, agent=VARIED.agent._replace(init_episodes=1, max_steps=250, stop="none"))
+CAPPED = replace(VARIED, agent=replace(VARIED.agent, init_episodes=1, max_steps=250, stop="none"))
 QUARTER = Variation(batch_size=(42 // 4, 384 // 4), hidden_size=(42 // 4, 384 // 4))
-STOPPING = replace(VARIED, agent=VARIED.agent._replace(variation=QUARTER, max_steps=30_000))
+STOPPING = replace(VARIED, agent=replace(VARIED.agent, variation=QUARTER, max_steps=30_000))
 
 
 def cpu(function: Callable[[], Any]) -> tuple[float, Any]:
@@ -77,7 +77,9 @@ def training_seconds(
     search: Search, agent: AgentConfig, member: int, steps: tuple[int, int], repeats: int
 ) -> float:
     """Median CPU seconds by which member ``member``'s training of ``steps[1]`` steps outlasts one of ``steps[0]``."""
-    hyperparams, buckets = sample(jax.random.key(0), agent, search.spec.solved_return, NUM_EXACT)
+    hyperparams, buckets = sample(
+        jax.random.key(0), agent, search.spec.solved_return, NUM_EXACT, blocked=True
+    )
     one = jax.tree.map(lambda x: x[member : member + 1], hyperparams)
     task = (np.zeros((1, 2), np.uint32), search.first_proxy[None])
     program = search.runner.program(buckets[member])
@@ -94,13 +96,15 @@ def overhead(config: MetaTrainConfig, num_steps: int, repeats: int) -> dict[str,
     """Time of varied members over that of the same members in networks and batches of exactly their size."""
     agent = config.agent
     varied = Search(config, seed=0)
-    hyperparams, buckets = sample(jax.random.key(0), agent, varied.spec.solved_return, NUM_EXACT)
+    hyperparams, buckets = sample(
+        jax.random.key(0), agent, varied.spec.solved_return, NUM_EXACT, blocked=True
+    )
     warm_up = agent.init_episodes * config.proxy.max_steps
     steps = (warm_up, warm_up + num_steps)
     ours, exact, shapes = [], [], []
     for i, bucket in enumerate(buckets):
         sizes = {name: int(getattr(hyperparams, name)[i]) for name in ("batch_size", "hidden_size")}
-        alone = agent._replace(vary=False, depth=bucket.depth, **sizes)
+        alone = replace(agent, vary=False, depth=bucket.depth, **sizes)
         ours.append(training_seconds(varied, agent, i, steps, repeats))
         exact.append(training_seconds(Search(replace(config, agent=alone), seed=0), alone, i, steps, repeats))
         shapes.append({"depth": bucket.depth, "padded_to": bucket.max_hidden, **sizes})
@@ -118,7 +122,7 @@ def busy(num: int = 48, workers: int = 2) -> dict[str, Any]:
     """Busy share of two workers under real early stopping, and the useful share of a lock-step loop's steps."""
     search = Search(STOPPING, seed=0)
     search.runner.workers = workers
-    search.runner.agent = STOPPING.agent._replace(max_steps=1)
+    search.runner.agent = replace(STOPPING.agent, max_steps=1)
     run(search, 0, num, num)  # compiles
     search.runner.agent = STOPPING.agent
     seconds, (results, busy_share) = cpu(lambda: run(search, 0, num, num))

@@ -16,6 +16,7 @@ import os
 import statistics
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,9 +28,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from synthenv.agents import ddqn
-from synthenv.agents.config import TABLE3_CARTPOLE, TABLE5, AgentConfig
-from synthenv.agents.hyperparams import Bucket, bucket_config, sample
+from synthenv.agents import registry as agents
+from synthenv.agents.bucket import Bucket
+from synthenv.agents.config import TABLE3_CARTPOLE, TABLE5, DDQNConfig
+from synthenv.agents.hyperparams import sample
 from synthenv.envs import registry
 from synthenv.nets.mlp import ACTIVATIONS
 from synthenv.outer.population import Workload, serve
@@ -50,15 +52,15 @@ class Size(NamedTuple):
     """A row of the table: an agent, its synthetic environment, and about how many us a step will take."""
 
     label: str
-    agent: AgentConfig
+    agent: DDQNConfig
     se_hidden: int
     guess: float
 
 
 SIZES = {
     "table3": Size("1x57 tanh, batch 199", TABLE3_CARTPOLE, 83, 30),
-    "2x64": Size("2x64 tanh, batch 199", TABLE3_CARTPOLE._replace(hidden_size=64, depth=2), 83, 85),
-    "table5": Size("2x128 relu, batch 128", TABLE5._replace(init_episodes=1), 128, 140),
+    "2x64": Size("2x64 tanh, batch 199", replace(TABLE3_CARTPOLE, hidden_size=64, depth=2), 83, 85),
+    "table5": Size("2x128 relu, batch 128", replace(TABLE5, init_episodes=1), 128, 140),
 }
 MEMBERS = (1, 16, 48, 256)
 OURS = "synthenv"
@@ -68,7 +70,7 @@ class Bench:
     """One size: its compiled program and its tasks."""
 
     def __init__(self, size: Size):
-        self.agent = size.agent._replace(stop="none", max_episodes=1_000_000)
+        self.agent = replace(size.agent, stop="none", max_episodes=1_000_000)
         self.spec = registry.make("CartPole-v0")
         proxy = synthetic_env.make(
             self.spec.env, self.spec.env_params, SyntheticConfig(hidden_size=size.se_hidden)
@@ -78,7 +80,7 @@ class Bench:
 
     def workload(self, members: int, steps: int) -> Workload:
         """``members`` trainings of ``steps`` steps."""
-        agent = self.agent._replace(max_steps=steps)
+        agent = replace(self.agent, max_steps=steps)
         hyperparams, buckets = sample(jax.random.key(0), agent, self.spec.solved_return, members)
         keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(1), members)))
         tasks = TrialTask(keys, np.tile(self.weights, (members, 1)), hyperparams)
@@ -96,8 +98,9 @@ class Bench:
 
     def in_slots(self, width: int):
         """The executor for accelerators, on this core."""
-        config = bucket_config(self.agent, Bucket(self.agent.depth, self.agent.hidden_size), blocked=False)
-        trials = jax.jit(make_trials(ddqn.make(config), self.ground, self.spec, 1, width=width, chunk=50))
+        bucket = Bucket(self.agent.depth, self.agent.hidden_size, *[self.agent.batch_size] * 2)
+        agent = agents.make(self.agent, bucket, self.spec.env.action_space(self.spec.env_params))
+        trials = jax.jit(make_trials(agent, self.ground, self.spec, 1, width=width, chunk=50))
 
         def run(members: int, steps: int) -> float:
             tasks = self.workload(members, steps).tasks

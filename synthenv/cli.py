@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -180,6 +181,7 @@ def _option(argv: list[str], flag: str) -> str | None:
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status (2 after a user's error, 130 after Ctrl-C)."""
     command = None
+    hook, sys.unraisablehook = sys.unraisablehook, _ask_again
     try:
         command = parse(sys.argv[1:] if argv is None else argv)
         _check(command)
@@ -197,7 +199,18 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.flush()
             os._exit(130)
         return 130
+    finally:
+        sys.unraisablehook = hook
     return 0
+
+
+def _ask_again(unraisable: Any) -> None:
+    """Repeat a Ctrl-C that came where exceptions are ignored, such as in JAX's hook into the garbage collector."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        main_thread = threading.main_thread().ident
+        threading.Timer(0.05, signal.pthread_kill, (main_thread, signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def _how_to_go_on(command: Command | None) -> str:

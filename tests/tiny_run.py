@@ -20,8 +20,10 @@ FLAGS = [
 ]
 TINY = replace(
     SMOKE,
-    agent=SMOKE.agent._replace(
-        buffer_size=64, variation=Variation(depth=(1, 1), hidden_size=(32, 32), batch_size=(32, 32))
+    agent=replace(
+        SMOKE.agent,
+        buffer_size=64,
+        variation=Variation(depth=(1, 1), hidden_size=(32, 32), batch_size=(32, 32)),
     ),
 )
 TIMING = {"seconds", "cpu_seconds", "busy_share"}

@@ -4,7 +4,10 @@ References:
     Ferreira et al. (2022), tables 2, 3, 4 and 5.
 """
 
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
+
+Activation = Literal["tanh", "relu", "leaky_relu", "prelu"]
 
 
 class Variation(NamedTuple):
@@ -26,20 +29,12 @@ class Variation(NamedTuple):
     max_steps: tuple[int, int] | None = None
 
 
-class AgentConfig(NamedTuple):
-    """A DDQN agent and its schedule. Defaults: table 5.
+@dataclass(frozen=True)
+class AgentConfig:
+    """The schedule that every agent follows. Defaults: table 5.
 
     Attributes:
-        learning_rate: Adam's.
         discount: Discount factor.
-        tau: Polyak rate of the target network, every gradient step.
-        epsilon_init: Exploration in the first episode.
-        epsilon_min: Lowest exploration.
-        epsilon_decay: Factor per episode.
-        batch_size: Transitions per gradient step.
-        hidden_size: Units per hidden layer.
-        depth: Hidden layers.
-        activation: Activation of every hidden layer.
         init_episodes: Episodes before the first gradient step.
         max_episodes: Most training episodes.
         max_steps: Most training steps.
@@ -50,20 +45,13 @@ class AgentConfig(NamedTuple):
         plateau_tolerance: Relative change below which plateau stops (C_diff).
         time_limit: terminal stores a time limit as a terminal state (gym 0.17, the papers); bootstrap looks
             through it.
-        vary: Draw learning rate, batch size, hidden size and depth of every agent from variation.
+        test_episodes: Greedy episodes on the real task after every training episode; the stop rules then look at
+            their mean return instead of the return in training. 0: none.
+        vary: Draw the hyperparameters named in variation anew for every agent.
         variation: The ranges.
     """
 
-    learning_rate: float = 1e-3
     discount: float = 0.99
-    tau: float = 0.01
-    epsilon_init: float = 1.0
-    epsilon_min: float = 0.01
-    epsilon_decay: float = 0.9
-    batch_size: int = 128
-    hidden_size: int = 128
-    depth: int = 2
-    activation: Literal["tanh", "relu", "leaky_relu", "prelu"] = "relu"
     init_episodes: int = 10
     max_episodes: int = 1000
     max_steps: int = 1_000_000
@@ -72,15 +60,50 @@ class AgentConfig(NamedTuple):
     stop_window: int = 10
     plateau_tolerance: float = 0.01
     time_limit: Literal["terminal", "bootstrap"] = "bootstrap"
+    test_episodes: int = 0
     vary: bool = False
-    variation: Variation = Variation()
+    variation: Variation = field(default_factory=Variation)
+
+
+@dataclass(frozen=True)
+class DDQNConfig(AgentConfig):
+    """Double DQN, plain or dueling. Defaults: table 5.
+
+    Attributes:
+        name: ddqn, or dueling_ddqn for a dueling head.
+        learning_rate: Adam's.
+        tau: Polyak rate of the target network, every gradient step.
+        epsilon_init: Exploration in the first episode.
+        epsilon_min: Lowest exploration.
+        epsilon_decay: Factor per episode.
+        batch_size: Transitions per gradient step.
+        hidden_size: Units per hidden layer.
+        depth: Hidden layers.
+        activation: Activation of every hidden layer.
+        feature_size: dueling_ddqn only: outputs of the shared layers, and units of the two heads.
+        advantage_mean: dueling_ddqn only: what is taken off an advantage: the mean over the actions of its state, or,
+            as the released code has it, over the actions and the whole batch.
+    """
+
+    name: Literal["ddqn", "dueling_ddqn"] = "ddqn"
+    learning_rate: float = 1e-3
+    tau: float = 0.01
+    epsilon_init: float = 1.0
+    epsilon_min: float = 0.01
+    epsilon_decay: float = 0.9
+    batch_size: int = 128
+    hidden_size: int = 128
+    depth: int = 2
+    activation: Activation = "relu"
+    feature_size: int = 128
+    advantage_mean: Literal["state", "batch"] = "state"
 
 
 # Table 5: the default agent of every evaluation after an SE was found (figures 3, 4, 7).
-TABLE5 = AgentConfig()
+TABLE5 = DDQNConfig()
 
 # Table 3, CartPole-v0 column: optimised for evolving SEs, used for figures 2 and 6.
-TABLE3_CARTPOLE = AgentConfig(
+TABLE3_CARTPOLE = DDQNConfig(
     learning_rate=0.000304,
     discount=0.988,
     tau=0.00848,

@@ -20,7 +20,7 @@ class Replay(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """A batch: obs and next_obs [B, obs], action int32 [B], reward and not_done [B]."""
+    """A batch: obs and next_obs [B, obs], action [B, action] (int32 [B] for indices), reward and not_done [B]."""
 
     obs: jax.Array
     next_obs: jax.Array
@@ -29,49 +29,54 @@ class Rows(NamedTuple):
     not_done: jax.Array
 
 
-def init_replay(capacity: int, obs_size: int) -> Replay:
+def init_replay(capacity: int, obs_size: int, action_size: int = 1) -> Replay:
     """An empty ring."""
-    width = -(-(2 * obs_size + 3) // _LINE) * _LINE
+    width = -(-(2 * obs_size + action_size + 2) // _LINE) * _LINE
     return Replay(jnp.zeros((capacity, width), jnp.float32), jnp.int32(0))
 
 
-def write_row(
-    replay: Replay,
-    step: jax.Array,
+def pack_row(
+    width: int,
     obs: jax.Array,
     next_obs: jax.Array,
     action: jax.Array,
     reward: jax.Array,
     not_done: jax.Array,
-) -> Replay:
+) -> jax.Array:
+    """One transition as a row [width]; action [action] or an index []."""
+    ends = jnp.stack([reward, not_done.astype(jnp.float32)])
+    row = jnp.concatenate([obs, next_obs, jnp.atleast_1d(action).astype(jnp.float32), ends])
+    return jnp.pad(row, (0, width - row.size))
+
+
+def write_row(replay: Replay, step: jax.Array, row: jax.Array) -> Replay:
     """Store the transition of time ``step`` at ``step mod capacity``."""
-    capacity, width = replay.rows.shape
-    tail = jnp.stack([action.astype(jnp.float32), reward, not_done.astype(jnp.float32)])
-    row = jnp.concatenate([obs, next_obs, tail])
-    row = jnp.pad(row, (0, width - row.size))
+    capacity = replay.rows.shape[0]
     rows = jax.lax.dynamic_update_index_in_dim(replay.rows, row, step % capacity, 0)
     return Replay(rows, jnp.minimum(step + 1, capacity))
 
 
-def unpack(rows: jax.Array, obs_size: int) -> Rows:
-    """Split packed rows [B, width]."""
-    tail = rows[:, 2 * obs_size : 2 * obs_size + 3]
+def unpack(rows: jax.Array, obs_size: int, action_size: int | None = None) -> Rows:
+    """Split packed rows [B, width]; without ``action_size`` actions are indices."""
+    size = action_size or 1
+    tail = rows[:, 2 * obs_size : 2 * obs_size + size + 2]
     return Rows(
         obs=rows[:, :obs_size],
         next_obs=rows[:, obs_size : 2 * obs_size],
-        action=tail[:, 0].astype(jnp.int32),
-        reward=tail[:, 1],
-        not_done=tail[:, 2],
+        action=tail[:, :size] if action_size else tail[:, 0].astype(jnp.int32),
+        reward=tail[:, size],
+        not_done=tail[:, size + 1],
     )
 
 
-def sample_rows(bits: jax.Array, replay: Replay, obs_size: int) -> Rows:
+def sample_rows(bits: jax.Array, replay: Replay, obs_size: int, action_size: int | None = None) -> Rows:
     """Draw rows uniformly with replacement.
 
     Args:
         bits: random uint32 [B]. Reduced modulo the fill, a bias below 1e5 / 2**32.
         replay: the ring; at least one row must have been written.
         obs_size: length of an observation.
+        action_size: length of an action; None if actions are indices.
     """
     index = (bits % replay.size.astype(jnp.uint32)).astype(jnp.int32)
-    return unpack(replay.rows.at[index].get(mode="promise_in_bounds"), obs_size)
+    return unpack(replay.rows.at[index].get(mode="promise_in_bounds"), obs_size, action_size)

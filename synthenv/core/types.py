@@ -31,6 +31,16 @@ class Transition(NamedTuple):
     truncated: jax.Array
 
 
+class Curve(NamedTuple):
+    """Mean real test returns [K] after each of K training episodes, and the training steps used by then [K].
+
+    Episodes that were not reached hold zeros.
+    """
+
+    returns: jax.Array
+    steps: jax.Array
+
+
 class TrainResult(NamedTuple):
     """What is left of one training of one agent.
 
@@ -40,6 +50,7 @@ class TrainResult(NamedTuple):
         num_episodes: finished training episodes. int32 [].
         last_return: mean training return over the last early-stop window, in the training environment.
         stopped_early: whether an early-stop rule ended training before its bounds did. bool [].
+        curve: tests on the way, if there were any.
     """
 
     params: PyTree
@@ -47,6 +58,7 @@ class TrainResult(NamedTuple):
     num_episodes: jax.Array
     last_return: jax.Array
     stopped_early: jax.Array
+    curve: Curve | None = None
 
 
 class EvalResult(NamedTuple):
@@ -65,14 +77,14 @@ class Agent(NamedTuple):
             training as it is.
         finished: state -> bool [].
         result: state -> TrainResult.
-        act: (params, obs [..., obs]) -> greedy action.
+        act: (key, params, obs [obs]) -> action, as in a test; most agents are greedy there and need no key.
     """
 
     init: Callable[[jax.Array, Any, Any, Any], PyTree]
     step: Callable[[PyTree, Any, Any, Any], PyTree]
     finished: Callable[[PyTree], jax.Array]
     result: Callable[[PyTree], TrainResult]
-    act: Callable[[PyTree, jax.Array], jax.Array]
+    act: Callable[[jax.Array, PyTree, jax.Array], jax.Array]
 
     def train(self, key: jax.Array, env: Any, env_params: Any, hyperparams: Any) -> TrainResult:
         """Train one fresh agent to its end: a real loop with real branches, for a single member on a CPU core.

@@ -94,7 +94,7 @@ def make_trials(
             keys(task)[1],
             spec.env,
             spec.env_params,
-            lambda _, obs: agent.act(trained.params, obs),
+            lambda key, obs: agent.act(key, trained.params, obs),
             num_test_episodes,
             spec.max_steps,
         )

@@ -1,5 +1,6 @@
 """What the subcommands do, with progress bars and tables on the terminal."""
 
+import dataclasses
 import sys
 import time
 from collections.abc import Sequence
@@ -31,7 +32,6 @@ def speak_once() -> None:
 
 def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> dict[str, Any]:
     """Evolve a proxy, show how it goes, and leave a report in the run directory."""
-    console.print(f"run directory: {out}")
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -63,7 +63,11 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
     best = result["best_incumbent"]
     console.print(
         f"{verdict} after {result['generations']} generations, {result['seconds']:.0f} s: "
-        + (f"best mean incumbent return {best:.1f}" if np.isfinite(best) else "no incumbents were tested")
+        + (
+            f"best mean return of an incumbent's agents {best:.1f}"
+            if np.isfinite(best)
+            else "no incumbents were tested"
+        )
     )
     console.print(f"report: {out / 'report.html'}   next: synthenv evaluate --proxy {out} --num-agents 40")
     return result
@@ -125,13 +129,13 @@ def demo(out: Path | None, seed: int, resume: bool = False, num_agents: int = 10
         f"\nNow {num_agents} fresh agents, their hyperparameters drawn at random from the paper's table 2 ..."
     )
     place = evaluation.resolve(str(out))
-    agent = place.agent._replace(vary=True)
+    agent = dataclasses.replace(place.agent, vary=True)
     trained = evaluation.summarise(evaluation.run_agents(place, agent, num_agents, seed + 1))
     control = evaluation.summarise(evaluation.untrained(place, agent, num_agents, seed + 1))
     rows = {"trained only in the evolved proxy": trained, "untrained control": control}
     _table("real CartPole-v0 (best possible return: 200)", rows)
     seconds = time.perf_counter() - start
-    console.print(f"total {seconds:.0f} s. Look at {out / 'report.html'}")
+    console.print(f"{seconds:.0f} s since this command was started. Look at {out / 'report.html'}")
     return {
         **trained,
         "untrained_control": control,
@@ -151,9 +155,9 @@ def list_names() -> dict[str, Any]:
     )
     scores = {name: entry["scores"] for name, entry in zoo.manifest().items()}
     _listing(
-        "shipped proxies (without :i all of a task)",
-        ("proxy", "mean real return of agents", "agents"),
-        [(name, f"{score['mean_return']:.1f}", str(score["num_agents"])) for name, score in scores.items()],
+        "shipped proxies (without :i all of a task), as measured when they were built",
+        ("proxy", "mean real return [95 % CI]", "agents"),
+        [(name, _with_interval(score), str(score["num_agents"])) for name, score in scores.items()],
     )
     _listing("presets of meta-train", ("preset", "what it is"), list(ABOUT_PRESETS.items()))
     return {
@@ -161,6 +165,11 @@ def list_names() -> dict[str, Any]:
         "proxies": scores,
         "presets": ABOUT_PRESETS,
     }
+
+
+def _with_interval(row: dict[str, Any]) -> str:
+    low, high = row["ci95_return"]
+    return f"{row['mean_return']:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def _listing(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -183,10 +192,9 @@ def _table(title: str, rows: dict[str, dict[str, Any]]) -> None:
     for column in ("trained in", "mean return [95 % CI]", "median", "training steps", "episodes", "agents"):
         table.add_column(column, justify="left" if column == "trained in" else "right")
     for name, row in rows.items():
-        low, high = row["ci95_return"]
         table.add_row(
             name,
-            f"{row['mean_return']:.1f} [{low:.1f}, {high:.1f}]",
+            _with_interval(row),
             f"{row['median_return']:.0f}",
             f"{row['mean_train_steps']:.0f}",
             f"{row['mean_train_episodes']:.0f}",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
-from synthenv.agents.config import TABLE3_CARTPOLE, TABLE5, AgentConfig, Variation
+from synthenv.agents.config import TABLE3_CARTPOLE, TABLE5, AgentConfig, DDQNConfig, Variation
 from synthenv.core.errors import UserError
 from synthenv.outer.config import OuterConfig, StrategyConfig
 from synthenv.proxies.config import SyntheticConfig
@@ -29,7 +29,7 @@ class MetaTrainConfig:
 
     task: str = "CartPole-v0"
     proxy: SyntheticConfig = field(default_factory=SyntheticConfig)
-    agent: AgentConfig = field(default_factory=AgentConfig)
+    agent: AgentConfig = field(default_factory=DDQNConfig)
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     outer: OuterConfig = field(default_factory=OuterConfig)
 
@@ -48,7 +48,7 @@ RELEASED = replace(TABLE3, strategy=TABLE3.strategy._replace(transformation="nes
 # The configuration behind figures 3 and 4: hyperparameters varied, large noise, full step, stop at the first solve.
 VARIED = MetaTrainConfig(
     proxy=SyntheticConfig(hidden_size=128),
-    agent=TABLE5._replace(vary=True),
+    agent=replace(TABLE5, vary=True),
     strategy=StrategyConfig(name="paper_nes", std=0.05, step_size=1.0, transformation="all_better_2"),
     outer=OuterConfig(num_generations=50, stop_when_solved=True),
 )
@@ -60,7 +60,7 @@ VARIED = MetaTrainConfig(
 # experiment tells their effects apart.
 FAST = MetaTrainConfig(
     proxy=SyntheticConfig(hidden_size=128, done="never", reset="learned", max_steps=4),
-    agent=AgentConfig(
+    agent=DDQNConfig(
         max_episodes=1_000_000,
         max_steps=1000,
         buffer_size=1000,
@@ -97,8 +97,10 @@ VARIED_STABLE = replace(
 # Seconds, for tests and notebooks: shows the machinery, teaches nothing.
 SMOKE = replace(
     FAST,
-    agent=FAST.agent._replace(
-        max_steps=60, variation=Variation(batch_size=(32, 64), hidden_size=(32, 64), depth=(1, 2))
+    agent=replace(
+        FAST.agent,
+        max_steps=60,
+        variation=Variation(batch_size=(32, 64), hidden_size=(32, 64), depth=(1, 2)),
     ),
     strategy=FAST.strategy._replace(num_pairs=2),
     outer=FAST.outer._replace(
@@ -130,7 +132,13 @@ def bandit_form(config: MetaTrainConfig) -> MetaTrainConfig:
     """The contextual-bandit form of a config: episodes of one step, with as many warm-up steps as before."""
     proxy = config.proxy._replace(form="bandit", max_steps=1)
     warm_up = config.agent.init_episodes * config.proxy.max_steps
-    return replace(config, proxy=proxy, agent=config.agent._replace(init_episodes=warm_up))
+    return replace(config, proxy=proxy, agent=replace(config.agent, init_episodes=warm_up))
+
+
+def agent_from_stored(stored: Mapping[str, Any]) -> AgentConfig:
+    """The agent that a run directory or a proxy file tells of; those of before agents had names are DDQN."""
+    ranges = Variation(**{name: ends and tuple(ends) for name, ends in stored["variation"].items()})
+    return DDQNConfig(**{**stored, "variation": ranges})
 
 
 def from_stored(stored: Mapping[str, Any]) -> MetaTrainConfig:
@@ -140,15 +148,11 @@ def from_stored(stored: Mapping[str, Any]) -> MetaTrainConfig:
         UserError: if it lacks a part or has one that this version does not know.
     """
 
-    def ranges(variation: Mapping[str, Any]) -> Variation:
-        return Variation(**{name: ends and tuple(ends) for name, ends in variation.items()})
-
     try:
-        agent = {**stored["agent"], "variation": ranges(stored["agent"]["variation"])}
         return MetaTrainConfig(
             task=stored["task"],
             proxy=SyntheticConfig(**stored["proxy"]),
-            agent=AgentConfig(**agent),
+            agent=agent_from_stored(stored["agent"]),
             strategy=StrategyConfig(**stored["strategy"]),
             outer=OuterConfig(**stored["outer"]),
         )
@@ -166,6 +170,8 @@ _LEAST = {
     "agent.batch_size": 1,
     "agent.hidden_size": 1,
     "agent.depth": 1,
+    "agent.feature_size": 1,
+    "agent.test_episodes": 0,
     "agent.init_episodes": 0,
     "agent.max_episodes": 1,
     "agent.max_steps": 1,
@@ -208,5 +214,11 @@ def check(config: MetaTrainConfig) -> None:
     for name, ends in config.agent.variation._asdict().items():
         if ends is not None and not 0 < ends[0] <= ends[1]:
             refuse(f"agent.variation.{name}", f"{ends[0]} {ends[1]}", "the lower end first, above 0")
+    batch = (
+        config.agent.variation.batch_size[1] if config.agent.vary else getattr(config.agent, "batch_size", 1)
+    )
+    if batch > config.agent.buffer_size:
+        name = "agent.variation.batch_size" if config.agent.vary else "agent.batch_size"
+        refuse(name, batch, f"at most the replay's capacity, --agent.buffer-size {config.agent.buffer_size}")
     if config.outer.stop_when_solved and not config.outer.num_incumbents:
         refuse("outer.num_incumbents", 0, "1 or more, or --outer.no-stop-when-solved")

@@ -9,15 +9,17 @@ References:
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from synthenv.agents.config import TABLE5, AgentConfig, Variation
+from synthenv.agents.config import TABLE5, AgentConfig
 from synthenv.core.errors import UserError
 from synthenv.envs.registry import EnvSpec
 from synthenv.outer.trial import TrainingGround
+from synthenv.runs.config import agent_from_stored
 from synthenv.runs.trials import TrialRunner, discrete_task, proxy_ground, real_ground, zeros
 from synthenv.zoo import registry as zoo
 
@@ -88,7 +90,7 @@ def _task_place(name: str) -> Place:
     except UserError as error:
         raise UserError(f"{error}; or pass a shipped proxy or a run directory") from None
     return Place(
-        name, spec, real_ground(spec), zeros(1), TABLE5._replace(stop="solved", time_limit="terminal")
+        name, spec, real_ground(spec), zeros(1), replace(TABLE5, stop="solved", time_limit="terminal")
     )
 
 
@@ -104,9 +106,9 @@ def _proxy_place(name: str, proxies: list[zoo.LoadedProxy]) -> Place:
 
 def schedule_of(metadata: dict[str, Any]) -> AgentConfig:
     """Table 5 agents on the training budget that the proxy was evolved for."""
-    evolved = AgentConfig(**{**metadata["agent"], "variation": Variation()})
+    evolved = agent_from_stored(metadata["agent"])
     kept = ("init_episodes", "max_episodes", "max_steps", "buffer_size", "stop", "stop_window", "time_limit")
-    return TABLE5._replace(**{field: getattr(evolved, field) for field in kept})
+    return replace(TABLE5, **{field: getattr(evolved, field) for field in kept})
 
 
 def _test_spec(place: Place, name: str) -> EnvSpec:
@@ -138,7 +140,7 @@ def run_agents(
 
 def untrained(place: Place, agent: AgentConfig, num_agents: int, seed: int) -> Scores:
     """The control: the same agents, tested before any training."""
-    return run_agents(place, agent._replace(max_steps=1, init_episodes=10**6), num_agents, seed)
+    return run_agents(place, replace(agent, max_steps=1, init_episodes=10**6), num_agents, seed)
 
 
 def bootstrap_interval(values: np.ndarray, seed: int = 0) -> list[float]:
@@ -210,16 +212,16 @@ def evaluate(
     place = resolve(name) if isinstance(name, str) else resolve(*name)
     if test_task is not None:
         place = place._replace(spec=_test_spec(place, test_task))
-    agent = (agent or place.agent)._replace(vary=vary)
+    agent = replace(agent or place.agent, vary=vary)
     if max_steps is not None:
-        agent = agent._replace(
-            max_steps=max_steps, buffer_size=max(agent.buffer_size, min(max_steps, 100_000))
+        agent = replace(
+            agent, max_steps=max_steps, buffer_size=max(agent.buffer_size, min(max_steps, 100_000))
         )
     rows = {"proxy": run_agents(place, agent, num_agents, seed)}
     if baselines:
         num_baseline_agents = num_baseline_agents or num_agents
         real = resolve(place.spec.name)
-        schedule = real.agent._replace(vary=vary, max_steps=max_baseline_steps or real.agent.max_steps)
+        schedule = replace(real.agent, vary=vary, max_steps=max_baseline_steps or real.agent.max_steps)
         rows["real"] = run_agents(real, schedule, num_baseline_agents, seed)
         rows["untrained"] = untrained(place, agent, num_baseline_agents, seed)
     summary = {"tested_on": place.spec.name, **summarise(rows["proxy"])}

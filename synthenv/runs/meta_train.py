@@ -55,7 +55,10 @@ class Search:
         ground, self.first_proxy, self.unravel = proxy_ground(self.proxy, self.proxy.init_params(key_proxy))
         self.runner = TrialRunner(config.agent, ground, self.spec, config.outer.num_test_episodes)
         self.confirmer = TrialRunner(
-            config.agent._replace(variation=Variation()), ground, self.spec, config.outer.num_test_episodes
+            dataclasses.replace(config.agent, variation=Variation()),
+            ground,
+            self.spec,
+            config.outer.num_test_episodes,
         )
         self.solved_score = config.outer.solved_score or self.spec.solved_return
         self.strategy = make_strategy(config.strategy, self.first_proxy.size, self.spec.solved_return)
@@ -83,7 +86,9 @@ class Search:
         """One generation."""
         return bilevel.generation(self.root_key, state, self.strategy, self.runner, self.config.outer)
 
-    def check_solved(self, state: OuterState, log: GenerationLog) -> Verdict:
+    def check_solved(
+        self, state: OuterState, log: GenerationLog, notify: Callable[[str], None] = lambda line: None
+    ) -> Verdict:
         """Whether the incumbent of this generation solves the task; if so, it is the one to keep.
 
         A mean over few agents is easily lucky, over many generations some will be, and agents other than the
@@ -95,6 +100,10 @@ class Search:
             return Verdict(state, False)
         margin, steps = 0.0, 0
         if config.confirm_agents:
+            notify(
+                f"incumbents reach {np.mean(scores):.1f}: up to {config.confirm_agents} fresh agents of table 2"
+                " decide whether that is solved ..."
+            )
             scores, steps = self.confirm(log.incumbent, int(state.generation))
             margin = standard_error(scores)
         mean = float(np.mean(scores))
@@ -176,6 +185,7 @@ def meta_train(
             the config makes no sense.
     """
     resolved = {"command": "meta-train", "seed": seed, **dataclasses.asdict(config)}
+    tell = notify if jax.process_index() == 0 else lambda line: None
     search = Search(config, seed)
     with on_first(RunDir.create, out, resolved, resume) or contextlib.nullcontext() as run:
         state, finished = from_first(on_first(_begin, search, run, resume, notify) or (search.start(), False))
@@ -183,7 +193,7 @@ def meta_train(
             start, cpu_start = time.perf_counter(), time.process_time()
             state, start_steps = search.choose_start() if int(state.generation) == 0 else (state, 0)
             state, log = search.advance(state)
-            verdict = search.check_solved(state, log)
+            verdict = search.check_solved(state, log, tell)
             state = verdict.state
             line = metrics_line(state, log, time.perf_counter() - start, time.process_time() - cpu_start)
             line |= {"solved": verdict.solved, "deciding_mean": verdict.mean}
@@ -197,6 +207,7 @@ def _begin(
     search: Search, run: RunDir, resume: bool, notify: Callable[[str], None]
 ) -> tuple[OuterState, bool]:
     """Where the search stands, and whether it is over."""
+    notify(f"run directory: {run.path}")
     for note in run.notes:
         notify(note)
     if resume and not run.resumed:
@@ -222,6 +233,8 @@ def _restore(search: Search, run: RunDir, notify: Callable[[str], None]) -> tupl
     state = search.start()
     restored = _store(run).restore(state)
     if restored is None:
+        num = search.config.outer.num_starts
+        notify("compiling" + (f", and trying {num} random proxies to start from" if num > 1 else "") + " ...")
         if run.read_metrics()[1:]:  # the first line is written before the first checkpoint
             raise UserError(
                 f"{run.path} has metrics but no checkpoints: put them back, or pass another --out"
@@ -251,7 +264,7 @@ def _finish(search: Search, state: OuterState, solved: bool, run: RunDir) -> dic
     metadata = {
         "task": search.config.task,
         "proxy": search.config.proxy._asdict(),
-        "agent": search.config.agent._asdict(),
+        "agent": dataclasses.asdict(search.config.agent),
         "result": result,
     }
     save_tree(run.best_proxy, search.unravel(proxy), metadata)

@@ -98,7 +98,7 @@ def _draw_seconds(axes: Axes, x: np.ndarray, metrics: Sequence[dict[str, Any]], 
         right.tick_params(colors=GREEN, length=0, labelsize=10)
         right.plot(x, busy, color=GREEN, linewidth=1.4, linestyle="--", marker="s", markersize=size * 0.6)
         handles.append(right.lines[0])
-        labels.append("busy share of the slots [%]")
+        labels.append("busy share of the workers [%]")
     _legend(axes, handles, labels)
 
 

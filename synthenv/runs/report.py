@@ -34,12 +34,21 @@ tr:first-child td {{ border-top: 0 }} td:first-child {{ color: #52606d; width: 4
 <h1>{title}</h1><p class="state">{state}</p>
 <div class="cards">{cards}</div>
 <img alt="returns, training steps and time per generation" src="data:image/png;base64,{png}">
+<p class="state">{legend}</p>
 <h2>{next_title}</h2><pre>{commands}</pre>
 <h2>Result</h2>{result}
 <h2>Config</h2>{config}
 <h2>Environment</h2>{environment}
 </main></body></html>
 """
+
+
+LEGEND = (
+    "Generations count from 0, as in metrics.jsonl. An incumbent is the search's present proxy, evaluated by"
+    " fresh agents; members are its perturbed copies (the band is the middle half of them). The deciding agents are"
+    " fresh ones of table 2, asked once the incumbents' agents have reached the threshold; the best return is theirs"
+    " from then on, so it can fall. The busy share is the part of the workers' time that advanced a training."
+)
 
 
 def write_report(run: str | Path) -> Path:
@@ -71,8 +80,9 @@ def write_report(run: str | Path) -> Path:
         state=html.escape(_state(lines, result)),
         cards="".join(_card(value, label) for value, label in _headlines(lines, threshold)),
         png=base64.b64encode(png).decode(),
+        legend=LEGEND,
         next_title="Use it" if result is not None else "Go on",
-        commands=html.escape(_commands(run, stored, result)),
+        commands=html.escape(_commands(run, result)),
         result=_table(result or {"": "not finished yet"}),
         config=_table(config),
         environment=_table(stored.get("environment", {})),
@@ -147,15 +157,11 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _commands(run: Path, stored: Mapping[str, Any], result: Mapping[str, Any] | None) -> str:
+def _commands(run: Path, result: Mapping[str, Any] | None) -> str:
     """What to type next: evaluate a finished run, resume another."""
     if result is not None:
-        return f"synthenv evaluate --proxy {shlex.quote(str(run))}"
-    begun = str(stored.get("environment", {}).get("command", ""))
-    if not begun.startswith("synthenv meta-train "):  # begun by another command, or from Python
-        seed = stored.get("config", {}).get("seed", 0)
-        begun = f"synthenv meta-train --out {shlex.quote(str(run))} --seed {seed}"
-    return begun if "--resume" in begun.split() else f"{begun} --resume"
+        return f"synthenv evaluate --proxy {shlex.quote(str(run))} --num-agents 40 --vary-hyperparams"
+    return f"synthenv meta-train --resume --out {shlex.quote(str(run))}"
 
 
 def _card(value: str, label: str) -> str:

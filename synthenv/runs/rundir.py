@@ -172,6 +172,8 @@ def _check_place(path: Path, resume: bool) -> None:
         raise UserError(f"{path} is a file: choose another --out") from None
     except OSError as error:
         raise disk_error(error, path) from error
+    if CONFIG not in names and "checkpoints" in names:
+        raise UserError(f"the run in {path} has lost its {CONFIG}: put it back, or choose another --out")
     if CONFIG not in names:
         # A run that was killed while it began leaves no more than its lock and a temporary file.
         foreign = sorted(name for name in names if name != LOCK and not name.endswith(".tmp"))

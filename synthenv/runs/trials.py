@@ -14,9 +14,10 @@ import jax
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from synthenv.agents import ddqn
+from synthenv.agents import registry as agents_by_name
+from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import AgentConfig
-from synthenv.agents.hyperparams import Bucket, bucket_config, costs, sample
+from synthenv.agents.hyperparams import costs, sample
 from synthenv.core.errors import UserError
 from synthenv.envs import registry
 from synthenv.envs.registry import EnvSpec
@@ -56,9 +57,9 @@ class TrialRunner:
             return self._programs[bucket]
 
     def _build(self, bucket: Bucket) -> Callable[[TrialTask], TrialResult]:
-        config = bucket_config(self.agent, bucket, blocked=self.on_cpu)
+        space = self.spec.env.action_space(self.spec.env_params)
         trials = make_trials(
-            ddqn.make(config),
+            agents_by_name.make(self.agent, bucket, space, self.spec),
             self.ground,
             self.spec,
             self.num_test_episodes,
@@ -90,7 +91,9 @@ class TrialRunner:
     ) -> tuple[TrialResult, float]:
         """As ``run``, with the share of the workers' time that advanced a training."""
         key_hyperparams, key_seeds = jax.random.split(key)
-        hyperparams, buckets = sample(key_hyperparams, self.agent, self.spec.solved_return, num_agents)
+        hyperparams, buckets = sample(
+            key_hyperparams, self.agent, self.spec.solved_return, num_agents, blocked=self.on_cpu
+        )
         seeds = np.asarray(jax.random.key_data(jax.random.split(key_seeds, num_agents)))
         expected = costs(hyperparams, buckets, self.spec.env.observation_space(self.spec.env_params).shape[0])
         tasks = TrialTask(

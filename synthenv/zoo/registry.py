@@ -15,6 +15,7 @@ import jax
 
 from synthenv.core.checkpoint import load_arrays, load_tree
 from synthenv.core.errors import UserError
+from synthenv.core.sealed_file import DamagedFileError
 from synthenv.envs import registry
 from synthenv.envs.registry import EnvSpec
 from synthenv.proxies import synthetic_env
@@ -87,7 +88,12 @@ def load(name: str) -> list[LoadedProxy]:
         UserError: if there is none of that name, or a file does not match its hash.
     """
     if Path(name).exists():
-        return [load_file(_proxy_file(Path(name)), name)]
+        try:
+            return [load_file(_proxy_file(Path(name)), name)]
+        except DamagedFileError as error:
+            raise UserError(
+                f"{error}, or delete it and write it anew with meta-train --resume --out RUN"
+            ) from None
     if name.split("/")[0] not in KINDS:
         raise UserError(f"{name} does not exist: pass the directory of a finished run, or a shipped proxy")
     entries = manifest()
@@ -113,7 +119,7 @@ def make(name: str) -> tuple[Any, Any]:
         UserError: if the name is unknown or a file is damaged.
     """
     if is_proxy(name):
-        one = name if ":" in name or Path(name).exists() else f"{name}:0"
+        one = f"{name}:0" if name in {known.split(":")[0] for known in names()} else name
         proxy = load(one)[0]
         return proxy.env, proxy.env.env_params(proxy.proxy_params)
     spec = registry.make(name)

@@ -1,13 +1,16 @@
 """Hyperparameters: table 2's ranges, buckets that hold their networks, one dtype per field."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
 
+from synthenv.agents.bucket import BLOCK, Bucket, rung
 from synthenv.agents.config import TABLE3_CARTPOLE, TABLE5, Variation
-from synthenv.agents.hyperparams import BLOCK, Bucket, bucket_config, costs, fixed_hyperparams, rung, sample
+from synthenv.agents.hyperparams import costs, fixed_hyperparams, sample
 
-VARIED = TABLE5._replace(vary=True)
+VARIED = replace(TABLE5, vary=True)
 
 
 def draw(num: int = 4000):
@@ -51,7 +54,7 @@ def test_bucket_holds_its_network():
 def test_fixed_agents_repeat_the_config():
     """Without variation all agents are the same and share one exact bucket."""
     hyperparams, buckets = sample(jax.random.key(0), TABLE3_CARTPOLE, 195.0, 5)
-    assert buckets == [Bucket(1, 57)] * 5
+    assert buckets == [Bucket(1, 57, 199, 199)] * 5
     assert set(hyperparams.learning_rate) == {np.float32(0.000304)} and set(hyperparams.batch_size) == {199}
 
 
@@ -63,7 +66,7 @@ def test_types_do_not_depend_on_variation():
 
 def test_step_budgets_may_vary():
     """``max_steps`` is drawn only if the variation says so."""
-    config = VARIED._replace(variation=Variation(max_steps=(500, 2000)))
+    config = replace(VARIED, variation=Variation(max_steps=(500, 2000)))
     steps = sample(jax.random.key(0), config, 195.0, 1000)[0].max_steps
     assert 500 <= steps.min() < 600 and 1800 < steps.max() <= 2000
     assert set(draw(10)[0].max_steps) == {TABLE5.max_steps}
@@ -71,9 +74,15 @@ def test_step_budgets_may_vary():
 
 def test_blocks_only_where_they_pay():
     """A varying batch is worked off in blocks on a CPU, a fixed one and any on an accelerator in one piece."""
-    assert bucket_config(VARIED, Bucket(2, 128), blocked=True).batch_block == BLOCK
-    assert bucket_config(VARIED, Bucket(2, 128), blocked=False).batch_block == 384
-    assert bucket_config(TABLE3_CARTPOLE, Bucket(1, 57), blocked=True).batch_block == 199
+
+    def block(config, blocked):
+        (bucket,) = sample(jax.random.key(0), config, 195.0, 1, blocked)[1]
+        return bucket.batch_block
+
+    assert block(VARIED, blocked=True) == BLOCK
+    assert block(VARIED, blocked=False) == 384
+    assert block(TABLE3_CARTPOLE, blocked=True) == 199
+    assert block(replace(VARIED, name="dueling_ddqn", advantage_mean="batch"), blocked=True) == 384
 
 
 def test_costs_by_hand():

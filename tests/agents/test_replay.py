@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.agents.replay import init_replay, sample_rows, unpack, write_row
+from synthenv.agents.replay import init_replay, pack_row, sample_rows, unpack, write_row
 
 OBS = 4
 
@@ -16,7 +16,8 @@ def fill(capacity, num_writes):
     def write(replay, t):
         x = jnp.float32(t)
         obs = x + 0.1 * jnp.arange(OBS)
-        return write_row(replay, t, obs, obs + 1, t % 3, -x, jnp.float32(t % 2)), None
+        row = pack_row(replay.rows.shape[1], obs, obs + 1, t % 3, -x, jnp.float32(t % 2))
+        return write_row(replay, t, row), None
 
     return jax.jit(lambda: jax.lax.scan(write, init_replay(capacity, OBS), jnp.arange(num_writes))[0])()
 
@@ -52,16 +53,20 @@ def test_rows_come_back_whole():
 
 def test_real_valued_not_done():
     """A bootstrap factor outside [0, 1] is stored as it is."""
-    replay = write_row(
-        init_replay(2, 1),
-        jnp.int32(0),
-        jnp.ones(1),
-        jnp.ones(1),
-        jnp.int32(0),
-        jnp.float32(0),
-        jnp.float32(1.25),
-    )
-    assert unpack(replay.rows, 1).not_done[0] == 1.25
+    row = pack_row(16, jnp.ones(1), jnp.ones(1), jnp.int32(0), jnp.float32(0), jnp.float32(1.25))
+    assert unpack(write_row(init_replay(2, 1), jnp.int32(0), row).rows, 1).not_done[0] == 1.25
+
+
+def test_action_vectors():
+    """An action of several numbers comes back between next_obs and reward; the row has room for it."""
+    empty = init_replay(3, obs_size=5, action_size=6)
+    assert empty.rows.shape == (3, 32)  # 2 * 5 + 6 + 2 = 18: two cache lines
+    action = jnp.arange(6) / 10
+    row = pack_row(32, jnp.full(5, 7.0), jnp.full(5, 8.0), action, jnp.float32(3), jnp.float32(1))
+    rows = unpack(write_row(empty, jnp.int32(1), row).rows, 5, 6)
+    np.testing.assert_array_equal(rows.action[1], action)
+    np.testing.assert_array_equal(rows.next_obs[1], 8.0)
+    assert (rows.reward[1], rows.not_done[1]) == (3, 1)
 
 
 @pytest.mark.parametrize("num_writes", [1, 5, 30])

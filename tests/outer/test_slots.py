@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from synthenv.agents import ddqn
-from synthenv.agents.ddqn import DDQNConfig, DDQNHyperparams
+from synthenv.agents import registry as agents
+from synthenv.agents.bucket import Bucket
+from synthenv.agents.config import DDQNConfig
+from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.envs import registry
 from synthenv.outer.slots import run_slots
 from synthenv.outer.trial import TrainingGround, TrialTask, make_trials
@@ -108,7 +110,16 @@ def test_finished_members_are_not_started_again():
 
 NUM = 6
 CONFIG = DDQNConfig(
-    depth=1, activation="tanh", max_hidden=16, max_batch=16, batch_block=16, buffer_size=128, stop_window=2
+    batch_size=16,
+    hidden_size=16,
+    depth=1,
+    activation="tanh",
+    init_episodes=1,
+    plateau_tolerance=0.05,
+    max_episodes=10,
+    max_steps=120,
+    buffer_size=128,
+    stop_window=2,
 )
 
 
@@ -122,13 +133,11 @@ def trials(width):
         jax.random.split(jax.random.key(1), NUM)
     )  # large weights, so that some episodes end early
     ground = TrainingGround(proxy, lambda weights: proxy.env_params(unravel(weights)))
-    hyperparams = DDQNHyperparams(
-        batch_size=16, hidden_size=16, init_episodes=1, plateau_tolerance=0.05, max_episodes=10, max_steps=120
-    )
-    hyperparams = jax.tree.map(lambda x: jnp.full(NUM, x), hyperparams)
+    hyperparams = jax.tree.map(lambda x: jnp.full(NUM, x), fixed_hyperparams(CONFIG, spec.solved_return))
     hyperparams = hyperparams.replace(learning_rate=jnp.logspace(-4, -2, NUM))
     tasks = TrialTask(jax.random.key_data(jax.random.split(jax.random.key(2), NUM)), proxies, hyperparams)
-    return jax.jit(make_trials(ddqn.make(CONFIG), ground, spec, 4, width=width, chunk=7))(tasks)
+    agent = agents.make(CONFIG, Bucket(1, 16, 16, 16), spec.env.action_space(spec.env_params))
+    return jax.jit(make_trials(agent, ground, spec, 4, width=width, chunk=7))(tasks)
 
 
 @pytest.mark.parametrize("width", [4, NUM])

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from synthenv.agents import ddqn
-from synthenv.agents.ddqn import DDQNConfig, DDQNHyperparams
+from synthenv.agents import registry as agents
+from synthenv.agents.bucket import Bucket
+from synthenv.agents.config import DDQNConfig
+from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.envs import registry
 from synthenv.envs.rollout import evaluate
 from synthenv.outer.trial import TrainingGround, TrialTask, make_trials
@@ -18,13 +20,21 @@ SPEC = registry.make("CartPole-v0")
 PROXY = SyntheticMDP(SPEC.env, SPEC.env_params, SyntheticConfig(hidden_size=8, max_steps=20))
 WEIGHTS, unravel = ravel_pytree(PROXY.init_params(jax.random.key(0)))
 CONFIG = DDQNConfig(
-    depth=1, activation="tanh", max_hidden=16, max_batch=16, batch_block=16, buffer_size=128, stop="none"
+    batch_size=16,
+    hidden_size=16,
+    depth=1,
+    activation="tanh",
+    init_episodes=1,
+    max_steps=60,
+    buffer_size=128,
+    stop="none",
 )
+AGENT = agents.make(CONFIG, Bucket(1, 16, 16, 16), SPEC.env.action_space(SPEC.env_params))
 NUM_EPISODES = 5
 
 
 def hyperparams_of(num, **changes):
-    values = DDQNHyperparams(batch_size=16, hidden_size=16, init_episodes=1, max_steps=60).replace(**changes)
+    values = fixed_hyperparams(CONFIG, SPEC.solved_return).replace(**changes)
     return jax.tree.map(lambda x: jnp.full(num, x), values)
 
 
@@ -44,7 +54,7 @@ def counted():
         traces.append(weights)
         return PROXY.env_params(unravel(weights))
 
-    trials = make_trials(ddqn.make(CONFIG), TrainingGround(PROXY, env_params), SPEC, NUM_EPISODES)
+    trials = make_trials(AGENT, TrainingGround(PROXY, env_params), SPEC, NUM_EPISODES)
     return jax.jit(trials), traces
 
 
@@ -55,8 +65,8 @@ def test_score_is_the_mean_of_evaluate(counted):
 
     @jax.jit
     def by_hand(hyperparams):
-        trained = ddqn.make(CONFIG).train(key_train, PROXY, PROXY.env_params(unravel(WEIGHTS)), hyperparams)
-        act = lambda key, obs: ddqn.act(trained.params, obs, CONFIG)  # noqa: E731
+        trained = AGENT.train(key_train, PROXY, PROXY.env_params(unravel(WEIGHTS)), hyperparams)
+        act = lambda key, obs: AGENT.act(key, trained.params, obs)  # noqa: E731
         tested = evaluate(key_test, SPEC.env, SPEC.env_params, act, NUM_EPISODES, SPEC.max_steps)
         return trained, tested
 

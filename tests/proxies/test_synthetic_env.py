@@ -7,7 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.agents import ddqn
+from synthenv.agents import registry as agents
+from synthenv.agents.bucket import Bucket
+from synthenv.agents.config import DDQNConfig
+from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.envs import registry
 from synthenv.proxies.synthetic_env import SyntheticBandit, SyntheticConfig, SyntheticMDP
 
@@ -182,11 +185,14 @@ def test_interface():
 def test_vmap_over_proxy_params_only():
     """A population of environments trains agents as each of them alone would."""
     env = build(max_steps=5)[0]
-    config = ddqn.DDQNConfig(depth=1, max_hidden=8, max_batch=8, batch_block=8, buffer_size=64, stop="none")
-    hyperparams = ddqn.DDQNHyperparams(hidden_size=8, batch_size=8, init_episodes=2, max_steps=30)
+    config = DDQNConfig(
+        batch_size=8, hidden_size=8, depth=1, init_episodes=2, max_steps=30, buffer_size=64, stop="none"
+    )
+    agent = agents.make(config, Bucket(1, 8, 8, 8), env.action_space())
+    hyperparams = fixed_hyperparams(config, 195.0)
 
     def train(nets):
-        return ddqn.make(config).train(KEY, env, env.env_params(nets), hyperparams)
+        return agent.train(KEY, env, env.env_params(nets), hyperparams)
 
     population = jax.jit(jax.vmap(env.init_params))(jax.random.split(KEY, 3))  # [P]
     together = jax.jit(jax.vmap(train))(population)

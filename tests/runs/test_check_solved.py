@@ -117,4 +117,4 @@ def test_confirming_agents_come_from_the_whole_of_table_2():
     """Whatever the search varies; the search's own agents stay as they are."""
     search = Search(TINY, 0)
     assert search.runner.agent.variation == TINY.agent.variation != Variation()
-    assert search.confirmer.agent == TINY.agent._replace(variation=Variation())
+    assert search.confirmer.agent == replace(TINY.agent, variation=Variation())

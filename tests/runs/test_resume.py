@@ -129,9 +129,15 @@ def test_killed_from_outside_at_random_times(tmp_path):
 
 def kill_once(path, number, num_lines):
     """Start or go on with the run in a process, and end it some time after it has written a new line."""
+    # A shell that starts the tests in the background makes them, and so their children, ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     options = ["--outer.num-generations", str(NUM_GENERATIONS), "--devices", "1", "--resume", "--out", path]
     with subprocess.Popen(
-        [*COMMAND, *FLAGS, *options], cwd=REPO, env=environment(), stderr=subprocess.PIPE, text=True
+        [*COMMAND, *FLAGS, *options],
+        cwd=REPO,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             deadline = time.monotonic() + 120
@@ -145,7 +151,7 @@ def kill_once(path, number, num_lines):
         finally:
             process.kill()
     if number == signal.SIGINT:
-        assert process.returncode == 130
+        assert process.returncode == 130, errors
         assert errors.strip() == f"synthenv: interrupted; synthenv meta-train --resume --out {path} goes on"
     else:
         assert process.returncode == -number, errors
@@ -195,7 +201,7 @@ def test_no_generation_after_the_first_compiles(monkeypatch):
     """One trace per program, with two shapes of agents in every generation."""
     monkeypatch.undo()
     variation = TINY.agent.variation._replace(depth=(1, 2))
-    search = runs.Search(replace(SMOKE, agent=TINY.agent._replace(variation=variation)), seed=0)
+    search = runs.Search(replace(SMOKE, agent=replace(TINY.agent, variation=variation)), seed=0)
     state, _ = search.advance(search.start())
     first = dict(search.runner.num_traces)
     assert len(first) == 2 and set(first.values()) == {1}

@@ -81,6 +81,13 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path, resume):
         RunDir.create(tmp_path / "thesis.tex", CONFIG, resume)
 
 
+def test_a_run_without_its_config_is_named(begun):
+    begun.joinpath("checkpoints").mkdir()
+    begun.joinpath("config.json").unlink()
+    with pytest.raises(UserError, match=r"has lost its config.json: put it back"):
+        RunDir.create(begun, CONFIG, resume=True)
+
+
 def test_a_run_killed_while_it_began_begins_again(path):
     path.mkdir(parents=True)
     (path / ".lock").touch()

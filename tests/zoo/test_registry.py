@@ -1,5 +1,6 @@
 """Proxies by name: what is asked for is what comes, or a line says why not."""
 
+import dataclasses
 import json
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import synthenv
-from synthenv.agents.config import AgentConfig
+from synthenv.agents.config import DDQNConfig
 from synthenv.core.checkpoint import save_tree
 from synthenv.core.errors import UserError
 from synthenv.envs import registry as envs
@@ -25,7 +26,7 @@ def write_zoo(root, config: SyntheticConfig = PROXY, num: int = 2):
     """A zoo of random proxies; returns their weights."""
     spec = envs.make("CartPole-v0")
     env = synthetic_env.make(spec.env, spec.env_params, config)
-    metadata = {"task": "CartPole-v0", "proxy": config._asdict(), "agent": AgentConfig()._asdict()}
+    metadata = {"task": "CartPole-v0", "proxy": config._asdict(), "agent": dataclasses.asdict(DDQNConfig())}
     entries, weights = {}, []
     for index in range(num):
         weights.append(env.init_params(jax.random.key(index)))
@@ -107,6 +108,19 @@ def test_make_a_task():
     assert observations.shape == (6, 4) and (rewards == 1).all()
     with pytest.raises(UserError, match="CartPole-v7"):
         synthenv.make("CartPole-v7")
+
+
+def test_a_damaged_proxy_of_a_run_can_be_written_anew(root):
+    write_zoo(root)
+    file = root / "synthetic_CartPole-v0_1.safetensors"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(UserError, match="or delete it and write it anew with meta-train --resume"):
+        zoo.load(str(file))
+
+
+def test_a_missing_run_keeps_its_name():
+    with pytest.raises(UserError, match=r"^runs/nope does not exist: pass the directory of a finished run"):
+        synthenv.make("runs/nope")
 
 
 @pytest.mark.parametrize("position", [0, 100, -1])

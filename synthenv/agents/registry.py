@@ -1,0 +1,32 @@
+"""Agents by name.
+
+To add one: its config in ``agents.config``, its module with ``Hyperparams`` and ``make``, and a line here.
+"""
+
+from types import ModuleType
+from typing import Any
+
+from synthenv.agents import ddqn
+from synthenv.agents.bucket import Bucket
+from synthenv.agents.config import AgentConfig, DDQNConfig
+from synthenv.core.types import Agent
+from synthenv.envs.registry import EnvSpec
+
+_MODULES: dict[type[AgentConfig], ModuleType] = {DDQNConfig: ddqn}
+
+
+def hyperparams_class(config: AgentConfig) -> Any:
+    """The struct of the values that may differ between agents of one program."""
+    return _MODULES[type(config)].Hyperparams
+
+
+def make(config: AgentConfig, bucket: Bucket, action_space: Any, task: EnvSpec | None = None) -> Agent:
+    """Build an agent.
+
+    Args:
+        config: what it is.
+        bucket: the static shape of its networks and batches.
+        action_space: of the environments it trains in.
+        task: the real task, where it is tested while it trains; only if ``config.test_episodes`` is above 0.
+    """
+    return _MODULES[type(config)].make(config, bucket, action_space, task if config.test_episodes else None)

@@ -1,0 +1,281 @@
+"""The training schedule of the SE/RN papers, around any learner that acts and learns step by step.
+
+One environment step at a time: explore, store, learn once the first ``init_episodes`` episodes are over; at the end of
+an episode the stop rule, the exploration rate, a reset. With ``test_episodes`` the agent is tested on the real task
+after every training episode. A test is played in steps of its own, during which training stands still: members that are
+stepped together need not wait for one another's tests.
+
+References:
+    Ferreira et al. (2022), appendix A.1, algorithms 2 and 3, as released.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from synthenv.agents import periodic_test
+from synthenv.agents.config import AgentConfig
+from synthenv.agents.periodic_test import PeriodicTest
+from synthenv.agents.replay import Replay, init_replay, pack_row, write_row
+from synthenv.agents.stopping import StopState, init_stop, update_stop
+from synthenv.core import keys
+from synthenv.core.keys import key_from, seed_words
+from synthenv.core.types import Agent, TrainResult
+from synthenv.envs.registry import EnvSpec
+
+PyTree = Any
+
+
+@struct.dataclass
+class Hyperparams:
+    """Traced values of the schedule, free to differ between members; learners add their own."""
+
+    discount: Any
+    init_episodes: Any
+    max_episodes: Any
+    max_steps: Any
+    plateau_tolerance: Any
+    solved_return: Any
+
+
+class Learner(NamedTuple):
+    """An algorithm without its schedule: pure functions of one member.
+
+    ``learner`` is its state: weights, optimiser moments, whatever a gradient step changes.
+
+    Attributes:
+        init: (key, obs [obs], hyperparams) -> learner.
+        explore: (words uint32 [num_explore_words], learner, obs, epsilon, warm_up, hyperparams) -> the action as
+            replay keeps it, [action_size] or [] if that is 1.
+        env_action: an action as replay keeps it -> as the environment takes it.
+        learn: (words uint32 [num_learn_words], learner, replay, obs_size, hyperparams) -> learner
+            after a gradient step.
+        policy: learner -> params of the policy that is tested.
+        act: (key, params, obs) -> action for the environment, as in a test.
+        first_epsilon: hyperparams -> exploration rate of the first episode.
+        next_epsilon: (epsilon, hyperparams) -> that of the next one.
+        action_size: floats of an action in replay.
+        num_explore_words: random words for an action.
+        num_learn_words: random words for a gradient step.
+    """
+
+    init: Callable[..., PyTree]
+    explore: Callable[..., jax.Array]
+    env_action: Callable[[jax.Array], jax.Array]
+    learn: Callable[..., PyTree]
+    policy: Callable[[PyTree], PyTree]
+    act: Callable[[jax.Array, PyTree, jax.Array], jax.Array]
+    first_epsilon: Callable[[Any], Any]
+    next_epsilon: Callable[[jax.Array, Any], jax.Array]
+    action_size: int
+    num_explore_words: int
+    num_learn_words: int
+
+
+class EpisodeState(NamedTuple):
+    """What the end of an episode may change."""
+
+    env_state: Any
+    obs: jax.Array  # [obs]
+    epsilon: jax.Array
+    count: jax.Array  # finished episodes
+    total_reward: jax.Array  # of the current episode
+    stop: StopState
+    finished: jax.Array
+
+
+class TrainState(NamedTuple):
+    """Everything that changes while one member trains; ``test`` is None if it is not tested on the way."""
+
+    seed: jax.Array  # uint32 [2], see core.keys
+    step: jax.Array
+    learner: PyTree
+    replay: Replay
+    episode: EpisodeState
+    test: PeriodicTest | None
+
+
+class Schedule(NamedTuple):
+    """What the functions below close over; ``task`` is None if nothing is tested on the way."""
+
+    learner: Learner
+    config: AgentConfig
+    task: EnvSpec | None = None
+
+    def make(self) -> Agent:
+        """Bind the schedule to this module's functions."""
+        return Agent(
+            init=partial(init, self),
+            step=partial(train_step, self),
+            finished=lambda state: state.episode.finished,
+            result=partial(result, self),
+            act=self.learner.act,
+        )
+
+
+def init(schedule: Schedule, key: jax.Array, env: Any, env_params: Any, hyperparams: Any) -> TrainState:
+    """Draw a fresh agent and reset its environment; ``key`` is also the root of all later randomness."""
+    learner, config = schedule.learner, schedule.config
+    key_learner, key_reset, key_train = jax.random.split(key, 3)
+    obs, env_state = env.reset_env(key_reset, env_params)
+    return TrainState(
+        seed=seed_words(key_train),
+        step=jnp.int32(0),
+        learner=learner.init(key_learner, obs, hyperparams),
+        replay=init_replay(config.buffer_size, obs.size, learner.action_size),
+        episode=EpisodeState(
+            env_state=env_state,
+            obs=obs,
+            epsilon=jnp.asarray(learner.first_epsilon(hyperparams), jnp.float32),
+            count=jnp.int32(0),
+            total_reward=jnp.float32(0),
+            stop=init_stop(config.stop_window),
+            finished=jnp.bool_(False),
+        ),
+        test=schedule.task and periodic_test.init(key_reset, schedule.task, config.max_episodes),
+    )
+
+
+def train_step(
+    schedule: Schedule, state: TrainState, env: Any, env_params: Any, hyperparams: Any
+) -> TrainState:
+    """One environment step, one gradient step, and the end of the episode if it came; or one step of a test.
+
+    A finished member stands still, so members of a vmapped group may be stepped on until all have finished. The
+    branches return only what they change: under ``vmap`` they become selects, and a select over the replay buffer would
+    cost more than the step itself. A row written while a member stands still is overwritten before anything is learnt.
+    """
+    learner, test = schedule.learner, state.test
+    n = learner.num_explore_words
+    words = keys.words(
+        state.seed, state.step if test is None else state.step + test.step, n + 4 + learner.num_learn_words
+    )
+    idle = state.episode.finished if test is None else state.episode.finished | test.active
+    ready = (state.episode.count >= hyperparams.init_episodes) & ~idle
+
+    row, episode, done = interact(schedule, words[: n + 2], state, idle, env, env_params, hyperparams)
+    state = state._replace(
+        replay=write_row(state.replay, state.step, row),
+        episode=episode,
+        step=state.step + jnp.where(idle, 0, 1),
+    )
+    learned = jax.lax.cond(
+        ready,
+        lambda: learner.learn(words[n + 4 :], state.learner, state.replay, episode.obs.size, hyperparams),
+        lambda: state.learner,
+    )
+    ended = done & ~idle
+    key = key_from(words[n + 2 : n + 4])
+    state = state._replace(
+        episode=jax.lax.cond(
+            ended,
+            lambda: end_episode(schedule, key, state, env, env_params, hyperparams),
+            lambda: state.episode,
+        )
+    )
+    if test is not None:
+        state = advance_test(schedule, words[: n + 4], state, ended, hyperparams)
+    over = state.episode.finished | (state.step >= hyperparams.max_steps)
+    if state.test is not None:
+        over &= ~state.test.active
+    return state._replace(learner=learned, episode=state.episode._replace(finished=over))
+
+
+def interact(
+    schedule: Schedule,
+    words: jax.Array,
+    state: TrainState,
+    idle: jax.Array,
+    env: Any,
+    env_params: Any,
+    hyperparams: Any,
+) -> tuple[jax.Array, EpisodeState, jax.Array]:
+    """Explore one step; returns the row for replay, the episode after the step (not reset), and whether it ended."""
+    learner, config, episode = schedule.learner, schedule.config, state.episode
+    width = state.replay.rows.shape[1]
+
+    def step() -> tuple[jax.Array, EpisodeState, jax.Array]:
+        warm_up = episode.count < hyperparams.init_episodes
+        action = learner.explore(
+            words[:-2], state.learner, episode.obs, episode.epsilon, warm_up, hyperparams
+        )
+        obs, env_state, reward, terminated, info = env.step_env(
+            key_from(words[-2:]), episode.env_state, learner.env_action(action), env_params
+        )
+        truncated = env.is_truncated(env_state, env_params)
+        not_done = info["discount"]  # an SE may answer with a real number here, see proxies.synthetic_env
+        if config.time_limit == "terminal":
+            not_done = jnp.where(truncated, 0.0, not_done)
+        row = pack_row(width, episode.obs, obs, action, reward, not_done)
+        after = episode._replace(env_state=env_state, obs=obs, total_reward=episode.total_reward + reward)
+        return row, after, terminated | truncated
+
+    if state.test is None:
+        return step()
+    return jax.lax.cond(idle, lambda: (jnp.zeros(width), episode, jnp.bool_(False)), step)
+
+
+def end_episode(
+    schedule: Schedule, key: jax.Array, state: TrainState, env: Any, env_params: Any, hyperparams: Any
+) -> EpisodeState:
+    """Close a training episode: stop rule (unless a test has to come first), exploration rate, reset."""
+    episode, stop = state.episode, state.episode.stop
+    if state.test is None:
+        stop = update_stop(stop, episode.count, episode.total_reward, hyperparams, schedule.config.stop)
+    obs, env_state = env.reset_env(key, env_params)
+    count = episode.count + 1
+    return EpisodeState(
+        env_state=env_state,
+        obs=obs,
+        epsilon=schedule.learner.next_epsilon(episode.epsilon, hyperparams),
+        count=count,
+        total_reward=jnp.float32(0),
+        stop=stop,
+        finished=stop.triggered | (count >= hyperparams.max_episodes),
+    )
+
+
+def advance_test(
+    schedule: Schedule, words: jax.Array, state: TrainState, ended: jax.Array, hyperparams: Any
+) -> TrainState:
+    """Begin a test if a training episode has ended, or play a step of one; the last step may end the training."""
+    learner, task, before, episode = schedule.learner, schedule.task, state.test, state.episode
+    assert task is not None and before is not None
+
+    def act(key: jax.Array, obs: jax.Array) -> jax.Array:
+        return learner.act(key, learner.policy(state.learner), obs)
+
+    test = jax.lax.cond(
+        before.active,
+        lambda: periodic_test.play(words[-6:], before, task, act),
+        lambda: jax.lax.cond(
+            ended, lambda: periodic_test.begin(key_from(words[-4:-2]), before, task), lambda: before
+        ),
+    )
+
+    def end() -> tuple[PeriodicTest, EpisodeState]:
+        mean, last = test.total_reward / schedule.config.test_episodes, episode.count - 1
+        stop = update_stop(episode.stop, last, mean, hyperparams, schedule.config.stop)
+        finished = stop.triggered | (episode.count >= hyperparams.max_episodes)
+        after = episode._replace(stop=stop, finished=finished)
+        return periodic_test.record(test, last, mean, state.step), after
+
+    over = before.active & (test.count >= schedule.config.test_episodes)
+    test, episode = jax.lax.cond(over, end, lambda: (test, episode))
+    return state._replace(test=test, episode=episode)
+
+
+def result(schedule: Schedule, state: TrainState) -> TrainResult:
+    """Read off what a finished training leaves behind."""
+    return TrainResult(
+        params=schedule.learner.policy(state.learner),
+        num_steps=state.step,
+        num_episodes=state.episode.count,
+        last_return=state.episode.stop.mean_return,
+        stopped_early=state.episode.stop.triggered,
+        curve=None if state.test is None else state.test.curve,
+    )
