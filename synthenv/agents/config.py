@@ -5,7 +5,7 @@ References:
 """
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Activation = Literal["tanh", "relu", "leaky_relu", "prelu"]
 
@@ -115,4 +115,90 @@ TABLE3_CARTPOLE = DDQNConfig(
     depth=1,
     activation="tanh",
     init_episodes=1,
+)
+
+
+@dataclass(frozen=True)
+class TD3Config(AgentConfig):
+    """TD3 for continuous actions, or for discrete ones by Gumbel-softmax. Defaults: table 17.
+
+    Attributes:
+        name: td3, or td3_discrete.
+        learning_rate: Adam's, of actor and critics.
+        tau: Polyak rate of the target networks.
+        batch_size: Transitions per gradient step.
+        hidden_size: Units per hidden layer.
+        depth: Hidden layers.
+        activation: Activation of every hidden layer.
+        policy_delay: Gradient steps of the critics for each one of the actor and the targets.
+        action_std: Standard deviation of the noise on actions in training.
+        policy_std: Standard deviation of the noise on the target's action.
+        policy_clip: Bound of that noise.
+        test_noise: Act with exploration noise in tests too, as the released code does.
+        temperature: td3_discrete only: first temperature of the Gumbel-softmax.
+        temperature_mode: td3_discrete only: annealed falls to a twentieth in 2,000 gradient steps, learned is trained
+            with the actor, fixed stays.
+        one_hot: td3_discrete only: act on hard samples with the gradient of relaxed ones.
+    """
+
+    name: Literal["td3", "td3_discrete"] = "td3"
+    learning_rate: float = 3e-4
+    tau: float = 0.005
+    batch_size: int = 256
+    hidden_size: int = 128
+    depth: int = 2
+    activation: Activation = "relu"
+    policy_delay: int = 2
+    action_std: float = 0.1
+    policy_std: float = 0.2
+    policy_clip: float = 0.5
+    test_noise: bool = False
+    temperature: float = 1.0
+    temperature_mode: Literal["annealed", "learned", "fixed"] = "annealed"
+    one_hot: bool = False
+
+
+class TabularVariation(NamedTuple):
+    """Ranges to draw tabular agents from. Defaults: table 9.
+
+    Attributes:
+        learning_rate: Uniform.
+        discount: Uniform.
+    """
+
+    learning_rate: tuple[float, float] = (0.1, 1.0)
+    discount: tuple[float, float] = (0.1, 1.0)
+
+
+@dataclass(frozen=True)
+class TabularConfig(AgentConfig):
+    """Q-learning or SARSA on one-hot observations. Defaults: table 11.
+
+    Attributes:
+        name: q_learning or sarsa.
+        learning_rate: Of the table.
+        epsilon_init: Exploration in the first episode.
+        epsilon_min: Lowest exploration.
+        epsilon_decay: Factor per episode.
+        count_bonus: Bonus for rare state-action pairs (beta); 0: none.
+        count_form: The bonus is beta / n in the paper, beta / sqrt(n) in the released code.
+    """
+
+    name: Literal["q_learning", "sarsa"] = "q_learning"
+    discount: float = 0.8
+    init_episodes: int = 0
+    buffer_size: int = 1
+    time_limit: Literal["terminal", "bootstrap"] = "terminal"
+    learning_rate: float = 1.0
+    epsilon_init: float = 0.1
+    epsilon_min: float = 0.1
+    epsilon_decay: float = 0.0
+    count_bonus: float = 0.0
+    count_form: Literal["n", "sqrt_n"] = "n"
+    variation: Any = field(default_factory=TabularVariation)
+
+
+# Table 5: discrete TD3, for transfer from SEs found with DDQN.
+TABLE5_TD3 = TD3Config(
+    name="td3_discrete", learning_rate=5e-4, tau=0.01, batch_size=128, activation="tanh", init_episodes=10
 )

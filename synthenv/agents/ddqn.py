@@ -19,11 +19,12 @@ import optax
 from flax import struct
 
 from synthenv.agents import schedule
+from synthenv.agents.batch import sum_over_blocks
 from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import DDQNConfig
+from synthenv.agents.exploration import epsilon_greedy, next_epsilon
 from synthenv.agents.replay import Replay, Rows, sample_rows
 from synthenv.agents.schedule import Learner, Schedule
-from synthenv.core.keys import uniform
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec
 from synthenv.nets.dueling import apply_dueling, init_dueling
@@ -89,12 +90,6 @@ def act(params: PyTree, obs: jax.Array, config: DDQNConfig) -> jax.Array:
     return jnp.argmax(value_function(config)(params, obs, None), axis=-1)
 
 
-def explore(words: jax.Array, greedy: jax.Array, epsilon: jax.Array, num_actions: int) -> jax.Array:
-    """Replace the greedy action by a uniform one with probability ``epsilon``; words uint32 [2]."""
-    other = (words[1] % num_actions).astype(greedy.dtype)
-    return jnp.where(uniform(words[0]) < epsilon, other, greedy)
-
-
 def value_of_best(scores: jax.Array, values: jax.Array) -> jax.Array:
     """``values[b, argmax(scores[b])]`` for [B, actions] inputs; ties go to the first action.
 
@@ -146,32 +141,17 @@ def gradient(
     config: DDQNConfig,
     bucket: Bucket,
 ) -> PyTree:
-    """Gradient of the TD loss on a fresh batch, accumulated over ``bucket.batch_block`` rows at a time.
-
-    ``words`` [bucket.batch_rows] are random, one for each row that the batch may have.
-    """
-    block = bucket.batch_block
-    max_blocks = bucket.batch_rows // block
-    words = words.reshape(max_blocks, block)
-    batch_size = jnp.asarray(hyperparams.batch_size)
+    """Gradient of the TD loss on a fresh batch; ``words`` [bucket.batch_rows] are random."""
     values = value_function(config)
 
-    def block_gradient(i: jax.Array) -> PyTree:
-        rows = sample_rows(words[i], replay, obs_size)
-        inside = i * block + jnp.arange(block) < batch_size
-        weight = jnp.where(inside, 1.0 / batch_size.astype(jnp.float32), 0.0)
+    def of_block(words: jax.Array, weight: jax.Array) -> PyTree:
+        rows = sample_rows(words, replay, obs_size)
         targets = td_targets(
             weights.params, weights.target_params, rows, hyperparams.discount, values, weight
         )
         return jax.grad(td_loss)(weights.params, rows, targets, weight, values)
 
-    if max_blocks == 1:
-        return block_gradient(jnp.int32(0))
-    num_blocks = (batch_size + block - 1) // block
-    zeros = jax.tree.map(jnp.zeros_like, weights.params)
-    return jax.lax.fori_loop(
-        0, num_blocks, lambda i, total: jax.tree.map(jnp.add, total, block_gradient(i)), zeros
-    )
+    return sum_over_blocks(words, hyperparams.batch_size, bucket, of_block)
 
 
 def learn(
@@ -179,6 +159,7 @@ def learn(
     weights: Weights,
     replay: Replay,
     obs_size: int,
+    epsilon: jax.Array,
     hyperparams: Hyperparams,
     config: DDQNConfig,
     bucket: Bucket,
@@ -195,10 +176,7 @@ def make_learner(config: DDQNConfig, bucket: Bucket, num_actions: int) -> Learne
     """Bind static choices to this module's functions."""
 
     def explore_step(words, weights, obs, epsilon, warm_up, hyperparams):  # the warm-up is epsilon-greedy too
-        return explore(words, act(weights.params, obs, config), epsilon, num_actions)
-
-    def next_epsilon(epsilon, hyperparams):
-        return jnp.maximum(epsilon * hyperparams.epsilon_decay, hyperparams.epsilon_min)
+        return epsilon_greedy(words, act(weights.params, obs, config), epsilon, num_actions)
 
     return Learner(
         init=partial(init, num_actions=num_actions, config=config, bucket=bucket),

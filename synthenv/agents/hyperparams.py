@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from synthenv.agents.bucket import BLOCK, Bucket, rung
-from synthenv.agents.config import AgentConfig, DDQNConfig, Variation
+from synthenv.agents.config import AgentConfig, DDQNConfig, TabularVariation, Variation
 from synthenv.agents.registry import hyperparams_class
 
 
@@ -50,7 +50,7 @@ def sample(
     )
 
 
-def draw(key: jax.Array, ranges: Variation, num: int) -> dict[str, np.ndarray]:
+def draw(key: jax.Array, ranges: Variation | TabularVariation, num: int) -> dict[str, np.ndarray]:
     """One value of every range for each of ``num`` agents, by name; ranges that are None are left out."""
     uniform = np.asarray(jax.random.uniform(key, (len(ranges), num)))
     values = {}
@@ -60,6 +60,8 @@ def draw(key: jax.Array, ranges: Variation, num: int) -> dict[str, np.ndarray]:
         low, high = ends
         if name == "depth":
             values[name] = np.minimum(low + (row * (high - low + 1)).astype(int), high)
+        elif isinstance(ranges, TabularVariation):
+            values[name] = (low + row * (high - low)).astype(np.float32)
         elif isinstance(low, int):
             values[name] = np.clip((low * (high / low) ** row).astype(np.int32), low, high)
         else:

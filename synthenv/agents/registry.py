@@ -6,13 +6,17 @@ To add one: its config in ``agents.config``, its module with ``Hyperparams`` and
 from types import ModuleType
 from typing import Any
 
-from synthenv.agents import ddqn
+from synthenv.agents import ddqn, tabular, td3
 from synthenv.agents.bucket import Bucket
-from synthenv.agents.config import AgentConfig, DDQNConfig
+from synthenv.agents.config import AgentConfig, DDQNConfig, TabularConfig, TD3Config
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec
 
-_MODULES: dict[type[AgentConfig], ModuleType] = {DDQNConfig: ddqn}
+_MODULES: dict[type[AgentConfig], ModuleType] = {
+    DDQNConfig: ddqn,
+    TD3Config: td3,
+    TabularConfig: tabular,
+}
 
 
 def hyperparams_class(config: AgentConfig) -> Any:

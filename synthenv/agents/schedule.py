@@ -52,8 +52,8 @@ class Learner(NamedTuple):
         explore: (words uint32 [num_explore_words], learner, obs, epsilon, warm_up, hyperparams) -> the action as
             replay keeps it, [action_size] or [] if that is 1.
         env_action: an action as replay keeps it -> as the environment takes it.
-        learn: (words uint32 [num_learn_words], learner, replay, obs_size, hyperparams) -> learner
-            after a gradient step.
+        learn: (words uint32 [num_learn_words], learner, replay, obs_size, epsilon, hyperparams) -> learner after a
+            gradient step.
         policy: learner -> params of the policy that is tested.
         act: (key, params, obs) -> action for the environment, as in a test.
         first_epsilon: hyperparams -> exploration rate of the first episode.
@@ -165,7 +165,9 @@ def train_step(
     )
     learned = jax.lax.cond(
         ready,
-        lambda: learner.learn(words[n + 4 :], state.learner, state.replay, episode.obs.size, hyperparams),
+        lambda: learner.learn(
+            words[n + 4 :], state.learner, state.replay, episode.obs.size, episode.epsilon, hyperparams
+        ),
         lambda: state.learner,
     )
     ended = done & ~idle

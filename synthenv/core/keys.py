@@ -38,6 +38,22 @@ def uniform(word: jax.Array) -> jax.Array:
     return (word >> 8).astype(jnp.float32) * jnp.float32(2**-24)
 
 
+def normal(pairs: jax.Array) -> jax.Array:
+    """Standard normal float32 [...] from pairs of random words, uint32 [..., 2] (Box and Muller, 1958)."""
+    radius = jnp.sqrt(-2.0 * jnp.log(_above_zero(pairs[..., 0])))
+    return radius * jnp.cos(2.0 * jnp.pi * uniform(pairs[..., 1]))
+
+
+def gumbel(word: jax.Array) -> jax.Array:
+    """Standard Gumbel float32 from random words."""
+    return -jnp.log(-jnp.log(_above_zero(word)))
+
+
+def _above_zero(word: jax.Array) -> jax.Array:
+    """Map random words to float32 in (0, 1), ends excluded."""
+    return ((word >> 9).astype(jnp.float32) + 0.5) * jnp.float32(2**-23)
+
+
 def key_from(pair: jax.Array) -> jax.Array:
     """A typed threefry key from two random words, uint32 [2]."""
     return jax.random.wrap_key_data(pair, impl="threefry2x32")

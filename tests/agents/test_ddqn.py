@@ -106,15 +106,6 @@ def test_ties_go_to_the_first_action():
     assert ddqn.act(linear([[0.0] * 3], [1.0, 2.0, 2.0]), jnp.zeros(1), SMALL) == 1
 
 
-def test_explore():
-    """Epsilon 0 is greedy; epsilon 1 is uniform; between, greedy and a share of the uniform."""
-    words = jax.random.bits(jax.random.key(0), (4000, 2))
-    for epsilon in (0.0, 0.3, 1.0):
-        actions = jax.vmap(lambda w: ddqn.explore(w, jnp.int32(2), epsilon, 3))(words)  # noqa: B023
-        share = np.bincount(actions, minlength=3) / 4000
-        np.testing.assert_allclose(share, np.array([0, 0, 1 - epsilon]) + epsilon / 3, atol=0.03)
-
-
 # ---------------------------------------------------------------- the gradient step
 
 
@@ -162,7 +153,7 @@ def test_learn_by_hand(midway):
     hyperparams = QUICK.replace(learning_rate=0.02, tau=0.3)
     fresh = midway.learner._replace(opt_state=jax.tree.map(jnp.zeros_like, midway.learner.opt_state))
     learn = jax.jit(ddqn.learn, static_argnames=("obs_size", "config", "bucket"))
-    after = learn(words, fresh, midway.replay, 1, hyperparams, SMALL, BUCKET)
+    after = learn(words, fresh, midway.replay, 1, 0.1, hyperparams, SMALL, BUCKET)
     assert after.opt_state.count == 1
     grads = gradient(words, fresh, midway.replay, 1, hyperparams, SMALL, BUCKET)
 

@@ -1,0 +1,295 @@
+"""TD3 for continuous actions, and for discrete ones by Gumbel-softmax, in the schedule of the SE/RN papers.
+
+Two critics with clipped noise on the target's action, a delayed actor and delayed targets, one gradient step per
+environment step. The discrete form acts on vectors: the actor's logits become a relaxed (or one-hot) sample, the
+environment takes the index of its largest entry, and the critics see the vector.
+
+References:
+    Fujimoto et al. (2018), Addressing function approximation error in actor-critic methods.
+    Jang et al. (2017), Categorical reparameterization with Gumbel-softmax.
+    Ferreira et al. (2022), tables 5, 16 and 17, and the released code: a test acts with exploration noise there
+    (``test_noise``), the Gumbel temperature falls to a twentieth in 2,000 gradient steps (``annealed``) or is trained
+    (``learned``, the agents of figure 3).
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from synthenv.agents import schedule
+from synthenv.agents.action_vectors import Actions, actions_of, env_action, gumbel_softmax
+from synthenv.agents.batch import sum_over_blocks
+from synthenv.agents.bucket import Bucket
+from synthenv.agents.config import TD3Config
+from synthenv.agents.replay import Replay, sample_rows
+from synthenv.agents.schedule import Learner, Schedule
+from synthenv.core.keys import gumbel, normal, uniform
+from synthenv.core.types import Agent
+from synthenv.envs.registry import EnvSpec
+from synthenv.nets.mlp import Params, apply_mlp, init_mlp
+
+_ADAM = optax.scale_by_adam()
+_ANNEALING_STEPS = 2000
+_COLDEST = (
+    0.05  # annealing ends at this share of the first temperature; a learned one gets no lower than this
+)
+
+
+@struct.dataclass
+class Hyperparams(schedule.Hyperparams):
+    """Traced values, free to differ between members; ``agents.config.TD3Config`` says what they mean."""
+
+    learning_rate: Any
+    tau: Any
+    batch_size: Any
+    hidden_size: Any
+    policy_delay: Any
+    action_std: Any
+    policy_std: Any
+    policy_clip: Any
+    temperature: Any
+
+
+class Actor(NamedTuple):
+    """The policy network, and the temperature of its samples (unused by continuous actions)."""
+
+    net: Params
+    temperature: jax.Array
+
+
+class Policy(NamedTuple):
+    """What a test needs: the actor, how often it was trained, and the noise of exploration."""
+
+    actor: Actor
+    num_updates: jax.Array
+    action_std: jax.Array
+
+
+class Weights(NamedTuple):
+    """What a gradient step changes; ``action_std`` stays as it is."""
+
+    actor: Actor
+    critics: tuple[Params, Params]
+    target_actor: Actor
+    target_critics: tuple[Params, Params]
+    actor_opt: Any  # optax.ScaleByAdamState
+    critic_opt: Any
+    action_std: jax.Array
+
+
+def init(
+    key: jax.Array, obs: jax.Array, hyperparams: Hyperparams, actions: Actions, bucket: Bucket
+) -> Weights:
+    """Draw a fresh actor and two critics."""
+    keys = jax.random.split(key, 3)
+    hidden, depth, max_hidden = hyperparams.hidden_size, bucket.depth, bucket.max_hidden
+    net = init_mlp(keys[0], obs.size, hidden, actions.size, depth, max_hidden)
+    actor = Actor(net, jnp.asarray(hyperparams.temperature, jnp.float32))
+    inputs = obs.size + actions.size
+    critics = (
+        init_mlp(keys[1], inputs, hidden, 1, depth, max_hidden),
+        init_mlp(keys[2], inputs, hidden, 1, depth, max_hidden),
+    )
+    std = jnp.asarray(hyperparams.action_std, jnp.float32)
+    return Weights(actor, critics, actor, critics, _ADAM.init(actor), _ADAM.init(critics), std)
+
+
+def temperature(actor: Actor, num_updates: jax.Array, config: TD3Config) -> jax.Array:
+    """Of the Gumbel-softmax after so many gradient steps; the actor's own is the first one unless it is learned."""
+    if config.temperature_mode == "learned":
+        return jnp.maximum(actor.temperature, _COLDEST)
+    if config.temperature_mode == "fixed":
+        return actor.temperature
+    share = jnp.minimum(num_updates / _ANNEALING_STEPS, 1.0)
+    return actor.temperature * (1.0 - (1.0 - _COLDEST) * share)
+
+
+def propose(
+    words: jax.Array,
+    actor: Actor,
+    obs: jax.Array,
+    num_updates: jax.Array,
+    actions: Actions,
+    config: TD3Config,
+) -> jax.Array:
+    """The policy's action vector [..., size] for obs [..., obs]; words uint32 [..., size] (unused if continuous)."""
+    out = apply_mlp(actor.net, obs, config.activation)
+    if not actions.discrete:
+        return actions.bound * jnp.tanh(out)
+    return gumbel_softmax(gumbel(words), out, temperature(actor, num_updates, config), config.one_hot)
+
+
+def explore(
+    words: jax.Array,
+    weights: Weights,
+    obs: jax.Array,
+    epsilon: jax.Array,
+    warm_up: jax.Array,
+    hyperparams: Hyperparams,
+    actions: Actions,
+    config: TD3Config,
+) -> jax.Array:
+    """A noisy action, or a uniformly random one while the buffer warms up; words uint32 [4 * size]."""
+    size = actions.size
+    policy = Policy(weights.actor, weights.critic_opt.count, weights.action_std)
+    noisy = noisy_action(words[: 3 * size], policy, obs, actions, config)
+    coins = uniform(words[3 * size :])
+    if actions.discrete:
+        anything = jax.nn.one_hot(words[-1] % size, size)
+    else:
+        anything = actions.bound * (2.0 * coins - 1.0)
+    return jnp.where(warm_up, anything, noisy)
+
+
+def noisy_action(
+    words: jax.Array, policy: Policy, obs: jax.Array, actions: Actions, config: TD3Config
+) -> jax.Array:
+    """The policy's action with exploration noise on every component; words uint32 [3 * size]."""
+    size = actions.size
+    action = propose(words[:size], policy.actor, obs, policy.num_updates, actions, config)
+    action += policy.action_std * normal(words[size:].reshape(size, 2))
+    return action if actions.discrete else jnp.clip(action, -actions.bound, actions.bound)
+
+
+def act(key: jax.Array, policy: Policy, obs: jax.Array, actions: Actions, config: TD3Config) -> jax.Array:
+    """The action of a test: without noise, or with that of exploration as the released code has it."""
+    if config.test_noise:
+        words = jax.random.bits(key, (3 * actions.size,))
+        return env_action(noisy_action(words, policy, obs, actions, config), actions)
+    out = apply_mlp(policy.actor.net, obs, config.activation)
+    return jnp.argmax(out, axis=-1) if actions.discrete else actions.bound * jnp.tanh(out)
+
+
+def value(critic: Params, obs: jax.Array, action: jax.Array, config: TD3Config) -> jax.Array:
+    """Q [B]."""
+    return apply_mlp(critic, jnp.concatenate([obs, action], axis=-1), config.activation)[..., 0]
+
+
+def td_targets(
+    words: jax.Array,
+    weights: Weights,
+    rows: Any,
+    hyperparams: Hyperparams,
+    actions: Actions,
+    config: TD3Config,
+) -> jax.Array:
+    """Targets [B]: the smaller of two values of the target actor's action under clipped noise; words [B, 3 * size]."""
+    size = actions.size
+    action = propose(
+        words[:, :size], weights.target_actor, rows.next_obs, weights.critic_opt.count, actions, config
+    )
+    noise = hyperparams.policy_std * normal(words[:, size:].reshape(-1, size, 2))
+    action += jnp.clip(noise, -hyperparams.policy_clip, hyperparams.policy_clip)
+    if not actions.discrete:  # a relaxed sample is not normalised again, as in the released code
+        action = jnp.clip(action, -actions.bound, actions.bound)
+    first, second = (value(critic, rows.next_obs, action, config) for critic in weights.target_critics)
+    q = jnp.minimum(first, second)
+    return rows.reward + hyperparams.discount * rows.not_done * q
+
+
+def critic_loss(
+    critics: tuple[Params, Params], rows: Any, targets: jax.Array, weight: jax.Array, config: TD3Config
+) -> jax.Array:
+    """Sum over both critics of their weighted squared TD errors."""
+
+    def loss(critic: Params) -> jax.Array:
+        return jnp.sum(weight * jnp.square(value(critic, rows.obs, rows.action, config) - targets))
+
+    return loss(critics[0]) + loss(critics[1])
+
+
+def actor_loss(
+    actor: Actor,
+    words: jax.Array,
+    critic: Params,
+    obs: jax.Array,
+    num_updates: jax.Array,
+    weight: jax.Array,
+    actions: Actions,
+    config: TD3Config,
+) -> jax.Array:
+    """Minus the weighted value of what the actor proposes; words [B, size]."""
+    return -jnp.sum(
+        weight * value(critic, obs, propose(words, actor, obs, num_updates, actions, config), config)
+    )
+
+
+def learn(
+    words: jax.Array,
+    weights: Weights,
+    replay: Replay,
+    obs_size: int,
+    epsilon: jax.Array,
+    hyperparams: Hyperparams,
+    actions: Actions,
+    config: TD3Config,
+    bucket: Bucket,
+) -> Weights:
+    """One step of the critics, and every ``policy_delay`` steps one of the actor and all targets, on one batch."""
+    size, count = actions.size, weights.critic_opt.count
+    words = words.reshape(bucket.batch_rows, -1)  # [rows, 1 + 4 * size]
+    rows_of = lambda block: sample_rows(block[:, 0], replay, obs_size, size)  # noqa: E731
+    step = lambda p, u: p - hyperparams.learning_rate * u  # noqa: E731
+
+    def critic_gradient(block: jax.Array, weight: jax.Array) -> Any:
+        rows = rows_of(block)
+        targets = td_targets(block[:, 1 : 1 + 3 * size], weights, rows, hyperparams, actions, config)
+        return jax.grad(critic_loss)(weights.critics, rows, targets, weight, config)
+
+    grads = sum_over_blocks(words, hyperparams.batch_size, bucket, critic_gradient)
+    updates, critic_opt = _ADAM.update(grads, weights.critic_opt)
+    critics = jax.tree.map(step, weights.critics, updates)
+    after = weights._replace(critics=critics, critic_opt=critic_opt)
+
+    def actor_gradient(block: jax.Array, weight: jax.Array) -> Any:
+        return jax.grad(actor_loss)(
+            weights.actor,
+            block[:, 1 + 3 * size :],
+            critics[0],
+            rows_of(block).obs,
+            count,
+            weight,
+            actions,
+            config,
+        )
+
+    def improve() -> Weights:
+        grads = sum_over_blocks(words, hyperparams.batch_size, bucket, actor_gradient)
+        updates, actor_opt = _ADAM.update(grads, weights.actor_opt)
+        actor = jax.tree.map(step, weights.actor, updates)
+        follow = lambda target, new: target + hyperparams.tau * (new - target)  # noqa: E731
+        return after._replace(
+            actor=actor,
+            actor_opt=actor_opt,
+            target_actor=jax.tree.map(follow, weights.target_actor, actor),
+            target_critics=jax.tree.map(follow, weights.target_critics, critics),
+        )
+
+    return jax.lax.cond((count + 1) % hyperparams.policy_delay == 0, improve, lambda: after)
+
+
+def make_learner(config: TD3Config, bucket: Bucket, actions: Actions) -> Learner:
+    """Bind static choices to this module's functions."""
+    bound = {"actions": actions, "config": config}
+    return Learner(
+        init=partial(init, actions=actions, bucket=bucket),
+        explore=partial(explore, **bound),
+        env_action=partial(env_action, actions=actions),
+        learn=partial(learn, bucket=bucket, **bound),
+        policy=lambda weights: Policy(weights.actor, weights.critic_opt.count, weights.action_std),
+        act=partial(act, **bound),
+        first_epsilon=lambda hyperparams: 0.0,
+        next_epsilon=lambda epsilon, hyperparams: epsilon,
+        action_size=actions.size,
+        num_explore_words=4 * actions.size,
+        num_learn_words=bucket.batch_rows * (1 + 4 * actions.size),
+    )
+
+
+def make(config: TD3Config, bucket: Bucket, action_space: Any, task: EnvSpec | None = None) -> Agent:
+    """The agent; with ``task`` (and ``config.test_episodes``) it is tested there while it trains."""
+    return Schedule(make_learner(config, bucket, actions_of(action_space)), config, task).make()
