@@ -21,7 +21,7 @@ from synthenv.core.errors import UserError
 from synthenv.core.files import to_json
 from synthenv.runs.config import PRESETS, MetaTrainConfig, bandit_form, from_stored
 
-AgentName = Literal["ddqn"]
+AgentName = Literal["ddqn", "dueling_ddqn", "td3", "td3_discrete", "q_learning", "sarsa"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Train:
         env: A task (CartPole-v0), a shipped proxy (synthetic/CartPole-v0, or :i for one) or a run directory.
         agent: The learner.
         num_agents: Fresh agents to train.
-        vary_hyperparams: Draw every agent's hyperparameters from table 2.
+        vary_hyperparams: Draw every agent's hyperparameters at random (table 2; table 9 for tabular ones).
         max_steps: Training steps per agent; the proxy's own budget if not given.
     """
 
@@ -95,7 +95,7 @@ class Evaluate:
         proxy: A shipped proxy (synthetic/CartPole-v0: all of the task, :i one of them) or a run directory.
         agent: The learner.
         num_agents: Fresh agents, spread evenly over the proxies.
-        vary_hyperparams: Draw every agent's hyperparameters from table 2.
+        vary_hyperparams: Draw every agent's hyperparameters at random (table 2; table 9 for tabular ones).
         baselines: Also train the same agents on the real task, and test untrained ones.
         test_task: Test on this task instead of the proxy's own.
         max_steps: Training steps per agent in the proxy, its own budget if not given; baselines keep theirs.
@@ -303,11 +303,17 @@ def run(command: Command) -> dict[str, Any]:
             return commands.meta_train(command.config, seed, out, command.resume)
         case Train():
             return commands.train(
-                command.env, command.num_agents, seed, command.vary_hyperparams, command.max_steps
+                command.env,
+                command.agent,
+                command.num_agents,
+                seed,
+                command.vary_hyperparams,
+                command.max_steps,
             )
         case Evaluate():
             return commands.evaluate(
                 command.proxy,
+                command.agent,
                 command.num_agents,
                 seed,
                 command.vary_hyperparams,

@@ -154,6 +154,9 @@ ERRORS = {
     "meta-train --json nowhere/x.json": "nowhere is no directory: pass another --json FILE",
     "train --env CartPol-v0": "did you mean 'CartPole-v0'",
     "train --env Pendulum-v1": "ddqn needs discrete actions",
+    "train --env CartPole-v0 --agent td3": "td3 needs continuous actions, but CartPole-v0 has discrete ones",
+    "train --env CartPole-v0 --agent sarsa": "choose ddqn, or a task such as CliffWalking",
+    "evaluate --proxy synthetic/CartPole-v0 --agent td3": "choose td3_discrete",
     "train --env CartPole-v0 --num-agents 0": "pass 1 or more",
     "train --env CartPole-v0 --max-steps 0": "--max-steps 0 trains nobody: pass 1 or more",
     "evaluate --proxy taken --max-steps -5": "--max-steps -5 trains nobody: pass 1 or more",
@@ -256,8 +259,8 @@ def test_json_of_evaluate(finished, monkeypatch, capsys):
     """With baselines: each row has the same keys, and numbers of agents that were really trained."""
     path, _ = finished
     small = {"max_steps": 40, "buffer_size": 64, "hidden_size": 32, "depth": 1, "batch_size": 32}
-    short = dataclasses.replace(evaluation.TABLE5, **small)
-    monkeypatch.setattr(evaluation, "TABLE5", short)
+    short = dataclasses.replace(evaluation.AGENTS["ddqn"], **small)
+    monkeypatch.setitem(evaluation.AGENTS, "ddqn", short)
     words = ["evaluate", "--proxy", str(path), "--num-agents", "2", "--baselines", "--json", "result.json"]
     assert main(words) == 0
     written = json.loads(Path("result.json").read_text())
@@ -294,6 +297,22 @@ def test_json_of_list(capsys):
     assert results["proxies"]["synthetic/CartPole-v0:0"]["mean_return"] > 0
     said = capsys.readouterr().out
     assert all(name in said for part in results.values() for name in part)
+
+
+@pytest.mark.parametrize("agent", ["dueling_ddqn", "td3_discrete"])
+def test_other_agents_train_in_a_proxy(finished, agent):
+    path, _ = finished
+    words = ["--env", str(path), "--agent", agent, "--num-agents", "2", "--max-steps", "50"]
+    assert main(["train", *words, "--json", "result.json"]) == 0
+    results = json.loads(Path("result.json").read_text())["results"]
+    assert results["num_agents"] == 2 and results["mean_train_steps"] == 50
+
+
+def test_a_tabular_agent_learns_the_cliff():
+    words = ["--env", "CliffWalking", "--agent", "q_learning", "--num-agents", "5", "--json", "result.json"]
+    assert main(["train", *words]) == 0
+    results = json.loads(Path("result.json").read_text())["results"]
+    assert results["median_return"] >= -50 and results["mean_train_steps"] < 5000
 
 
 def test_json_of_train(finished, capsys):

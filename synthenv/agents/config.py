@@ -4,7 +4,7 @@ References:
     Ferreira et al. (2022), tables 2, 3, 4 and 5.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 Activation = Literal["tanh", "relu", "leaky_relu", "prelu"]
@@ -34,6 +34,7 @@ class AgentConfig:
     """The schedule that every agent follows. Defaults: table 5.
 
     Attributes:
+        name: Which agent this is.
         discount: Discount factor.
         init_episodes: Episodes before the first gradient step.
         max_episodes: Most training episodes.
@@ -51,6 +52,7 @@ class AgentConfig:
         variation: The ranges.
     """
 
+    name: str = ""
     discount: float = 0.99
     init_episodes: int = 10
     max_episodes: int = 1000
@@ -200,5 +202,21 @@ class TabularConfig(AgentConfig):
 
 # Table 5: discrete TD3, for transfer from SEs found with DDQN.
 TABLE5_TD3 = TD3Config(
-    name="td3_discrete", learning_rate=5e-4, tau=0.01, batch_size=128, activation="tanh", init_episodes=10
+    name="td3_discrete",
+    learning_rate=5e-4,
+    tau=0.01,
+    batch_size=128,
+    activation="tanh",
+    init_episodes=10,
+    variation=Variation(learning_rate=(5e-4 / 3, 1.5e-3)),
 )
+
+# Every agent by name, as commands train it unless told otherwise.
+AGENTS: dict[str, AgentConfig] = {
+    "ddqn": TABLE5,
+    "dueling_ddqn": replace(TABLE5, name="dueling_ddqn"),
+    "td3": TD3Config(),
+    "td3_discrete": TABLE5_TD3,
+    "q_learning": TabularConfig(),
+    "sarsa": TabularConfig(name="sarsa"),
+}

@@ -86,18 +86,21 @@ def progress_numbers(line: dict[str, Any]) -> str:
     )
 
 
-def train(env: str, num_agents: int, seed: int, vary: bool, max_steps: int | None = None) -> dict[str, Any]:
+def train(
+    env: str, agent: str, num_agents: int, seed: int, vary: bool, max_steps: int | None = None
+) -> dict[str, Any]:
     """Train agents anywhere, test them on the real task."""
     with console.status(f"training {num_agents} agents in {env}"):
-        summary, rows = evaluation.evaluate(env, num_agents, seed, vary, max_steps=max_steps)
+        summary, rows = evaluation.evaluate(env, num_agents, seed, vary, agent=agent, max_steps=max_steps)
     returns = rows["proxy"].returns.mean(axis=1)
     console.print(f"real returns, agent by agent: {' '.join(f'{x:.0f}' for x in returns)}")
-    _table(f"{num_agents} agents trained in {env}, tested on the real task", {env: summary})
+    _table(f"{num_agents} {agent} agents trained in {env}, tested on the real task", {env: summary})
     return summary
 
 
 def evaluate(
     proxy: str,
+    agent: str,
     num_agents: int,
     seed: int,
     vary: bool,
@@ -108,11 +111,11 @@ def evaluate(
     """Figure 3's protocol on one or many proxies."""
     with console.status(f"training {num_agents} agents for each row"):
         summary, _ = evaluation.evaluate(
-            proxy, num_agents, seed, vary, baselines, test_task=test_task, max_steps=max_steps
+            proxy, num_agents, seed, vary, baselines, agent, test_task=test_task, max_steps=max_steps
         )
     rows = {proxy: summary}
     rows |= {f"baseline: {name}": row for name, row in summary.get("baselines", {}).items()}
-    _table(f"tested on {test_task or 'the real task'}", rows)
+    _table(f"{agent}, tested on {test_task or 'the real task'}", rows)
     return summary
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
-from synthenv.agents.config import TABLE3_CARTPOLE, TABLE5, AgentConfig, DDQNConfig, Variation
+from synthenv.agents.config import AGENTS, TABLE3_CARTPOLE, TABLE5, AgentConfig, DDQNConfig, Variation
 from synthenv.core.errors import UserError
 from synthenv.outer.config import OuterConfig, StrategyConfig
 from synthenv.proxies.config import SyntheticConfig
@@ -137,8 +137,9 @@ def bandit_form(config: MetaTrainConfig) -> MetaTrainConfig:
 
 def agent_from_stored(stored: Mapping[str, Any]) -> AgentConfig:
     """The agent that a run directory or a proxy file tells of; those of before agents had names are DDQN."""
-    ranges = Variation(**{name: ends and tuple(ends) for name, ends in stored["variation"].items()})
-    return DDQNConfig(**{**stored, "variation": ranges})
+    like = AGENTS[stored.get("name", "ddqn")]
+    ranges = {name: ends and tuple(ends) for name, ends in stored["variation"].items()}
+    return type(like)(**{**stored, "variation": type(like.variation)(**ranges)})
 
 
 def from_stored(stored: Mapping[str, Any]) -> MetaTrainConfig:

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from synthenv.agents.config import TABLE5, AgentConfig
+from synthenv.agents.config import AGENTS, AgentConfig, TabularConfig
 from synthenv.core.errors import UserError
 from synthenv.envs.registry import EnvSpec
 from synthenv.outer.trial import TrainingGround
 from synthenv.runs.config import agent_from_stored
-from synthenv.runs.trials import TrialRunner, discrete_task, proxy_ground, real_ground, zeros
+from synthenv.runs.trials import TrialRunner, proxy_ground, real_ground, task_for, zeros
 from synthenv.zoo import registry as zoo
 
 NUM_BOOTSTRAP = 10_000
@@ -58,10 +58,11 @@ class Scores(NamedTuple):
     which: np.ndarray
 
 
-def resolve(*names: str) -> Place:
+def resolve(*names: str, agent: str = "ddqn") -> Place:
     """Find a training place.
 
     Args:
+        agent: who is to train there.
         names: a task id, or one or several of: a shipped proxy (all of a task, or ``:i``), a run directory, a proxy
             file.
 
@@ -72,11 +73,11 @@ def resolve(*names: str) -> Place:
         raise UserError("nowhere to train: pass a task, a shipped proxy or a run directory")
     found = [_load_proxies(name) for name in names]
     if all(found):
-        return _proxy_place(", ".join(names), [proxy for proxies in found for proxy in proxies])
+        return _proxy_place(", ".join(names), [proxy for proxies in found for proxy in proxies], agent)
     name = names[found.index([])]
     if len(names) > 1:
         raise UserError(f"{name} is no proxy: pass shipped proxies and run directories, or one name alone")
-    return _task_place(name)
+    return _task_place(name, agent)
 
 
 def _load_proxies(name: str) -> list[zoo.LoadedProxy]:
@@ -84,36 +85,38 @@ def _load_proxies(name: str) -> list[zoo.LoadedProxy]:
     return zoo.load(name) if zoo.is_proxy(name) else []
 
 
-def _task_place(name: str) -> Place:
+def _task_place(name: str, agent: str) -> Place:
+    config = replace(AGENTS[agent], stop="solved", time_limit="terminal")
     try:
-        spec = discrete_task(name)
+        spec = task_for(config, name)
     except UserError as error:
         raise UserError(f"{error}; or pass a shipped proxy or a run directory") from None
-    return Place(
-        name, spec, real_ground(spec), zeros(1), replace(TABLE5, stop="solved", time_limit="terminal")
-    )
+    return Place(name, spec, real_ground(spec), zeros(1), config)
 
 
-def _proxy_place(name: str, proxies: list[zoo.LoadedProxy]) -> Place:
+def _proxy_place(name: str, proxies: list[zoo.LoadedProxy], agent: str) -> Place:
     first = proxies[0]
     ground = proxy_ground(first.env, first.proxy_params)[0]
-    agent = schedule_of(first.metadata)
-    if any(p.env is not first.env or schedule_of(p.metadata) != agent for p in proxies):
+    config = schedule_of(first.metadata, agent)
+    task_for(config, first.spec.name)
+    if any(p.env is not first.env or schedule_of(p.metadata, agent) != config for p in proxies):
         raise UserError(f"the proxies of {name} differ in shape or training budget: pick one, or some alike")
     weights = np.stack([proxy_ground(p.env, p.proxy_params)[1] for p in proxies])
-    return Place(name, first.spec, ground, weights, agent, tuple(p.name for p in proxies))
+    return Place(name, first.spec, ground, weights, config, tuple(p.name for p in proxies))
 
 
-def schedule_of(metadata: dict[str, Any]) -> AgentConfig:
-    """Table 5 agents on the training budget that the proxy was evolved for."""
-    evolved = agent_from_stored(metadata["agent"])
-    kept = ("init_episodes", "max_episodes", "max_steps", "buffer_size", "stop", "stop_window", "time_limit")
-    return replace(TABLE5, **{field: getattr(evolved, field) for field in kept})
+def schedule_of(metadata: dict[str, Any], agent: str = "ddqn") -> AgentConfig:
+    """An agent of table 5 on the training budget that the proxy was evolved for."""
+    evolved, config = agent_from_stored(metadata["agent"]), AGENTS[agent]
+    kept = ["init_episodes", "max_episodes", "max_steps", "stop", "stop_window", "time_limit"]
+    if not isinstance(config, TabularConfig):
+        kept.append("buffer_size")
+    return replace(config, **{field: getattr(evolved, field) for field in kept})
 
 
 def _test_spec(place: Place, name: str) -> EnvSpec:
     """Another task to test on, for the same observations and actions."""
-    spec = discrete_task(name)
+    spec = task_for(place.agent, name)
     if _sizes(spec) != _sizes(place.spec):
         raise UserError(
             f"agents trained in {place.name} cannot play {name}, whose observations or actions have other sizes:"
@@ -181,7 +184,7 @@ def evaluate(
     seed: int = 0,
     vary: bool = False,
     baselines: bool = False,
-    agent: AgentConfig | None = None,
+    agent: str = "ddqn",
     test_task: str | None = None,
     max_steps: int | None = None,
     num_baseline_agents: int | None = None,
@@ -195,7 +198,7 @@ def evaluate(
         seed: randomness.
         vary: draw hyperparameters from table 2.
         baselines: add agents trained on the real task and untrained agents.
-        agent: overrides the place's own schedule.
+        agent: who trains, a name in ``agents.config.AGENTS``.
         test_task: overrides the real task that agents are tested on (for example CartPole-v1).
         max_steps: overrides the training steps per agent; the buffer grows with it.
         num_baseline_agents: agents for each baseline, if not as many as for the first row.
@@ -209,21 +212,20 @@ def evaluate(
     """
     if num_agents < 1:
         raise UserError(f"--num-agents {num_agents} trains nobody: pass 1 or more")
-    place = resolve(name) if isinstance(name, str) else resolve(*name)
+    place = resolve(*((name,) if isinstance(name, str) else name), agent=agent)
     if test_task is not None:
         place = place._replace(spec=_test_spec(place, test_task))
-    agent = replace(agent or place.agent, vary=vary)
+    config = replace(place.agent, vary=vary)
     if max_steps is not None:
-        agent = replace(
-            agent, max_steps=max_steps, buffer_size=max(agent.buffer_size, min(max_steps, 100_000))
-        )
-    rows = {"proxy": run_agents(place, agent, num_agents, seed)}
+        room = 1 if isinstance(config, TabularConfig) else max(config.buffer_size, min(max_steps, 100_000))
+        config = replace(config, max_steps=max_steps, buffer_size=room)
+    rows = {"proxy": run_agents(place, config, num_agents, seed)}
     if baselines:
         num_baseline_agents = num_baseline_agents or num_agents
-        real = resolve(place.spec.name)
+        real = resolve(place.spec.name, agent=agent)
         schedule = replace(real.agent, vary=vary, max_steps=max_baseline_steps or real.agent.max_steps)
         rows["real"] = run_agents(real, schedule, num_baseline_agents, seed)
-        rows["untrained"] = untrained(place, agent, num_baseline_agents, seed)
+        rows["untrained"] = untrained(place, config, num_baseline_agents, seed)
     summary = {"tested_on": place.spec.name, **summarise(rows["proxy"])}
     if place.proxies:
         summary["proxies"] = summarise_proxies(place, rows["proxy"])

@@ -27,7 +27,7 @@ from synthenv.proxies import synthetic_env
 from synthenv.runs.config import MetaTrainConfig, check
 from synthenv.runs.processes import from_first, on_first
 from synthenv.runs.rundir import RunDir
-from synthenv.runs.trials import TrialRunner, discrete_task, proxy_ground
+from synthenv.runs.trials import TrialRunner, proxy_ground, task_for
 
 
 class Verdict(NamedTuple):
@@ -48,7 +48,7 @@ class Search:
     def __init__(self, config: MetaTrainConfig, seed: int):
         check(config)
         self.config = config
-        self.spec = discrete_task(config.task)
+        self.spec = task_for(config.agent, config.task)
         self.root_key = jax.random.key(seed)
         self.proxy = synthetic_env.make(self.spec.env, self.spec.env_params, config.proxy)
         key_proxy, self.key_init = jax.random.split(jax.random.fold_in(self.root_key, 2**31 - 1))

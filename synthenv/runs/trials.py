@@ -16,10 +16,11 @@ from jax.flatten_util import ravel_pytree
 
 from synthenv.agents import registry as agents_by_name
 from synthenv.agents.bucket import Bucket
-from synthenv.agents.config import AgentConfig
+from synthenv.agents.config import AgentConfig, TabularConfig
 from synthenv.agents.hyperparams import costs, sample
 from synthenv.core.errors import UserError
 from synthenv.envs import registry
+from synthenv.envs.gridworld import GridWorld
 from synthenv.envs.registry import EnvSpec
 from synthenv.outer.bilevel import Outcome, Trials
 from synthenv.outer.population import Workload, serve
@@ -135,16 +136,28 @@ def real_ground(spec: EnvSpec) -> TrainingGround:
     return TrainingGround(spec.env, lambda weights: spec.env_params)
 
 
-def discrete_task(name: str) -> EnvSpec:
-    """A task by name that DDQN can learn: it chooses among finitely many actions.
+def task_for(agent: AgentConfig, name: str) -> EnvSpec:
+    """A task by name that the agent can learn.
 
     Raises:
-        UserError: if the name is unknown or the task's actions are continuous.
+        UserError: if the name is unknown, or the task's actions or observations are not the agent's.
     """
     spec = registry.make(name)
-    if not hasattr(spec.env.action_space(spec.env_params), "n"):
+    discrete = hasattr(spec.env.action_space(spec.env_params), "n")
+    if agent.name == "td3" and discrete:
         raise UserError(
-            f"ddqn needs discrete actions, but {name} has continuous ones: choose a task such as CartPole-v0"
+            f"td3 needs continuous actions, but {name} has discrete ones: choose td3_discrete, or a task such as"
+            " Pendulum-v1"
+        )
+    if agent.name != "td3" and not discrete:
+        raise UserError(
+            f"{agent.name} needs discrete actions, but {name} has continuous ones: choose a task such as"
+            " CartPole-v0, or the agent td3"
+        )
+    if isinstance(agent, TabularConfig) and not isinstance(spec.env, GridWorld):
+        raise UserError(
+            f"{agent.name} needs a table's worth of observations, but {name} has real-valued ones: choose ddqn, or a"
+            " task such as CliffWalking"
         )
     return spec
 
