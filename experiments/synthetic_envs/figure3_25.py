@@ -1,4 +1,4 @@
-"""Figure 3 (CartPole, DDQN column) and figure 25: what agents learn in evolved proxies, and what it costs them.
+"""Figure 3 (CartPole) and figures 25-27: what agents learn in evolved proxies, and what it costs them.
 
 References:
     Ferreira et al. (2022), section 4, table 2 and appendix F.1.1.
@@ -36,6 +36,7 @@ class Config:
         preset: Named configuration that the other flags override.
         out: Directory of figure3_25.csv, .json and .png.
         proxy: Shipped proxies (synthetic/CartPole-v0: all of the task, :i one of them) and run directories.
+        agent: Who trains: DDQN, or an agent that no search has met.
         num_agents: Agents in all proxies together, spread evenly.
         num_baseline_agents: Agents trained on the real task, and as many untrained ones.
         max_steps: Overrides the training steps of every agent.
@@ -45,6 +46,7 @@ class Config:
     preset: Literal["cpu", "paper", "smoke"] = "cpu"
     out: Path = Path("runs/figure3_25")
     proxy: tuple[str, ...] = ("synthetic/CartPole-v0",)
+    agent: Literal["ddqn", "dueling_ddqn", "td3_discrete"] = "ddqn"
     num_agents: int = 400
     num_baseline_agents: int = 40
     max_steps: int | None = None
@@ -68,6 +70,7 @@ def run(config: Config) -> None:
         config.seed,
         vary=True,
         baselines=True,
+        agent=config.agent,
         max_steps=config.max_steps,
         num_baseline_agents=config.num_baseline_agents,
         max_baseline_steps=config.max_steps,
@@ -123,7 +126,9 @@ def plot(config: Config) -> None:
     summary = json.loads((config.out / "figure3_25.json").read_text())["results"]
     rows = {"proxy": summary, **summary["baselines"]}
     spec = registry.make(summary["tested_on"])
-    figure = new_figure(15, 4.6, f"Figures 3 and 25: DDQN agents of table 2, tested on {spec.name}")
+    figure = new_figure(
+        15, 4.6, f"Figures 3 and 25-27: {config.agent}, varied as in table 2, tested on {spec.name}"
+    )
     densities, steps, episodes, each = figure.subplots(1, 4, width_ratios=(1.5, 0.6, 0.6, 1.8))
     draw_densities(densities, returns, rows, spec.solved_return)
     draw_bars(steps, rows, "train_steps", "Training steps")
@@ -174,7 +179,7 @@ def draw_bars(axes: Axes, rows: dict[str, Any], name: str, title: str) -> None:
 
 def draw_proxies(axes: Axes, returns: dict[int, np.ndarray], solved: float) -> None:
     """Figure 25: the returns of each proxy's agents, as violins with every episode as a dot."""
-    dress(axes, "Figure 25: proxy by proxy", "proxy", "return of a test episode")
+    dress(axes, "Figures 25-27: proxy by proxy", "proxy", "return of a test episode")
     indices = list(returns)
     values = [returns[i].ravel() for i in indices]
     violins = axes.violinplot(values, indices, widths=0.85, showextrema=False)
