@@ -11,11 +11,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import get_args
 
 import jax
 import pytest
 
-from synthenv.cli import main, parse
+from synthenv.agents.config import AGENTS
+from synthenv.agents.registry import hyperparams_class
+from synthenv.cli import AgentName, main, parse
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain, to_json
 from synthenv.runs import evaluate as evaluation
@@ -128,6 +131,14 @@ def test_a_resumed_run_needs_no_flags(begun_with, tmp_path):
     (tmp_path / "run" / "config.json").write_text(to_json({"config": stored}))
     with pytest.raises(UserError, match="of another version of synthenv"):
         parse(["meta-train", "--resume", "--out", "run"])
+
+
+def test_every_agent_can_be_named_and_made():
+    """The command, the table of configs and the table of modules know the same agents."""
+    assert set(get_args(AgentName)) == set(AGENTS)
+    for name, config in AGENTS.items():
+        assert config.name == name
+        assert "solved_return" in hyperparams_class(config).__dataclass_fields__
 
 
 # ---------------------------------------------------------------- errors
