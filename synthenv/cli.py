@@ -4,7 +4,6 @@ Nothing heavy is imported before the arguments are parsed, so ``--help`` prints 
 compilation cache) before it is first imported.
 """
 
-import dataclasses
 import json
 import os
 import re
@@ -13,127 +12,14 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import to_json
-from synthenv.runs.config import PRESETS, MetaTrainConfig, bandit_form, from_stored
-
-AgentName = Literal["ddqn", "dueling_ddqn", "td3", "td3_discrete", "q_learning", "sarsa"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Common:
-    """Options of every command.
-
-    Attributes:
-        seed: The only source of randomness.
-        json: Write {"command", "config", "results"} to this file.
-        devices: CPU devices to simulate, for trying out sharding; all cores are used either way.
-        distributed: Be one of several processes: auto under SLURM or on a TPU pod, else
-            HOST:PORT,NUM_PROCESSES,PROCESS_ID, where HOST is that of process 0.
-    """
-
-    seed: int = 0
-    json: Path | None = None
-    devices: int | None = None
-    distributed: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class MetaTrain:
-    """Evolve a proxy of a task: a synthetic environment (se) or a synthetic contextual bandit (scb).
-
-    Any field of the preset can be overridden by its flag below.
-
-    Attributes:
-        out: Run directory to write; a new one under runs/ if not given.
-        preset: Named configuration that the other flags override.
-        proxy: Form of the proxy: se (MDP) or scb (contextual bandit).
-        resume: Go on with the unfinished run in --out, whose flags need not be repeated; where there is none,
-            begin it.
-        config: The preset's fields.
-    """
-
-    out: Path | None = None
-    preset: Literal["fast", "table3", "released", "varied", "varied_stable", "smoke"] = "fast"
-    proxy: Literal["se", "scb"] = "se"
-    resume: bool = False
-    config: Annotated[MetaTrainConfig, tyro.conf.arg(name="")] = dataclasses.field(
-        default_factory=lambda: PRESETS["fast"]
-    )
-    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
-
-
-@dataclasses.dataclass(frozen=True)
-class Train:
-    """Train agents in any environment and test them on the real task.
-
-    Attributes:
-        env: A task (CartPole-v0), a shipped proxy (synthetic/CartPole-v0, or :i for one) or a run directory.
-        agent: The learner.
-        num_agents: Fresh agents to train.
-        vary_hyperparams: Draw every agent's hyperparameters at random (table 2; table 9 for tabular ones).
-        max_steps: Training steps per agent; the proxy's own budget if not given.
-    """
-
-    env: str = "synthetic/CartPole-v0"
-    agent: AgentName = "ddqn"
-    num_agents: int = 10
-    vary_hyperparams: bool = False
-    max_steps: int | None = None
-    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluate:
-    """Figure 3's protocol: real returns, training steps and episodes of agents trained in a proxy.
-
-    Attributes:
-        proxy: A shipped proxy (synthetic/CartPole-v0: all of the task, :i one of them) or a run directory.
-        agent: The learner.
-        num_agents: Fresh agents, spread evenly over the proxies.
-        vary_hyperparams: Draw every agent's hyperparameters at random (table 2; table 9 for tabular ones).
-        baselines: Also train the same agents on the real task, and test untrained ones.
-        test_task: Test on this task instead of the proxy's own.
-        max_steps: Training steps per agent in the proxy, its own budget if not given; baselines keep theirs.
-    """
-
-    proxy: str = "synthetic/CartPole-v0"
-    agent: AgentName = "ddqn"
-    num_agents: int = 400
-    vary_hyperparams: bool = False
-    baselines: bool = False
-    test_task: str | None = None
-    max_steps: int | None = None
-    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
-
-
-@dataclasses.dataclass(frozen=True)
-class Demo:
-    """Evolve a synthetic CartPole in minutes, then train ten unseen agents in it and test them on the real one.
-
-    Attributes:
-        out: Run directory to write; a new one under runs/ if not given.
-        resume: Go on with the unfinished demo in --out.
-    """
-
-    out: Path | None = None
-    resume: bool = False
-    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
-
-
-@dataclasses.dataclass(frozen=True)
-class List:
-    """Name the tasks, the shipped proxies with their scores, and the presets."""
-
-    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
-
-
-Command = MetaTrain | Train | Evaluate | Demo | List
-NAMES = {MetaTrain: "meta-train", Train: "train", Evaluate: "evaluate", Demo: "demo", List: "list"}
+from synthenv.runs.arguments import NAMES, Command, Common, Demo, Evaluate, List, MetaTrain, Train
+from synthenv.runs.config import PRESETS, bandit_form, from_stored
 
 
 def parse(argv: list[str]) -> Command:

@@ -18,11 +18,12 @@ import pytest
 
 from synthenv.agents.config import AGENTS
 from synthenv.agents.registry import hyperparams_class
-from synthenv.cli import AgentName, main, parse
+from synthenv.cli import main, parse
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain, to_json
 from synthenv.runs import evaluate as evaluation
 from synthenv.runs import meta_train as runs
+from synthenv.runs.arguments import AgentName
 from synthenv.runs.config import PRESETS, bandit_form
 from tests.tiny_run import FLAGS, TINY
 
