@@ -45,7 +45,7 @@ def sample(
     drawn = draw(key, config.variation, num) if config.vary else {}
     depths = drawn.pop("depth", np.full(num, getattr(config, "depth", 1)))
     hyperparams = hyperparams.replace(**drawn)
-    return hyperparams, buckets(
+    return hyperparams, bucket_of_each(
         config, depths, getattr(hyperparams, "hidden_size", np.ones(num, int)), blocked
     )
 
@@ -69,7 +69,9 @@ def draw(key: jax.Array, ranges: Variation | TabularVariation, num: int) -> dict
     return values
 
 
-def buckets(config: AgentConfig, depths: np.ndarray, hidden: np.ndarray, blocked: bool) -> list[Bucket]:
+def bucket_of_each(
+    config: AgentConfig, depths: np.ndarray, hidden: np.ndarray, blocked: bool
+) -> list[Bucket]:
     """The static shapes of N agents; networks of a fixed size are not padded."""
     varies = config.vary and isinstance(config.variation, Variation)
     max_batch = config.variation.batch_size[1] if varies else getattr(config, "batch_size", 1)

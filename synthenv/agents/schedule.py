@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from synthenv.agents import periodic_test
+from synthenv.agents import periodic_tests
 from synthenv.agents.config import AgentConfig
-from synthenv.agents.periodic_test import PeriodicTest
+from synthenv.agents.periodic_tests import PeriodicTest
 from synthenv.agents.replay import Replay, init_replay, pack_row, write_row
 from synthenv.agents.stopping import StopState, init_stop, update_stop
 from synthenv.core import keys
@@ -136,7 +136,8 @@ def init(schedule: Schedule, key: jax.Array, env: Any, env_params: Any, hyperpar
             stop=init_stop(config.stop_window),
             finished=jnp.bool_(False),
         ),
-        test=schedule.task and periodic_test.init(key_reset, schedule.task, config.max_episodes),
+        test=schedule.task
+        and periodic_tests.init(jax.random.fold_in(key_reset, 1), schedule.task, config.max_episodes),
     )
 
 
@@ -253,9 +254,9 @@ def advance_test(
 
     test = jax.lax.cond(
         before.active,
-        lambda: periodic_test.play(words[-6:], before, task, act),
+        lambda: periodic_tests.play(words[-6:], before, task, act),
         lambda: jax.lax.cond(
-            ended, lambda: periodic_test.begin(key_from(words[-4:-2]), before, task), lambda: before
+            ended, lambda: periodic_tests.begin(key_from(keys.mix(words[-2:])), before, task), lambda: before
         ),
     )
 
@@ -264,7 +265,7 @@ def advance_test(
         stop = update_stop(episode.stop, last, mean, hyperparams, schedule.config.stop)
         finished = stop.triggered | (episode.count >= hyperparams.max_episodes)
         after = episode._replace(stop=stop, finished=finished)
-        return periodic_test.record(test, last, mean, state.step), after
+        return periodic_tests.record(test, last, mean, state.step), after
 
     over = before.active & (test.count >= schedule.config.test_episodes)
     test, episode = jax.lax.cond(over, end, lambda: (test, episode))

@@ -137,11 +137,10 @@ def explore(
     size = actions.size
     policy = Policy(weights.actor, weights.critic_opt.count, weights.action_std)
     noisy = noisy_action(words[: 3 * size], policy, obs, actions, config)
-    coins = uniform(words[3 * size :])
     if actions.discrete:
         anything = jax.nn.one_hot(words[-1] % size, size)
     else:
-        anything = actions.bound * (2.0 * coins - 1.0)
+        anything = actions.bound * (2.0 * uniform(words[3 * size :]) - 1.0)
     return jnp.where(warm_up, anything, noisy)
 
 
