@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from gymnax.environments import spaces
 
 from synthenv.agents import ddqn
 from synthenv.agents.bucket import Bucket
@@ -19,27 +18,11 @@ from synthenv.envs import registry
 from synthenv.envs.rollout import evaluate
 from synthenv.nets.mlp import ACTIVATIONS, Layer
 from tests import probe_envs
+from tests.small_ddqn import BUCKET, QUICK, SMALL, TWO
 
 ACTION, DELAYED = probe_envs.ActionReward(), probe_envs.DelayedReward()
-SMALL = DDQNConfig(
-    learning_rate=1e-2,
-    discount=0.5,
-    tau=0.1,
-    epsilon_min=1.0,
-    batch_size=32,
-    hidden_size=16,
-    depth=1,
-    activation="tanh",
-    max_steps=1500,
-    buffer_size=512,
-    stop="none",
-    time_limit="terminal",
-)
 DUELING = replace(SMALL, name="dueling_ddqn", feature_size=16)
 RELEASED = replace(DUELING, advantage_mean="batch")
-BUCKET = Bucket(1, 16, 32, 32)
-QUICK = fixed_hyperparams(SMALL, 195.0)
-TWO = spaces.Discrete(2)
 
 
 @functools.partial(jax.jit, static_argnames=("env", "config", "bucket"))

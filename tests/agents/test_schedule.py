@@ -7,37 +7,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from gymnax.environments import spaces
 
 from synthenv.agents import ddqn
-from synthenv.agents.bucket import Bucket
-from synthenv.agents.config import DDQNConfig
 from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.agents.replay import unpack
 from synthenv.envs import registry
 from synthenv.envs.registry import EnvSpec
 from tests import probe_envs
+from tests.small_ddqn import BUCKET, QUICK, SMALL, TWO
 
 CONSTANT, DELAYED = probe_envs.ConstantReward(), probe_envs.DelayedReward()
-SMALL = DDQNConfig(
-    learning_rate=1e-2,
-    discount=0.5,
-    tau=0.1,
-    epsilon_min=1.0,
-    batch_size=32,
-    hidden_size=16,
-    depth=1,
-    activation="tanh",
-    max_steps=1500,
-    buffer_size=512,
-    stop="none",
-    time_limit="terminal",
-)
-QUICK = fixed_hyperparams(SMALL, 195.0)
 
 
 def make(config, task=None):
-    return ddqn.make(config, Bucket(1, 16, 32, 32), spaces.Discrete(2), task)
+    return ddqn.make(config, BUCKET, TWO, task)
 
 
 @functools.partial(jax.jit, static_argnames=("env", "config"))
