@@ -30,8 +30,9 @@ import numpy as np
 
 from synthenv.agents import registry as agents
 from synthenv.agents.bucket import Bucket
-from synthenv.agents.config import TABLE3_CARTPOLE, TABLE5, DDQNConfig
+from synthenv.agents.config import DDQNConfig
 from synthenv.agents.hyperparams import sample
+from synthenv.agents.presets import TABLE3_CARTPOLE, TABLE5
 from synthenv.envs import registry
 from synthenv.nets.mlp import ACTIVATIONS
 from synthenv.outer.population import Workload, serve

@@ -16,7 +16,7 @@ from typing import get_args
 import jax
 import pytest
 
-from synthenv.agents.config import AGENTS
+from synthenv.agents.presets import AGENTS
 from synthenv.agents.registry import hyperparams_class
 from synthenv.cli import main, parse
 from synthenv.core.errors import UserError

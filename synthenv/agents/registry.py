@@ -1,6 +1,7 @@
 """Agents by name.
 
-To add one: its config in ``agents.config``, its module with ``Hyperparams`` and ``make``, and a line here.
+To add one: its config in ``agents.config``, its defaults in ``agents.presets``, its module with ``Hyperparams`` and
+``make``, and a line here.
 """
 
 from types import ModuleType

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
-from synthenv.agents.config import AGENTS, TABLE3_CARTPOLE, TABLE5, AgentConfig, DDQNConfig, Variation
+from synthenv.agents.config import AgentConfig, DDQNConfig, Variation
+from synthenv.agents.presets import AGENTS, TABLE3_CARTPOLE, TABLE5
 from synthenv.core.errors import UserError
 from synthenv.outer.config import OuterConfig, StrategyConfig
 from synthenv.proxies.config import SyntheticConfig

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from synthenv.agents.config import AGENTS, AgentConfig, TabularConfig
+from synthenv.agents.config import AgentConfig, TabularConfig
+from synthenv.agents.presets import AGENTS
 from synthenv.core.errors import UserError
 from synthenv.envs.registry import EnvSpec
 from synthenv.outer.trial import TrainingGround
@@ -198,7 +199,7 @@ def evaluate(
         seed: randomness.
         vary: draw hyperparameters from table 2.
         baselines: add agents trained on the real task and untrained agents.
-        agent: who trains, a name in ``agents.config.AGENTS``.
+        agent: who trains, a name in ``agents.presets.AGENTS``.
         test_task: overrides the real task that agents are tested on (for example CartPole-v1).
         max_steps: overrides the training steps per agent; the buffer grows with it.
         num_baseline_agents: agents for each baseline, if not as many as for the first row.

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from synthenv.agents.bucket import BLOCK, Bucket, rung
-from synthenv.agents.config import TABLE3_CARTPOLE, TABLE5, Variation
+from synthenv.agents.config import Variation
 from synthenv.agents.hyperparams import costs, fixed_hyperparams, sample
+from synthenv.agents.presets import TABLE3_CARTPOLE, TABLE5
 
 VARIED = replace(TABLE5, vary=True)
 
