@@ -27,8 +27,9 @@ import numpy as np
 from synthenv.agents.config import AgentConfig, Variation
 from synthenv.agents.hyperparams import sample
 from synthenv.outer.trial import TrialResult, TrialTask
-from synthenv.runs.config import FAST, VARIED, MetaTrainConfig
+from synthenv.runs.config import MetaTrainConfig
 from synthenv.runs.meta_train import Search
+from synthenv.runs.synthetic_presets import FAST, VARIED
 
 HERE = Path(__file__).resolve().parent
 POPULATIONS = (16, 48, 96)

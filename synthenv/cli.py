@@ -12,14 +12,15 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_type_hints
 
 import tyro
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import to_json
 from synthenv.runs.arguments import NAMES, Command, Common, Demo, Evaluate, List, MetaTrain, Train
-from synthenv.runs.config import PRESETS, bandit_form, from_stored
+from synthenv.runs.config import from_stored
+from synthenv.runs.presets import form_of, preset
 
 
 def parse(argv: list[str]) -> Command:
@@ -34,13 +35,14 @@ def parse(argv: list[str]) -> Command:
 
 def _meta_train_defaults(argv: list[str]) -> MetaTrain:
     """What holds where no flag says otherwise: the fields of the run to resume, or of the preset."""
-    preset, form = _option(argv, "--preset"), _option(argv, "--proxy")
-    if preset is None and form is None and (stored := _stored(argv)):
+    name, form, task = _option(argv, "--preset"), _option(argv, "--proxy"), _option(argv, "--task")
+    if name is None and form is None and (stored := _stored(argv)):
         config = from_stored(stored)
-        form = "scb" if config.proxy.form == "bandit" else "se"
-        return MetaTrain(proxy=form, config=config, common=Common(seed=stored.get("seed", 0)))
-    config = PRESETS.get(preset or "fast", PRESETS["fast"])
-    return MetaTrain(config=bandit_form(config) if form == "scb" else config)
+        return MetaTrain(proxy=form_of(config), config=config, common=Common(seed=stored.get("seed", 0)))
+    forms, names = get_args(get_type_hints(MetaTrain)["proxy"]), get_args(get_type_hints(MetaTrain)["preset"])
+    if form not in (None, *forms) or name not in (None, *names):
+        return MetaTrain()  # tyro says what is wrong
+    return MetaTrain(proxy=form or "se", config=preset(form or "se", name, task))
 
 
 def _stored(argv: list[str]) -> dict[str, Any] | None:
@@ -119,7 +121,7 @@ def _check(command: Command) -> None:
         raise UserError(f"--max-steps {command.max_steps} trains nobody: pass 1 or more")
     if isinstance(command, MetaTrain | Demo) and command.resume and command.out is None:
         raise UserError("--resume goes on with which run? Pass its directory with --out")
-    if isinstance(command, MetaTrain) and (command.proxy == "scb") != (command.config.proxy.form == "bandit"):
+    if isinstance(command, MetaTrain) and command.proxy != form_of(command.config):
         raise UserError(
             f"--proxy {command.proxy} and --proxy.form {command.config.proxy.form} contradict each other: pass --proxy"
             " se or scb alone"
@@ -185,7 +187,8 @@ def run(command: Command) -> dict[str, Any]:
     seed = command.common.seed
     match command:
         case MetaTrain():
-            out = command.out or commands.new_directory(f"{command.config.task}-{command.preset}-seed{seed}")
+            name = f"{command.proxy}-{command.config.task}-{command.preset}-seed{seed}"
+            out = command.out or commands.new_directory(name)
             return commands.meta_train(command.config, seed, out, command.resume)
         case Train():
             return commands.train(
@@ -197,16 +200,7 @@ def run(command: Command) -> dict[str, Any]:
                 command.max_steps,
             )
         case Evaluate():
-            return commands.evaluate(
-                command.proxy,
-                command.agent,
-                command.num_agents,
-                seed,
-                command.vary_hyperparams,
-                command.baselines,
-                command.test_task,
-                command.max_steps,
-            )
+            return commands.evaluate_curves(command) if command.curves else commands.evaluate(command)
         case Demo():
             return commands.demo(command.out, seed, command.resume)
         case List():

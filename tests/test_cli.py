@@ -23,8 +23,10 @@ from synthenv.core.errors import UserError
 from synthenv.core.files import plain, to_json
 from synthenv.runs import evaluate as evaluation
 from synthenv.runs import meta_train as runs
+from synthenv.runs import reward_presets, synthetic_presets
 from synthenv.runs.arguments import AgentName
-from synthenv.runs.config import PRESETS, bandit_form
+from synthenv.runs.presets import preset as preset_of
+from synthenv.runs.synthetic_presets import bandit_form
 from tests.tiny_run import FLAGS, TINY
 
 pytestmark = pytest.mark.rank_promotion_ok
@@ -97,17 +99,17 @@ def test_help_prints_the_flags_without_importing_jax():
 # ---------------------------------------------------------------- configs
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", synthetic_presets.PRESETS)
 def test_presets_arrive_unchanged(preset):
-    assert parse(["meta-train", "--preset", preset]).config == PRESETS[preset]
+    assert parse(["meta-train", "--preset", preset]).config == preset_of("se", preset)
     scb = parse(["meta-train", f"--preset={preset}", "--proxy", "scb"]).config
-    assert scb == bandit_form(PRESETS[preset]) and scb.proxy.form == "bandit"
+    assert scb == bandit_form(preset_of("se", preset)) and scb.proxy.form == "bandit"
 
 
 def test_any_field_can_be_overridden():
     words = "--agent.max-steps 30 --strategy.num-pairs 2 --outer.stop-when-solved --proxy.hidden-size 9"
     config = parse(["meta-train", "--preset", "smoke", "--task", "Acrobot-v1", *words.split()]).config
-    smoke = PRESETS["smoke"]
+    smoke = synthetic_presets.SMOKE
     assert config.task == "Acrobot-v1"
     assert config.agent == dataclasses.replace(smoke.agent, max_steps=30)
     assert config.strategy == smoke.strategy._replace(num_pairs=2)
@@ -126,7 +128,9 @@ def test_a_resumed_run_needs_no_flags(begun_with, tmp_path):
     resumed = parse(["meta-train", "--resume", "--out", "run"])
     assert (resumed.config, resumed.proxy, resumed.common) == (begun.config, begun.proxy, begun.common)
     assert parse(["meta-train", "--resume", "--out", "run", "--agent.tau", "0.1"]).config.agent.tau == 0.1
-    assert parse(["meta-train", "--resume", "--out", "run", "--preset", "fast"]).config == PRESETS["fast"]
+    assert (
+        parse(["meta-train", "--resume", "--out", "run", "--preset", "fast"]).config == synthetic_presets.FAST
+    )
     assert parse(["demo", "--resume", "--out", "run"]).common.seed == 3
     del stored["agent"]["tau"], stored["strategy"]
     (tmp_path / "run" / "config.json").write_text(to_json({"config": stored}))
@@ -305,7 +309,8 @@ def test_json_of_list(capsys):
     assert main(["list", "--json", "names.json"]) == 0
     results = json.loads(Path("names.json").read_text())["results"]
     assert results["tasks"]["CartPole-v0"] == {"solved_return": 195.0, "max_steps": 200}
-    assert set(results["presets"]) == set(PRESETS)
+    assert set(results["presets"]["rn"]) == set(reward_presets.PRESETS)
+    assert set(results["presets"]["se and scb"]) == set(synthetic_presets.PRESETS)
     assert results["proxies"]["synthetic/CartPole-v0:0"]["mean_return"] > 0
     said = capsys.readouterr().out
     assert all(name in said for part in results.values() for name in part)

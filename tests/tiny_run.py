@@ -8,7 +8,8 @@ from pathlib import Path
 from synthenv.agents.config import Variation
 from synthenv.core.checkpoint import load_arrays
 from synthenv.runs import metrics
-from synthenv.runs.config import SMOKE, MetaTrainConfig
+from synthenv.runs.config import MetaTrainConfig
+from synthenv.runs.synthetic_presets import SMOKE
 
 REPO = Path(__file__).resolve().parents[1]
 COMMAND = [sys.executable, "-c", "import sys; from synthenv.cli import main; sys.exit(main())", "meta-train"]

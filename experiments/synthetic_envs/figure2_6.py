@@ -13,9 +13,10 @@ import numpy as np
 
 from experiments import searches
 from experiments.command_line import execute, parse
-from experiments.figures import BLUE, RED, dress, new_figure, save
 from experiments.tables import read_csv, write_csv
-from synthenv.runs.config import RELEASED, SMOKE, TABLE3, MetaTrainConfig
+from synthenv.runs.config import MetaTrainConfig
+from synthenv.runs.figures import BLUE, RED, dress, new_figure, save
+from synthenv.runs.synthetic_presets import RELEASED, SMOKE, TABLE3
 
 SEARCHES = {
     "table3": TABLE3,

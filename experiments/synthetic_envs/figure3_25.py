@@ -13,9 +13,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from experiments.command_line import execute, parse
-from experiments.figures import BLUE, INK, ORANGE, QUIET, RED, dress, new_figure, save
 from experiments.tables import read_csv, write_csv
 from synthenv.core.files import to_json
+from synthenv.runs.figures import BLUE, INK, ORANGE, QUIET, RED, dress, new_figure, save
 
 ROWS = {"proxy": ORANGE, "real": BLUE, "untrained": QUIET}
 LABELS = {"proxy": "trained in proxies", "real": "trained on the real task", "untrained": "untrained"}

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from experiments import searches
 from experiments.command_line import execute, parse
-from experiments.figures import BLUE, QUIET, RED, dress, new_figure, save
 from experiments.tables import read_csv, write_csv
-from synthenv.runs.config import SMOKE, VARIED, VARIED_STABLE, MetaTrainConfig
+from synthenv.runs.config import MetaTrainConfig
+from synthenv.runs.figures import BLUE, QUIET, RED, dress, new_figure, save
+from synthenv.runs.synthetic_presets import SMOKE, VARIED, VARIED_STABLE
 
 SEARCHES = {"varied": VARIED, "varied_stable": VARIED_STABLE, "smoke": SMOKE}
 

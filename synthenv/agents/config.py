@@ -46,6 +46,7 @@ class AgentConfig:
         plateau_tolerance: Relative change below which plateau stops (C_diff).
         time_limit: terminal stores a time limit as a terminal state (gym 0.17, the papers); bootstrap looks
             through it.
+        action_repeat: Environment steps for which every action is held, in training and in tests.
         test_episodes: Greedy episodes on the real task after every training episode; the stop rules then look at
             their mean return instead of the return in training. 0: none.
         vary: Draw the hyperparameters named in variation anew for every agent.
@@ -62,6 +63,7 @@ class AgentConfig:
     stop_window: int = 10
     plateau_tolerance: float = 0.01
     time_limit: Literal["terminal", "bootstrap"] = "bootstrap"
+    action_repeat: int = 1
     test_episodes: int = 0
     vary: bool = False
     variation: Variation = field(default_factory=Variation)

@@ -89,7 +89,10 @@ class EpisodeState(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """Everything that changes while one member trains; ``test`` is None if it is not tested on the way."""
+    """Everything that changes while one member trains; ``test`` is None if it is not tested on the way.
+
+    ``step`` counts decisions: with action repeat the environment makes several steps for each.
+    """
 
     seed: jax.Array  # uint32 [2], see core.keys
     step: jax.Array
@@ -182,7 +185,7 @@ def train_step(
     )
     if test is not None:
         state = advance_test(schedule, words[: n + 4], state, ended, hyperparams)
-    over = state.episode.finished | (state.step >= hyperparams.max_steps)
+    over = state.episode.finished | (state.step * schedule.config.action_repeat >= hyperparams.max_steps)
     if state.test is not None:
         over &= ~state.test.active
     return state._replace(learner=learned, episode=state.episode._replace(finished=over))
@@ -265,7 +268,7 @@ def advance_test(
         stop = update_stop(episode.stop, last, mean, hyperparams, schedule.config.stop)
         finished = stop.triggered | (episode.count >= hyperparams.max_episodes)
         after = episode._replace(stop=stop, finished=finished)
-        return periodic_tests.record(test, last, mean, state.step), after
+        return periodic_tests.record(test, last, mean, state.step * schedule.config.action_repeat), after
 
     over = before.active & (test.count >= schedule.config.test_episodes)
     test, episode = jax.lax.cond(over, end, lambda: (test, episode))
@@ -276,7 +279,7 @@ def result(schedule: Schedule, state: TrainState) -> TrainResult:
     """Read off what a finished training leaves behind."""
     return TrainResult(
         params=schedule.learner.policy(state.learner),
-        num_steps=state.step,
+        num_steps=state.step * schedule.config.action_repeat,
         num_episodes=state.episode.count,
         last_return=state.episode.stop.mean_return,
         stopped_early=state.episode.stop.triggered,

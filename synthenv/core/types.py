@@ -102,8 +102,8 @@ class Agent(NamedTuple):
 
 
 class Proxy(Protocol):
-    """A gymnax environment whose ``EnvParams`` hold learned weights."""
+    """A gymnax environment whose ``EnvParams`` hold learned weights, and the agent's discount if it needs that."""
 
     def init_params(self, key: jax.Array) -> PyTree: ...
 
-    def env_params(self, proxy_params: PyTree) -> Any: ...
+    def env_params(self, proxy_params: PyTree, discount: Any) -> Any: ...

@@ -42,9 +42,10 @@ class Trials(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of N trials: arrays [N], and how busy the devices were."""
+    """What came of N trials: arrays [N], and how busy the devices were; ``returns`` are mean real ones."""
 
     scores: np.ndarray
+    returns: np.ndarray
     num_steps: np.ndarray
     num_episodes: np.ndarray
     busy_share: float

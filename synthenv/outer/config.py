@@ -1,6 +1,8 @@
 """Static choices of the outer loop. Imports nothing heavy, so that ``synthenv --help`` stays quick."""
 
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
+
+import tyro
 
 StrategyName = Literal["paper_nes", "open_es", "snes", "sep_cma_es"]
 TransformationName = Literal[
@@ -14,6 +16,9 @@ TransformationName = Literal[
     "all_better_2",
     "centered_rank",
 ]
+
+
+ObjectiveName = Literal["max_reward", "reward_threshold", "auc"]
 
 
 class StrategyConfig(NamedTuple):
@@ -53,6 +58,10 @@ class OuterConfig(NamedTuple):
         num_test_episodes: Greedy episodes on the real task per trained agent.
         stop_when_solved: End once the mean incumbent score has reached solved_score.
         solved_score: Threshold of stop_when_solved; the task's own if None.
+        objective: What is maximised: max_reward, the mean real return after training; reward_threshold, minus the
+            training steps, less unsolved_weight for every point of return below the solved threshold; auc, the area
+            under the curve of real test returns over training steps.
+        unsolved_weight: Steps that a missing point of return is worth to reward_threshold.
         confirm_agents: Fresh agents trained on the unperturbed proxy before stop_when_solved may end the run,
             drawn from the whole of table 2 if the search varies its agents; their mean less its standard error
             must hold the threshold too. 0: none, as in the papers.
@@ -67,3 +76,5 @@ class OuterConfig(NamedTuple):
     stop_when_solved: bool = False
     solved_score: float | None = None
     confirm_agents: int = 0
+    objective: Annotated[ObjectiveName, tyro.conf.arg(aliases=["--objective"])] = "max_reward"
+    unsolved_weight: float = 100.0

@@ -1,6 +1,7 @@
 """One trial: train a fresh agent in one environment, test it on the real task.
 
-The score is the mean return of greedy test episodes on the real task, whatever the agent trained in.
+The score is what the objective makes of the training and of the returns on the real task, whatever the agent trained
+in.
 
 References:
     Ferreira et al. (2022), algorithm 1, lines 6 and 7 (TrainAgent, EvaluateAgent).
@@ -12,9 +13,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from synthenv.core.types import Agent, EvalResult, TrainResult
+from synthenv.core.types import Agent, Curve, EvalResult, TrainResult
 from synthenv.envs.registry import EnvSpec
 from synthenv.envs.rollout import evaluate
+from synthenv.outer.objectives import Objective, max_reward
 from synthenv.outer.slots import run_slots
 
 PyTree = Any
@@ -30,9 +32,10 @@ class TrialTask(NamedTuple):
 
 
 class TrialResult(NamedTuple):
-    """Outcome of one trial: real test returns [E], their mean, and what the training used.
+    """Outcome of one trial: its score, real test returns [E], and what the training used.
 
     ``slot_steps`` are the steps that its slot was advanced, idle ones included; equal to ``num_steps`` on a CPU.
+    ``curve`` holds the tests on the way, if there were any.
     """
 
     score: Array
@@ -41,13 +44,14 @@ class TrialResult(NamedTuple):
     num_episodes: Array
     stopped_early: Array
     slot_steps: Array
+    curve: Curve | None = None
 
 
 class TrainingGround(NamedTuple):
-    """Where agents train: an environment and how to build its params from flat weights [D]."""
+    """Where agents train: an environment, and its params from flat weights [D] and the agent's discount."""
 
     env: Any
-    env_params: Callable[[jax.Array], Any]
+    env_params: Callable[[jax.Array, Any], Any]
 
 
 def make_trials(
@@ -57,6 +61,7 @@ def make_trials(
     num_test_episodes: int,
     width: int = 1,
     chunk: int = 250,
+    objective: Objective = max_reward,
 ) -> Callable[[TrialTask], TrialResult]:
     """Build the pure function that runs M trials (leading axis M on every leaf of the task).
 
@@ -67,26 +72,31 @@ def make_trials(
         num_test_episodes: greedy episodes per trained agent.
         width: 1 runs members one after the other with real branches (CPU); more advances that many together.
         chunk: steps between hand-overs if ``width`` > 1.
+        objective: what makes a score of a training and its test.
     """
 
     def keys(task: TrialTask) -> jax.Array:
         return jax.random.split(jax.random.wrap_key_data(task.key_data, impl="threefry2x32"))
 
-    def init(task: TrialTask) -> PyTree:
-        return agent.init(keys(task)[0], ground.env, ground.env_params(task.proxy), task.hyperparams)
+    def env_params(task: TrialTask) -> Any:
+        return ground.env_params(task.proxy, task.hyperparams.discount)
 
-    def step(task: TrialTask, state: PyTree) -> PyTree:
-        return agent.step(state, ground.env, ground.env_params(task.proxy), task.hyperparams)
+    def init(task: tuple[TrialTask, Any]) -> PyTree:
+        return agent.init(keys(task[0])[0], ground.env, task[1], task[0].hyperparams)
+
+    def step(task: tuple[TrialTask, Any], state: PyTree) -> PyTree:
+        return agent.step(state, ground.env, task[1], task[0].hyperparams)
 
     def train_in_slots(tasks: TrialTask) -> tuple[TrainResult, jax.Array]:
+        placed = (tasks, jax.vmap(env_params)(tasks))  # once, not in every step
         trained, slot_steps = run_slots(
-            init, step, agent.finished, lambda _, state: agent.result(state), tasks, width, chunk
+            init, step, agent.finished, lambda _, state: agent.result(state), placed, width, chunk
         )
         num_tasks = tasks.proxy.shape[0]
         return trained, jnp.full(num_tasks, slot_steps / num_tasks)
 
     def train_one(task: TrialTask) -> tuple[TrainResult, jax.Array]:
-        trained = agent.train(keys(task)[0], ground.env, ground.env_params(task.proxy), task.hyperparams)
+        trained = agent.train(keys(task)[0], ground.env, env_params(task), task.hyperparams)
         return trained, trained.num_steps.astype(jnp.float32)
 
     def test(task: TrialTask, trained: TrainResult, slot_steps: jax.Array) -> TrialResult:
@@ -98,19 +108,22 @@ def make_trials(
             num_test_episodes,
             spec.max_steps,
         )
-        return _result(trained, tested, slot_steps)
+        return _result(objective, trained, tested, slot_steps)
 
     if width > 1:
         return lambda tasks: jax.vmap(test)(tasks, *train_in_slots(tasks))
     return lambda tasks: jax.lax.map(lambda task: test(task, *train_one(task)), tasks)
 
 
-def _result(trained: TrainResult, tested: EvalResult, slot_steps: jax.Array) -> TrialResult:
+def _result(
+    objective: Objective, trained: TrainResult, tested: EvalResult, slot_steps: jax.Array
+) -> TrialResult:
     return TrialResult(
-        score=jnp.mean(tested.returns),
+        score=objective(trained, tested.returns),
         returns=tested.returns,
         num_steps=trained.num_steps,
         num_episodes=trained.num_episodes,
         stopped_early=trained.stopped_early,
         slot_steps=slot_steps,
+        curve=trained.curve,
     )

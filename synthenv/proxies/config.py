@@ -1,6 +1,23 @@
 """Static shape of a proxy. Imports nothing heavy, so that ``synthenv --help`` stays quick."""
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+import tyro
+
+Activation = Literal["tanh", "relu", "leaky_relu", "prelu"]
+Variant = Literal[
+    "additive_potential",
+    "exclusive_potential",
+    "additive_non_potential",
+    "exclusive_non_potential",
+    "additive_potential_augmented",
+    "exclusive_potential_augmented",
+    "additive_non_potential_augmented",
+    "exclusive_non_potential_augmented",
+    "additive_linear",
+    "exclusive_linear",
+]
 
 
 class SyntheticConfig(NamedTuple):
@@ -22,7 +39,36 @@ class SyntheticConfig(NamedTuple):
     form: Literal["mdp", "bandit"] = "mdp"
     hidden_size: int = 128
     depth: int = 1
-    activation: Literal["tanh", "relu", "leaky_relu", "prelu"] = "leaky_relu"
+    activation: Activation = "leaky_relu"
     done: Literal["raw", "threshold", "never"] = "raw"
     reset: Literal["real", "learned"] = "real"
     max_steps: int = 200
+
+
+class RewardConfig(NamedTuple):
+    """The network of a reward network, and what it does with the real reward. Defaults: table 10.
+
+    Attributes:
+        variant: additive keeps the real reward and adds to it, exclusive replaces it; potential pays
+            discount * net(next state) - net(state), non_potential net(next state); augmented feeds the info vector of
+            the transition to the network too; linear is a weighted sum of the info vector alone.
+        hidden_size: Units per hidden layer.
+        depth: Hidden layers.
+        activation: Activation of every hidden layer.
+        terminal_potential: Of a state that ends the task: learned as everywhere, as in the paper, or zero, without
+            which a potential may change what the best policy is.
+    """
+
+    variant: Annotated[Variant, tyro.conf.arg(aliases=["--variant"])] = "additive_non_potential"
+    hidden_size: int = 32
+    depth: int = 1
+    activation: Activation = "prelu"
+    terminal_potential: Literal["learned", "zero"] = "learned"
+
+
+ProxyConfig = SyntheticConfig | RewardConfig
+
+
+def from_stored(stored: Mapping[str, Any]) -> ProxyConfig:
+    """The config that a run directory or a proxy file tells of, as JSON has it."""
+    return (RewardConfig if "variant" in stored else SyntheticConfig)(**stored)

@@ -1,6 +1,6 @@
 """Synthetic environments: a network that plays the MDP, in two forms.
 
-``SyntheticMDP``: three independent networks map (one-hot action, state) to next state, reward and done;
+``SyntheticMDP``: three independent networks map (action, state) to next state, reward and done;
 episodes start from the real task's initial-state distribution or from a learned one.
 ``SyntheticBandit``: an initial-state network and a reward network; every episode is one step long.
 
@@ -47,6 +47,9 @@ class _Synthetic(environment.Environment):
         space = real_env.observation_space(real_params)
         self.obs_shape = space.shape
         self.obs_size = int(jnp.prod(jnp.array(space.shape)))
+        actions = real_env.action_space(real_params)
+        self.discrete = hasattr(actions, "n")
+        self.action_size = actions.n if self.discrete else int(jnp.prod(jnp.array(actions.shape)))
 
     def _mlp(self, key: jax.Array, in_size: int, out_size: int) -> Params:
         return init_mlp(key, in_size, self.config.hidden_size, out_size, self.config.depth)
@@ -55,14 +58,15 @@ class _Synthetic(environment.Environment):
         return apply_mlp(params, x, self.config.activation)
 
     def _inputs(self, action: jax.Array, raw: jax.Array) -> jax.Array:
-        return jnp.concatenate([jax.nn.one_hot(action, self.num_actions), raw])
+        vector = jax.nn.one_hot(action, self.action_size) if self.discrete else jnp.ravel(action)
+        return jnp.concatenate([vector, raw])
 
     def init_params(self, key: jax.Array) -> dict[str, Params]:
         """Draw fresh networks, PyTorch style."""
         raise NotImplementedError
 
-    def env_params(self, proxy_params: dict[str, Params]) -> SyntheticParams:
-        """Put evolved weights where the environment finds them."""
+    def env_params(self, proxy_params: dict[str, Params], discount: Any = None) -> SyntheticParams:
+        """Put evolved weights where the environment finds them; the agent's discount is not needed."""
         return SyntheticParams(
             max_steps_in_episode=self.config.max_steps, nets=proxy_params, real=self.real_params
         )
@@ -92,12 +96,12 @@ class _Synthetic(environment.Environment):
 
 
 class SyntheticMDP(_Synthetic):
-    """State, reward and done networks over (one-hot action, state)."""
+    """State, reward and done networks over (action, state); a discrete action is one-hot."""
 
     def init_params(self, key: jax.Array) -> dict[str, Params]:
         """Networks ``state``, ``reward``, ``done`` (unless ``never``), ``reset`` (if ``learned``)."""
         keys = jax.random.split(key, 4)
-        in_size = self.num_actions + self.obs_size
+        in_size = self.action_size + self.obs_size
         nets = {
             "state": self._mlp(keys[0], in_size, self.obs_size),
             "reward": self._mlp(keys[1], in_size, 1),
@@ -141,7 +145,7 @@ class SyntheticBandit(_Synthetic):
         key_reset, key_reward = jax.random.split(key)
         return {
             "reset": self._mlp(key_reset, self.obs_size, self.obs_size),
-            "reward": self._mlp(key_reward, self.num_actions + self.obs_size, 1),
+            "reward": self._mlp(key_reward, self.action_size + self.obs_size, 1),
         }
 
     def step_env(

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from synthenv.runs.config import PRESETS, MetaTrainConfig
+from synthenv.runs import presets
+from synthenv.runs.config import MetaTrainConfig
 
 AgentName = Literal["ddqn", "dueling_ddqn", "td3", "td3_discrete", "q_learning", "sarsa"]
 
@@ -31,25 +32,25 @@ class Common:
 
 @dataclasses.dataclass(frozen=True)
 class MetaTrain:
-    """Evolve a proxy of a task: a synthetic environment (se) or a synthetic contextual bandit (scb).
+    """Evolve a proxy of a task: a synthetic environment (se), a synthetic bandit (scb) or a reward network (rn).
 
     Any field of the preset can be overridden by its flag below.
 
     Attributes:
         out: Run directory to write; a new one under runs/ if not given.
         preset: Named configuration that the other flags override.
-        proxy: Form of the proxy: se (MDP) or scb (contextual bandit).
+        proxy: Form of the proxy: se (MDP), scb (contextual bandit) or rn (reward network).
         resume: Go on with the unfinished run in --out, whose flags need not be repeated; where there is none,
             begin it.
         config: The preset's fields.
     """
 
     out: Path | None = None
-    preset: Literal["fast", "table3", "released", "varied", "varied_stable", "smoke"] = "fast"
-    proxy: Literal["se", "scb"] = "se"
+    preset: Literal["fast", "table3", "paper", "released", "varied", "varied_stable", "smoke"] = "fast"
+    proxy: Literal["se", "scb", "rn"] = "se"
     resume: bool = False
     config: Annotated[MetaTrainConfig, tyro.conf.arg(name="")] = dataclasses.field(
-        default_factory=lambda: PRESETS["fast"]
+        default_factory=presets.preset
     )
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
 
@@ -60,14 +61,14 @@ class Train:
 
     Attributes:
         env: A task (CartPole-v0), a shipped proxy (synthetic/CartPole-v0, or :i for one) or a run directory.
-        agent: The learner.
+        agent: The learner; if not given, whom the proxy was evolved with, or one that fits the task.
         num_agents: Fresh agents to train.
         vary_hyperparams: Draw every agent's hyperparameters at random (table 2; table 9 for tabular ones).
         max_steps: Training steps per agent; the proxy's own budget if not given.
     """
 
     env: str = "synthetic/CartPole-v0"
-    agent: AgentName = "ddqn"
+    agent: AgentName | None = None
     num_agents: int = 10
     vary_hyperparams: bool = False
     max_steps: int | None = None
@@ -78,23 +79,31 @@ class Train:
 class Evaluate:
     """Figure 3's protocol: real returns, training steps and episodes of agents trained in a proxy.
 
+    With --curves that of figure 5: a fixed number of training steps, a test on the real task after every episode.
+
     Attributes:
-        proxy: A shipped proxy (synthetic/CartPole-v0: all of the task, :i one of them) or a run directory.
-        agent: The learner.
-        num_agents: Fresh agents, spread evenly over the proxies.
+        proxy: Shipped proxies (synthetic/CartPole-v0: all of the task, :i one of them) and run directories, of one
+            task. Together they are one row, with --curves each is one.
+        agent: The learner, with --curves also several; if not given, whom the proxy was evolved with.
+        num_agents: Fresh agents for each row, spread evenly over its proxies; 400, with --curves 40 if not given.
         vary_hyperparams: Draw every agent's hyperparameters at random (table 2; table 9 for tabular ones).
         baselines: Also train the same agents on the real task, and test untrained ones.
         test_task: Test on this task instead of the proxy's own.
-        max_steps: Training steps per agent in the proxy, its own budget if not given; baselines keep theirs.
+        max_steps: Training steps per agent in the proxy, its own budget if not given; baselines keep theirs. With
+            --curves those of every agent, those of the papers' figures if not given.
+        curves: Real test return against training steps, and steps to solve.
+        out: With --curves: directory of curves.png and curves.csv; a new one under runs/ if not given.
     """
 
-    proxy: str = "synthetic/CartPole-v0"
-    agent: AgentName = "ddqn"
-    num_agents: int = 400
+    proxy: tuple[str, ...] = ("synthetic/CartPole-v0",)
+    agent: tuple[AgentName, ...] | None = None
+    num_agents: int | None = None
     vary_hyperparams: bool = False
     baselines: bool = False
     test_task: str | None = None
     max_steps: int | None = None
+    curves: bool = False
+    out: Path | None = None
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
 
 

@@ -15,14 +15,24 @@ from rich.table import Table
 
 from synthenv.core.errors import UserError
 from synthenv.envs import registry as envs
+from synthenv.runs import curve_plot, curves, reward_presets, synthetic_presets
 from synthenv.runs import evaluate as evaluation
 from synthenv.runs import meta_train as search
-from synthenv.runs.config import ABOUT_PRESETS, FAST, MetaTrainConfig
+from synthenv.runs.arguments import Evaluate
+from synthenv.runs.config import MetaTrainConfig
+from synthenv.runs.presets import form_of
 from synthenv.runs.report import write_report
 from synthenv.zoo import registry as zoo
 
 # Piped output should not be squeezed into 80 columns.
 console = Console(width=None if sys.stdout.isatty() else 120)
+COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TextColumn("{task.fields[numbers]}"),
+    TimeElapsedColumn(),
+)
 
 
 def speak_once() -> None:
@@ -32,15 +42,8 @@ def speak_once() -> None:
 
 def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> dict[str, Any]:
     """Evolve a proxy, show how it goes, and leave a report in the run directory."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[numbers]}"),
-        TimeElapsedColumn(),
-    )
     live = console.is_terminal or console.is_jupyter  # elsewhere a bar would be written once, at the end
-    with Progress(*columns, console=console, disable=not live) as progress:
+    with Progress(*COLUMNS, console=console, disable=not live) as progress:
         bar = progress.add_task("generation", total=config.outer.num_generations, numbers="compiling")
 
         def show(line: dict[str, Any]) -> None:
@@ -59,24 +62,32 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
         write_report(out)
     except UserError as error:  # the run is finished and safe; only its picture is missing
         console.print(f"[yellow]no report: {error}[/]")
-    verdict = "[green]solved[/]" if result["solved"] else "[yellow]not solved[/]"
-    best = result["best_incumbent"]
+    console.print(verdict(result, config.outer.objective))
+    curves = " --curves --baselines" if form_of(config) == "rn" else ""
     console.print(
-        f"{verdict} after {result['generations']} generations, {result['seconds']:.0f} s: "
-        + (
-            f"best mean return of an incumbent's agents {best:.1f}"
-            if np.isfinite(best)
-            else "no incumbents were tested"
-        )
+        f"report: {out / 'report.html'}   next: synthenv evaluate --proxy {out} --num-agents 40{curves}"
     )
-    console.print(f"report: {out / 'report.html'}   next: synthenv evaluate --proxy {out} --num-agents 40")
     return result
+
+
+def verdict(result: dict[str, Any], objective: str) -> str:
+    """How a finished search went, in a line."""
+    word = {True: "[green]solved[/]", False: "[yellow]not solved[/]", None: "finished"}[result["solved"]]
+    best, what = result["best_incumbent"], "return" if objective == "max_reward" else objective
+    said = (
+        f"best mean {what} of an incumbent's agents {best:.1f}"
+        if np.isfinite(best)
+        else "no incumbents were tested"
+    )
+    return f"{word} after {result['generations']} generations, {result['seconds']:.0f} s: {said}"
 
 
 def progress_numbers(line: dict[str, Any]) -> str:
     """What a person wants to see of a generation while waiting for the next."""
     incumbent, deciding = line["incumbent_mean"], line["deciding_mean"]
     asked = "" if deciding is None else f" (deciding: {deciding:.1f})"
+    if incumbent is not None and incumbent != line["incumbent_return"]:  # the score is not the return
+        asked = f" (return {line['incumbent_return']:.1f})"
     best = (
         "" if incumbent is None else f"incumbent {incumbent:.1f}{asked}  best {line['best_incumbent']:.1f}  "
     )
@@ -87,36 +98,95 @@ def progress_numbers(line: dict[str, Any]) -> str:
 
 
 def train(
-    env: str, agent: str, num_agents: int, seed: int, vary: bool, max_steps: int | None = None
+    env: str, agent: str | None, num_agents: int, seed: int, vary: bool, max_steps: int | None = None
 ) -> dict[str, Any]:
     """Train agents anywhere, test them on the real task."""
     with console.status(f"training {num_agents} agents in {env}"):
         summary, rows = evaluation.evaluate(env, num_agents, seed, vary, agent=agent, max_steps=max_steps)
     returns = rows["proxy"].returns.mean(axis=1)
     console.print(f"real returns, agent by agent: {' '.join(f'{x:.0f}' for x in returns)}")
-    _table(f"{num_agents} {agent} agents trained in {env}, tested on the real task", {env: summary})
+    _table(
+        f"{num_agents} {summary['agent']} agents trained in {env}, tested on the real task", {env: summary}
+    )
     return summary
 
 
-def evaluate(
-    proxy: str,
-    agent: str,
-    num_agents: int,
-    seed: int,
-    vary: bool,
-    baselines: bool,
-    test_task: str | None = None,
-    max_steps: int | None = None,
-) -> dict[str, Any]:
+def evaluate(command: Evaluate) -> dict[str, Any]:
     """Figure 3's protocol on one or many proxies."""
+    num_agents = 400 if command.num_agents is None else command.num_agents
+    if command.agent is not None and len(command.agent) != 1:
+        raise UserError("one agent at a time: pass one --agent, or add --curves")
+    name = ", ".join(command.proxy)
     with console.status(f"training {num_agents} agents for each row"):
         summary, _ = evaluation.evaluate(
-            proxy, num_agents, seed, vary, baselines, agent, test_task=test_task, max_steps=max_steps
+            command.proxy,
+            num_agents,
+            command.common.seed,
+            command.vary_hyperparams,
+            command.baselines,
+            command.agent and command.agent[0],
+            test_task=command.test_task,
+            max_steps=command.max_steps,
         )
-    rows = {proxy: summary}
-    rows |= {f"baseline: {name}": row for name, row in summary.get("baselines", {}).items()}
-    _table(f"{agent}, tested on {test_task or 'the real task'}", rows)
+    rows = {name: summary}
+    rows |= {f"baseline: {row}": numbers for row, numbers in summary.get("baselines", {}).items()}
+    _table(f"{summary['agent']}, tested on {summary['tested_on']}", rows)
     return summary
+
+
+def evaluate_curves(command: Evaluate) -> dict[str, Any]:
+    """Figure 5's protocol on several proxies, agents and baselines, with a picture."""
+    num_agents = 40 if command.num_agents is None else command.num_agents
+    if command.test_task is not None:
+        raise UserError("--curves tests on the proxy's own task: drop --test-task")
+    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("row", total=None, numbers="compiling")
+
+        def show(row: str, done: int, total: int) -> None:
+            progress.update(bar, completed=done, total=total, numbers=row)
+
+        summary, learned = curves.evaluate_curves(
+            command.proxy,
+            command.agent,
+            num_agents,
+            command.common.seed,
+            command.vary_hyperparams,
+            command.baselines,
+            command.max_steps,
+            show,
+        )
+    out = command.out or new_directory(f"curves-{summary['tested_on']}")
+    curve_plot.write(summary, learned, out)
+    _curve_table(summary)
+    console.print(f"curves: {out / 'curves.png'}   numbers: {out / 'curves.csv'}")
+    return summary
+
+
+def _curve_table(summary: dict[str, Any]) -> None:
+    for agent, kinds in summary["agents"].items():
+        title = f"{agent}: training steps until ten real tests in a row reach {summary['solved_return']:g}"
+        columns = (
+            "trained in",
+            "steps to solve [95 % CI]",
+            "solved",
+            "return at the end [95 % CI]",
+            "agents",
+        )
+        rows = []
+        for kind, prefix in (("proxies", ""), ("baselines", "baseline: ")):
+            for row, numbers in kinds.get(kind, {}).items():
+                steps, (low, high) = numbers["steps_to_solve"], numbers["ci95_steps_to_solve"]
+                end, (end_low, end_high) = numbers["final_return"], numbers["ci95_final_return"]
+                rows.append(
+                    (
+                        prefix + row,
+                        f"{steps:,.0f} [{low:,.0f}, {high:,.0f}]",
+                        f"{numbers['solved_share']:.0%}",
+                        f"{end:.1f} [{end_low:.1f}, {end_high:.1f}]",
+                        str(numbers["num_agents"]),
+                    )
+                )
+        _listing(title, columns, rows)
 
 
 def demo(out: Path | None, seed: int, resume: bool = False, num_agents: int = 10) -> dict[str, Any]:
@@ -127,7 +197,7 @@ def demo(out: Path | None, seed: int, resume: bool = False, num_agents: int = 10
         "An evolution strategy changes them so that agents trained in them balance the real pole."
     )
     start = time.perf_counter()
-    result = meta_train(FAST, seed, out, resume)
+    result = meta_train(synthetic_presets.FAST, seed, out, resume)
     console.print(
         f"\nNow {num_agents} fresh agents, their hyperparameters drawn at random from the paper's table 2 ..."
     )
@@ -162,11 +232,13 @@ def list_names() -> dict[str, Any]:
         ("proxy", "mean real return [95 % CI]", "agents"),
         [(name, _with_interval(score), str(score["num_agents"])) for name, score in scores.items()],
     )
-    _listing("presets of meta-train", ("preset", "what it is"), list(ABOUT_PRESETS.items()))
+    presets = {"se and scb": synthetic_presets.ABOUT_PRESETS, "rn": reward_presets.ABOUT_PRESETS}
+    rows = [(form, name, about) for form, abouts in presets.items() for name, about in abouts.items()]
+    _listing("presets of meta-train", ("proxy", "preset", "what it is"), rows)
     return {
         "tasks": {n: {"solved_return": s.solved_return, "max_steps": s.max_steps} for n, s in tasks.items()},
         "proxies": scores,
-        "presets": ABOUT_PRESETS,
+        "presets": presets,
     }
 
 

@@ -16,12 +16,12 @@ import jax
 import numpy as np
 
 from synthenv.agents.config import AgentConfig, TabularConfig
-from synthenv.agents.presets import AGENTS
+from synthenv.agents.presets import AGENTS, REWARD_AGENTS
 from synthenv.core.errors import UserError
 from synthenv.envs.registry import EnvSpec
 from synthenv.outer.trial import TrainingGround
 from synthenv.runs.config import agent_from_stored
-from synthenv.runs.trials import TrialRunner, proxy_ground, real_ground, task_for, zeros
+from synthenv.runs.trials import TrialRunner, fitting_agent, proxy_ground, real_ground, task_for, zeros
 from synthenv.zoo import registry as zoo
 
 NUM_BOOTSTRAP = 10_000
@@ -59,11 +59,11 @@ class Scores(NamedTuple):
     which: np.ndarray
 
 
-def resolve(*names: str, agent: str = "ddqn") -> Place:
+def resolve(*names: str, agent: str | None = None) -> Place:
     """Find a training place.
 
     Args:
-        agent: who is to train there.
+        agent: who is to train there; if None, whom a proxy was evolved with, or one that fits the task.
         names: a task id, or one or several of: a shipped proxy (all of a task, or ``:i``), a run directory, a proxy
             file.
 
@@ -86,7 +86,8 @@ def _load_proxies(name: str) -> list[zoo.LoadedProxy]:
     return zoo.load(name) if zoo.is_proxy(name) else []
 
 
-def _task_place(name: str, agent: str) -> Place:
+def _task_place(name: str, agent: str | None) -> Place:
+    agent = agent or fitting_agent(name)
     config = replace(AGENTS[agent], stop="solved", time_limit="terminal")
     try:
         spec = task_for(config, name)
@@ -95,8 +96,9 @@ def _task_place(name: str, agent: str) -> Place:
     return Place(name, spec, real_ground(spec), zeros(1), config)
 
 
-def _proxy_place(name: str, proxies: list[zoo.LoadedProxy], agent: str) -> Place:
+def _proxy_place(name: str, proxies: list[zoo.LoadedProxy], agent: str | None) -> Place:
     first = proxies[0]
+    agent = agent or first.metadata["agent"].get("name", "ddqn")
     ground = proxy_ground(first.env, first.proxy_params)[0]
     config = schedule_of(first.metadata, agent)
     task_for(config, first.spec.name)
@@ -107,11 +109,13 @@ def _proxy_place(name: str, proxies: list[zoo.LoadedProxy], agent: str) -> Place
 
 
 def schedule_of(metadata: dict[str, Any], agent: str = "ddqn") -> AgentConfig:
-    """An agent of table 5 on the training budget that the proxy was evolved for."""
+    """An agent of the papers' evaluations on the training budget that the proxy was evolved for."""
     evolved, config = agent_from_stored(metadata["agent"]), AGENTS[agent]
-    kept = ["init_episodes", "max_episodes", "max_steps", "stop", "stop_window", "time_limit"]
-    if not isinstance(config, TabularConfig):
-        kept.append("buffer_size")
+    kept = ["max_episodes", "max_steps", "stop", "stop_window", "time_limit", "test_episodes"]
+    if "variant" in metadata["proxy"]:  # a reward network: the task's own agents, whose warm-up is their own
+        config = REWARD_AGENTS.get(metadata["task"], {}).get(agent, config)
+    else:
+        kept += ["init_episodes"] if isinstance(config, TabularConfig) else ["init_episodes", "buffer_size"]
     return replace(config, **{field: getattr(evolved, field) for field in kept})
 
 
@@ -185,7 +189,7 @@ def evaluate(
     seed: int = 0,
     vary: bool = False,
     baselines: bool = False,
-    agent: str = "ddqn",
+    agent: str | None = None,
     test_task: str | None = None,
     max_steps: int | None = None,
     num_baseline_agents: int | None = None,
@@ -199,7 +203,7 @@ def evaluate(
         seed: randomness.
         vary: draw hyperparameters from table 2.
         baselines: add agents trained on the real task and untrained agents.
-        agent: who trains, a name in ``agents.presets.AGENTS``.
+        agent: who trains, a name in ``agents.presets.AGENTS``; see ``resolve`` for None.
         test_task: overrides the real task that agents are tested on (for example CartPole-v1).
         max_steps: overrides the training steps per agent; the buffer grows with it.
         num_baseline_agents: agents for each baseline, if not as many as for the first row.
@@ -223,11 +227,11 @@ def evaluate(
     rows = {"proxy": run_agents(place, config, num_agents, seed)}
     if baselines:
         num_baseline_agents = num_baseline_agents or num_agents
-        real = resolve(place.spec.name, agent=agent)
+        real = resolve(place.spec.name, agent=place.agent.name)
         schedule = replace(real.agent, vary=vary, max_steps=max_baseline_steps or real.agent.max_steps)
         rows["real"] = run_agents(real, schedule, num_baseline_agents, seed)
         rows["untrained"] = untrained(place, config, num_baseline_agents, seed)
-    summary = {"tested_on": place.spec.name, **summarise(rows["proxy"])}
+    summary = {"agent": place.agent.name, "tested_on": place.spec.name, **summarise(rows["proxy"])}
     if place.proxies:
         summary["proxies"] = summarise_proxies(place, rows["proxy"])
     if baselines:

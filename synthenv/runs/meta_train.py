@@ -17,13 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from synthenv.agents.config import Variation
 from synthenv.core.checkpoint import CheckpointStore, save_tree
 from synthenv.core.errors import UserError
 from synthenv.outer import bilevel
 from synthenv.outer.bilevel import GenerationLog, OuterState
+from synthenv.outer.objectives import make_objective
 from synthenv.outer.strategy import make_strategy
-from synthenv.proxies import synthetic_env
+from synthenv.proxies import registry as proxies
 from synthenv.runs.config import MetaTrainConfig, check
 from synthenv.runs.processes import from_first, on_first
 from synthenv.runs.rundir import RunDir
@@ -50,16 +50,14 @@ class Search:
         self.config = config
         self.spec = task_for(config.agent, config.task)
         self.root_key = jax.random.key(seed)
-        self.proxy = synthetic_env.make(self.spec.env, self.spec.env_params, config.proxy)
+        self.proxy = proxies.make(self.spec.env, self.spec.env_params, config.proxy)
         key_proxy, self.key_init = jax.random.split(jax.random.fold_in(self.root_key, 2**31 - 1))
         ground, self.first_proxy, self.unravel = proxy_ground(self.proxy, self.proxy.init_params(key_proxy))
-        self.runner = TrialRunner(config.agent, ground, self.spec, config.outer.num_test_episodes)
-        self.confirmer = TrialRunner(
-            dataclasses.replace(config.agent, variation=Variation()),
-            ground,
-            self.spec,
-            config.outer.num_test_episodes,
-        )
+        outer = config.outer
+        objective = make_objective(outer.objective, self.spec.solved_return, outer.unsolved_weight)
+        self.runner = TrialRunner(config.agent, ground, self.spec, outer.num_test_episodes, objective)
+        whole = dataclasses.replace(config.agent, variation=type(config.agent)().variation)  # of table 2
+        self.confirmer = TrialRunner(whole, ground, self.spec, outer.num_test_episodes)
         self.solved_score = config.outer.solved_score or self.spec.solved_return
         self.strategy = make_strategy(config.strategy, self.first_proxy.size, self.spec.solved_return)
 
@@ -141,10 +139,11 @@ def standard_error(scores: np.ndarray) -> float:
 
 def metrics_line(state: OuterState, log: GenerationLog, seconds: float, cpu_seconds: float) -> dict[str, Any]:
     """One generation as a JSON-ready line; ``generation`` counts from 0."""
-    outcome = log.outcome
+    outcome, num_incumbents = log.outcome, len(log.incumbent_scores)
     return {
         "generation": int(state.generation) - 1,
-        "incumbent_mean": float(np.mean(log.incumbent_scores)) if len(log.incumbent_scores) else None,
+        "incumbent_mean": float(np.mean(log.incumbent_scores)) if num_incumbents else None,
+        "incumbent_return": float(np.mean(outcome.returns[-num_incumbents:])) if num_incumbents else None,
         "incumbent_scores": log.incumbent_scores.tolist(),
         "member_mean": float(np.mean(log.member_scores)),
         "member_scores": log.member_scores.tolist(),
@@ -254,7 +253,7 @@ def _finish(search: Search, state: OuterState, solved: bool, run: RunDir) -> dic
     metrics = run.read_metrics()
     proxy = state.best_proxy if np.isfinite(float(state.best_score)) else search.strategy.mean(state.strategy)
     result = {
-        "solved": solved,
+        "solved": solved if search.config.outer.objective == "max_reward" else None,
         "generations": int(state.generation),
         "best_incumbent": float(state.best_score),
         "seconds": sum(line["seconds"] for line in metrics),

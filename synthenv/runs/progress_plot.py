@@ -11,18 +11,21 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-INK, QUIET, GRID = "#1f2933", "#7b8794", "#e4e7eb"
-BLUE, ORANGE, GREEN, RED = "#2563a8", "#d9730d", "#2f855a", "#b83280"
+from synthenv.runs.figures import BLUE, GREEN, GRID, INK, ORANGE, QUIET, RED
+
 STYLE: dict[str, Any] = {"linewidth": 2.0, "marker": "o", "markeredgewidth": 0}
 
 
-def draw_progress(metrics: Sequence[dict[str, Any]], title: str, solved_return: float | None) -> bytes:
+def draw_progress(
+    metrics: Sequence[dict[str, Any]], title: str, solved_return: float | None, score: str = "return"
+) -> bytes:
     """Draw three panels over the generations.
 
     Args:
         metrics: lines of ``metrics.jsonl``; fields may be missing or null.
         title: what was searched.
         solved_return: return from which on the task counts as solved, if known.
+        score: what was maximised: the return, or the name of another objective.
 
     Returns:
         the bytes of a PNG.
@@ -35,7 +38,7 @@ def draw_progress(metrics: Sequence[dict[str, Any]], title: str, solved_return: 
     figure.suptitle(title, fontsize=15, fontweight="bold", color=INK, x=0.02, ha="left")
     generations = np.array([line["generation"] for line in metrics])
     size = 5.0 if len(metrics) <= 60 else 0.0
-    _draw_returns(returns, generations, metrics, solved_return, size)
+    _draw_returns(returns, generations, metrics, solved_return, size, score)
     _draw_steps(steps, generations, metrics, size)
     _draw_seconds(seconds, generations, metrics, size)
     seconds.set_xlabel("generation", color=INK, fontsize=11)
@@ -49,9 +52,17 @@ def draw_progress(metrics: Sequence[dict[str, Any]], title: str, solved_return: 
 
 
 def _draw_returns(
-    axes: Axes, x: np.ndarray, metrics: Sequence[dict[str, Any]], solved_return: float | None, size: float
+    axes: Axes,
+    x: np.ndarray,
+    metrics: Sequence[dict[str, Any]],
+    solved_return: float | None,
+    size: float,
+    score: str,
 ) -> None:
-    _dress(axes, "Return of trained agents on the real task", "return per episode")
+    if score == "return":
+        _dress(axes, "Return of trained agents on the real task", "return per episode")
+    else:
+        _dress(axes, f"Objective: {score}", score)
     _band(axes, x, metrics, "member_scores", GREEN, "members")
     _line(axes, x, _column(metrics, "member_mean"), GREEN, "their mean", size * 0.5, linewidth=1.2)
     _scatter(axes, x, metrics, "incumbent_scores")

@@ -69,7 +69,9 @@ def write_report(run: str | Path) -> Path:
     config, lines = stored.get("config", {}), metrics.read(run)
     threshold = _solved_return(config)
     title = f"{config.get('command', 'run')}: {config.get('task', run.name)}"
-    png = draw_progress(lines, title, threshold)
+    objective = _objective(config)
+    threshold = threshold if objective == "max_reward" else None
+    png = draw_progress(lines, title, threshold, "return" if objective == "max_reward" else objective)
     try:
         (run / "plots").mkdir(exist_ok=True)
     except OSError as error:
@@ -78,7 +80,7 @@ def write_report(run: str | Path) -> Path:
     page = PAGE.format(
         title=html.escape(title),
         state=html.escape(_state(lines, result)),
-        cards="".join(_card(value, label) for value, label in _headlines(lines, threshold)),
+        cards="".join(_card(value, label) for value, label in _headlines(lines, threshold, objective)),
         png=base64.b64encode(png).decode(),
         legend=LEGEND,
         next_title="Use it" if result is not None else "Go on",
@@ -117,6 +119,12 @@ def _solved_return(config: Mapping[str, Any]) -> float | None:
         return None
 
 
+def _objective(config: Mapping[str, Any]) -> str:
+    """What was maximised; runs of before it could be chosen maximised the return."""
+    outer = config.get("outer")
+    return outer.get("objective", "max_reward") if isinstance(outer, dict) else "max_reward"
+
+
 def _state(lines: Sequence[Mapping[str, Any]], result: Mapping[str, Any] | None) -> str:
     generations = f"{len(lines)} generation{'s' if len(lines) != 1 else ''}"
     if result is None:
@@ -125,12 +133,17 @@ def _state(lines: Sequence[Mapping[str, Any]], result: Mapping[str, Any] | None)
     return f"finished after {generations}{solved}"
 
 
-def _headlines(lines: Sequence[Mapping[str, Any]], threshold: float | None) -> Iterator[tuple[str, str]]:
+def _headlines(
+    lines: Sequence[Mapping[str, Any]], threshold: float | None, objective: str
+) -> Iterator[tuple[str, str]]:
     """Numbers for the top of the page, with what they are."""
     last = lines[-1] if lines else {}
     goal = "" if threshold is None else f", solved at {threshold:g}"
-    yield _number(last.get("best_incumbent")), f"best mean return of the incumbents{goal}"
-    yield _number(last.get("incumbent_mean")), "incumbents' mean return, last generation"
+    score = "return" if objective == "max_reward" else objective
+    yield _number(last.get("best_incumbent")), f"best mean {score} of the incumbents{goal}"
+    yield _number(last.get("incumbent_mean")), f"incumbents' mean {score}, last generation"
+    if score != "return":
+        yield _number(last.get("incumbent_return")), "their mean real return"
     yield _number(last.get("train_steps_mean")), "training steps per agent, last generation"
     yield _number(_total(lines, "total_train_steps")), "training steps in all"
     yield _duration(_total(lines, "seconds")), "wall time"

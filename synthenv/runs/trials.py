@@ -23,9 +23,10 @@ from synthenv.envs import registry
 from synthenv.envs.gridworld import GridWorld
 from synthenv.envs.registry import EnvSpec
 from synthenv.outer.bilevel import Outcome, Trials
+from synthenv.outer.objectives import Objective, max_reward
 from synthenv.outer.population import Workload, serve
 from synthenv.outer.trial import TrainingGround, TrialResult, TrialTask, make_trials
-from synthenv.proxies.synthetic_env import SyntheticBandit, SyntheticMDP
+from synthenv.proxies.registry import AnyProxy
 
 PyTree = Any
 
@@ -38,11 +39,19 @@ class TrialRunner:
         ground: where they train.
         spec: the real task they are tested on.
         num_test_episodes: greedy episodes per agent.
+        objective: makes a score of a training and its test.
     """
 
-    def __init__(self, agent: AgentConfig, ground: TrainingGround, spec: EnvSpec, num_test_episodes: int):
+    def __init__(
+        self,
+        agent: AgentConfig,
+        ground: TrainingGround,
+        spec: EnvSpec,
+        num_test_episodes: int,
+        objective: Objective = max_reward,
+    ):
         self.agent, self.ground, self.spec = agent, ground, spec
-        self.num_test_episodes = num_test_episodes
+        self.num_test_episodes, self.objective = num_test_episodes, objective
         self.on_cpu = jax.default_backend() == "cpu"
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.workers = max(1, cores // jax.local_device_count()) if self.on_cpu else 1
@@ -65,6 +74,7 @@ class TrialRunner:
             self.spec,
             self.num_test_episodes,
             width=1 if self.on_cpu else 4096,
+            objective=self.objective,
         )
 
         def counted(tasks: TrialTask) -> TrialResult:
@@ -115,11 +125,13 @@ class TrialRunner:
     def __call__(self, key: jax.Array, trials: Trials) -> Outcome:
         """Run the trials of one generation."""
         results, busy_share = self.serve(key, trials.proxies, trials.agents, trials.num_agents)
-        return Outcome(results.score, results.num_steps, results.num_episodes, busy_share)
+        return Outcome(
+            results.score, results.returns.mean(axis=1), results.num_steps, results.num_episodes, busy_share
+        )
 
 
 def proxy_ground(
-    proxy: SyntheticMDP | SyntheticBandit, proxy_params: PyTree
+    proxy: AnyProxy, proxy_params: PyTree
 ) -> tuple[TrainingGround, np.ndarray, Callable[[jax.Array], PyTree]]:
     """A proxy as a training ground.
 
@@ -127,13 +139,13 @@ def proxy_ground(
         the ground, the flat weights [D] of ``proxy_params``, and the function from flat weights to params.
     """
     flat, unravel = ravel_pytree(proxy_params)
-    ground = TrainingGround(proxy, lambda weights: proxy.env_params(unravel(weights)))
+    ground = TrainingGround(proxy, lambda weights, discount: proxy.env_params(unravel(weights), discount))
     return ground, np.asarray(flat), unravel
 
 
 def real_ground(spec: EnvSpec) -> TrainingGround:
     """The real task as a training ground; it takes no weights (D = 0)."""
-    return TrainingGround(spec.env, lambda weights: spec.env_params)
+    return TrainingGround(spec.env, lambda weights, discount: spec.env_params)
 
 
 def task_for(agent: AgentConfig, name: str) -> EnvSpec:
@@ -160,6 +172,14 @@ def task_for(agent: AgentConfig, name: str) -> EnvSpec:
             " task such as CliffWalking"
         )
     return spec
+
+
+def fitting_agent(name: str) -> str:
+    """Who learns a task if nobody is named: Q-learning in gridworlds, TD3 where actions are continuous, else DDQN."""
+    spec = registry.make(name)
+    if isinstance(spec.env, GridWorld):
+        return "q_learning"
+    return "ddqn" if hasattr(spec.env.action_space(spec.env_params), "n") else "td3"
 
 
 def zeros(num: int) -> np.ndarray:

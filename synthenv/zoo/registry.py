@@ -18,8 +18,8 @@ from synthenv.core.errors import UserError
 from synthenv.core.sealed_file import DamagedFileError
 from synthenv.envs import registry
 from synthenv.envs.registry import EnvSpec
-from synthenv.proxies import synthetic_env
-from synthenv.proxies.config import SyntheticConfig
+from synthenv.proxies import registry as proxies
+from synthenv.proxies.config import ProxyConfig, from_stored
 
 ROOT = Path(__file__).parent / "data"
 KINDS = ("synthetic", "bandit")
@@ -51,7 +51,7 @@ def load_file(path: Path, name: str) -> LoadedProxy:
     """
     metadata = read_metadata(path)
     spec = registry.make(metadata["task"])
-    env = _environment(metadata["task"], SyntheticConfig(**metadata["proxy"]))
+    env = _environment(metadata["task"], from_stored(metadata["proxy"]))
     params, metadata = load_tree(path, env.init_params(jax.random.key(0)))
     return LoadedProxy(name, spec, env, params, metadata)
 
@@ -159,7 +159,7 @@ def _load_entry(name: str, entry: dict[str, Any]) -> LoadedProxy:
 
 
 @cache
-def _environment(task: str, config: SyntheticConfig) -> Any:
+def _environment(task: str, config: ProxyConfig) -> Any:
     """Each environment once: they hash by identity, and a second instance would retrace."""
     spec = registry.make(task)
-    return synthetic_env.make(spec.env, spec.env_params, config)
+    return proxies.make(spec.env, spec.env_params, config)

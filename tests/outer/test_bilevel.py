@@ -15,7 +15,7 @@ def runner_of(score, calls):
     def run(key, trials):
         calls.append(trials)
         scores = score(trials.proxies)
-        return Outcome(scores, np.ones(len(scores), int), np.ones(len(scores), int), 1.0)
+        return Outcome(scores, scores, np.ones(len(scores), int), np.ones(len(scores), int), 1.0)
 
     return run
 

@@ -132,7 +132,7 @@ def trials(width):
     proxies = 2.0 * jax.vmap(lambda key: ravel_pytree(proxy.init_params(key))[0])(
         jax.random.split(jax.random.key(1), NUM)
     )  # large weights, so that some episodes end early
-    ground = TrainingGround(proxy, lambda weights: proxy.env_params(unravel(weights)))
+    ground = TrainingGround(proxy, lambda weights, discount: proxy.env_params(unravel(weights)))
     hyperparams = jax.tree.map(lambda x: jnp.full(NUM, x), fixed_hyperparams(CONFIG, spec.solved_return))
     hyperparams = hyperparams.replace(learning_rate=jnp.logspace(-4, -2, NUM))
     tasks = TrialTask(jax.random.key_data(jax.random.split(jax.random.key(2), NUM)), proxies, hyperparams)

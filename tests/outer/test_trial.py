@@ -50,7 +50,7 @@ def counted():
     """The compiled trials, and the list that grows by one whenever the training ground is traced."""
     traces = []
 
-    def env_params(weights):
+    def env_params(weights, discount):
         traces.append(weights)
         return PROXY.env_params(unravel(weights))
 

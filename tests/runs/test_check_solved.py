@@ -35,7 +35,7 @@ def verdict(incumbent_scores, confirmer, best=None, **outer):
     search = Search(config, 0)
     search.confirmer = confirmer
     incumbent = np.full(search.first_proxy.size, 3.0, np.float32)
-    outcome = Outcome(NOBODY, NOBODY, NOBODY, 1.0)
+    outcome = Outcome(NOBODY, NOBODY, NOBODY, NOBODY, 1.0)
     state = search.start()
     if best is not None:
         state = state._replace(best_proxy=jnp.full_like(state.best_proxy, best), best_score=jnp.float32(198))

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from synthenv.runs.config import FAST, PRESETS, RELEASED, TABLE3, VARIED, VARIED_STABLE, bandit_form
+from synthenv.runs.presets import preset
+from synthenv.runs.synthetic_presets import FAST, RELEASED, TABLE3, VARIED, VARIED_STABLE, bandit_form
 
 
 def test_table3():
@@ -56,7 +57,7 @@ def test_varied_stable():
 def test_faithful_presets_carry_no_remedy():
     """What is ours is off in the presets named after the paper."""
     for name in ("table3", "released", "varied"):
-        strategy = PRESETS[name].strategy
+        strategy = preset("se", name).strategy
         assert (strategy.name, strategy.step_decay) == ("paper_nes", 0.0)
 
 

@@ -16,7 +16,7 @@ from synthenv.cli import main
 from synthenv.core.errors import UserError
 from synthenv.runs import meta_train as runs
 from synthenv.runs import metrics
-from synthenv.runs.config import SMOKE
+from synthenv.runs.synthetic_presets import SMOKE
 from tests.tiny_run import COMMAND, FLAGS, REPO, TINY, environment, of_length, story
 
 pytestmark = pytest.mark.rank_promotion_ok

@@ -1,4 +1,4 @@
-"""How the figures of all experiments look. Nothing here needs a display."""
+"""How all figures look. Nothing here needs a display."""
 
 from pathlib import Path
 
@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 
 INK, QUIET, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 BLUE, ORANGE, GREEN, RED = "#2563a8", "#d9730d", "#2f855a", "#b83280"
+PURPLE, TEAL, BROWN = "#6b46c1", "#0e7490", "#8a5a2b"
+CYCLE = (ORANGE, GREEN, PURPLE, TEAL, RED, BROWN)
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:

@@ -1,0 +1,168 @@
+"""Reward networks: a network that shapes or replaces the reward of a real environment.
+
+States, actions and episodes are those of the real task; only the reward that an agent trains on is another one. With
+Phi the network, r the real reward of a transition from s to s' and v its info vector:
+
+    additive_potential        r + discount * Phi(s') - Phi(s)        exclusive_potential       the same without r
+    additive_non_potential    r + Phi(s')                            exclusive_non_potential   Phi(s')
+    ..._augmented             Phi takes (s, v) and (s', v)
+    additive_linear           r + w . v                              exclusive_linear          w . v
+
+The discount is that of the agent in training. ``info["real_reward"]`` keeps r.
+
+References:
+    Ferreira et al. (2022), Learning synthetic environments and reward networks, section 4 and table 1. The released
+    code, as here, feeds the info vector of the transition just made to both potentials, where the paper has v and v'.
+    Ng et al. (1999), Policy invariance under reward transformations, for potentials.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from gymnax.environments import environment
+
+from synthenv.core.errors import UserError
+from synthenv.envs.gridworld import GridWorld
+from synthenv.nets.mlp import Layer, Params, apply_mlp, init_mlp
+from synthenv.proxies.config import RewardConfig
+
+
+@struct.dataclass
+class RewardState(environment.EnvState):
+    """The real state and its observation [obs]."""
+
+    real: Any
+    obs: jax.Array
+
+
+@struct.dataclass
+class RewardParams(environment.EnvParams):
+    """Evolved weights, the agent's discount, and the real task's params.
+
+    ``potentials`` [cells] holds the network's values of all states where they can be listed, else None.
+    """
+
+    net: Any = None
+    discount: Any = 0.99
+    potentials: Any = None
+    real: Any = None
+
+
+class RewardNetwork(environment.Environment):
+    """A real environment with a learned reward.
+
+    Raises:
+        UserError: if the variant needs an info vector and the task has none.
+    """
+
+    def __init__(self, real_env: Any, real_params: Any, config: RewardConfig):
+        super().__init__()
+        self.real_env, self.real_params, self.config = real_env, real_params, config
+        variant = config.variant
+        self.additive = variant.startswith("additive")
+        self.linear = variant.endswith("linear")
+        self.augmented = variant.endswith("augmented")
+        self.potential = "potential" in variant and "non_potential" not in variant
+        self.info_size = getattr(real_env, "info_size", 0) if self.augmented or self.linear else 0
+        if (self.augmented or self.linear) and not self.info_size:
+            raise UserError(
+                f"{variant} needs an info vector, and {real_env.name} has none: choose a variant without, or"
+                " HalfCheetah"
+            )
+        self.obs_size = int(jnp.prod(jnp.array(real_env.observation_space(real_params).shape)))
+        # In a gridworld the network has one value per cell: computed once a training, looked up in every step.
+        self.listed = isinstance(real_env, GridWorld) and not self.info_size
+
+    def init_params(self, key: jax.Array) -> Params:
+        """Draw a fresh network, PyTorch style; the linear forms have weights [info, 1] and no bias."""
+        if self.linear:
+            bound = 1.0 / jnp.sqrt(jnp.float32(self.info_size))
+            kernel = jax.random.uniform(key, (self.info_size, 1), minval=-bound, maxval=bound)
+            return (Layer(kernel, jnp.zeros(0)),)
+        config = self.config
+        return init_mlp(key, self.obs_size + self.info_size, config.hidden_size, 1, config.depth)
+
+    def env_params(self, proxy_params: Params, discount: Any = 0.99) -> RewardParams:
+        """Put evolved weights and the discount of the agent in training where the environment finds them."""
+        listed = self._apply(proxy_params, jnp.eye(self.obs_size)) if self.listed else None
+        return RewardParams(
+            max_steps_in_episode=self.real_params.max_steps_in_episode,
+            net=proxy_params,
+            discount=jnp.asarray(discount, jnp.float32),
+            potentials=listed,
+            real=self.real_params,
+        )
+
+    def step_env(
+        self, key: jax.Array, state: RewardState, action: jax.Array, params: RewardParams
+    ) -> tuple[jax.Array, RewardState, jax.Array, jax.Array, dict[str, Any]]:
+        """A real transition with a learned reward."""
+        obs, real, real_reward, terminated, info = self.real_env.step_env(
+            key, state.real, action, params.real
+        )
+        real_reward = jnp.asarray(real_reward, jnp.float32)
+        learned = self._learned(state, obs, real, terminated, info.get("vector"), params)
+        reward = real_reward + learned if self.additive else learned
+        after = RewardState(time=state.time + 1, real=real, obs=obs)
+        return obs, after, reward, terminated, {**info, "real_reward": real_reward}
+
+    def _learned(
+        self, state: RewardState, obs: Any, real: Any, terminated: Any, vector: Any, params: RewardParams
+    ) -> jax.Array:
+        """What the network pays for the transition from ``state`` to ``real``."""
+        if self.linear:
+            return jnp.dot(vector, params.net[0].kernel[:, 0])
+        after = self._value(params, obs, real, vector)
+        if not self.potential:
+            return after
+        if self.config.terminal_potential == "zero":
+            after = jnp.where(terminated, 0.0, after)
+        return params.discount * after - self._value(params, state.obs, state.real, vector)
+
+    def _value(self, params: RewardParams, obs: jax.Array, real: Any, vector: Any) -> jax.Array:
+        """Phi of one state, with the info vector of the transition if the variant takes it."""
+        if self.listed:
+            return params.potentials[real.cell]
+        x = obs.ravel()
+        return self._apply(params.net, jnp.concatenate([x, vector]) if self.augmented else x)
+
+    def _apply(self, net: Params, x: jax.Array) -> jax.Array:
+        return apply_mlp(net, x, self.config.activation)[..., 0]
+
+    def reset_env(self, key: jax.Array, params: RewardParams) -> tuple[jax.Array, RewardState]:
+        """Reset the real environment."""
+        obs, real = self.real_env.reset_env(key, params.real)
+        return obs, RewardState(time=jnp.int32(0), real=real, obs=obs)
+
+    def is_terminated(self, state: RewardState, params: RewardParams) -> jax.Array:
+        """As the real environment says."""
+        return self.real_env.is_terminated(state.real, params.real)
+
+    def is_truncated(self, state: RewardState, params: RewardParams) -> jax.Array:
+        """As the real environment says."""
+        return self.real_env.is_truncated(state.real, params.real)
+
+    @property
+    def default_params(self) -> RewardParams:
+        """A random network, drawn with key 0."""
+        return self.env_params(self.init_params(jax.random.key(0)))
+
+    @property
+    def num_actions(self) -> int:
+        """Number of actions of the real task."""
+        return self.real_env.num_actions
+
+    @property
+    def name(self) -> str:
+        """Class and task."""
+        return f"{type(self).__name__}-{self.real_env.name}"
+
+    def action_space(self, params: RewardParams | None = None) -> Any:
+        """Action space of the real task."""
+        return self.real_env.action_space(self.real_params)
+
+    def observation_space(self, params: RewardParams | None = None) -> Any:
+        """Observation space of the real task."""
+        return self.real_env.observation_space(self.real_params)

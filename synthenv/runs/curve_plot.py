@@ -1,0 +1,99 @@
+"""The picture of learning curves: real test return against training steps, and steps to solve."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from synthenv.core.files import disk_error, write_atomic
+from synthenv.runs.curves import Learned, at_steps, bootstrap_band
+from synthenv.runs.figures import BLUE, CYCLE, INK, QUIET, RED, dress, new_figure
+
+BASELINES = {"real": BLUE, "icm": QUIET, "count_based": QUIET}
+POINTS = 200
+
+
+def grid_of(curves: Mapping[str, Learned]) -> np.ndarray:
+    """Training steps at which curves are compared, [G]."""
+    budget = max(learned.budget for learned in curves.values())
+    return np.linspace(0, budget, POINTS + 1)[1:]
+
+
+def draw_curves(summary: Mapping[str, Any], curves: Mapping[str, Learned], title: str) -> Figure:
+    """One column per agent: its curves above, its steps to solve below.
+
+    Args:
+        summary: of ``curves.evaluate_curves``.
+        curves: its second result.
+        title: of the figure.
+    """
+    agents = summary["agents"]
+    figure = new_figure(6.2 * len(agents) + 0.4, 7.4, title)
+    panels = figure.subplots(2, len(agents), height_ratios=(1.7, 1), squeeze=False)
+    for (agent, kinds), above, below in zip(agents.items(), panels[0], panels[1], strict=True):
+        colors = dict(zip(kinds["proxies"], CYCLE * 9, strict=False)) | BASELINES
+        rows = kinds["proxies"] | kinds.get("baselines", {})
+        _draw_returns(above, agent, {row: curves[f"{agent}: {row}"] for row in rows}, colors)
+        _draw_steps(below, rows, colors)
+    return figure
+
+
+def write(
+    summary: Mapping[str, Any], curves: Mapping[str, Learned], out: Path, title: str | None = None
+) -> None:
+    """Write ``curves.png`` and ``curves.csv`` (mean and band on a grid of steps) to the directory ``out``.
+
+    Raises:
+        UserError: if the disk is full or the directory cannot be written.
+    """
+    png, table = io.BytesIO(), io.StringIO()
+    draw_curves(summary, curves, title or str(summary["tested_on"])).savefig(png, format="png", dpi=130)
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("agent", "row", "steps", "mean_return", "low", "high"))
+    grid = grid_of(curves)
+    for name, learned in curves.items():
+        agent, row = name.split(": ", 1)
+        returns = at_steps(learned, grid)
+        there = ~np.isnan(returns).any(axis=0)
+        for steps, *numbers in zip(grid[there], *bootstrap_band(returns[:, there]), strict=True):
+            writer.writerow((agent, row, f"{steps:.0f}", *(f"{number:.4g}" for number in numbers)))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(error, out) from error
+    write_atomic(out / "curves.png", png.getvalue())
+    write_atomic(out / "curves.csv", table.getvalue().encode())
+
+
+def _draw_returns(axes: Axes, agent: str, curves: Mapping[str, Learned], colors: Mapping[str, str]) -> None:
+    dress(axes, f"{agent}: mean real return of a test, 95 % band over agents", "training steps", "return")
+    grid = grid_of(curves)
+    for row, learned in curves.items():
+        returns = at_steps(learned, grid)
+        there = ~np.isnan(returns).any(axis=0)
+        mean, low, high = bootstrap_band(returns[:, there])
+        axes.plot(grid[there], mean, color=colors[row], linewidth=1.8, label=row)
+        axes.fill_between(grid[there], low, high, color=colors[row], alpha=0.2, linewidth=0)
+    threshold = next(iter(curves.values())).solved_return
+    axes.axhline(threshold, color=RED, linewidth=1.1, linestyle="--")
+    axes.legend(frameon=False, fontsize=9, loc="lower right")
+
+
+def _draw_steps(axes: Axes, rows: Mapping[str, Any], colors: Mapping[str, str]) -> None:
+    dress(axes, "training steps to solve, mean with 95 % interval", "training steps", "")
+    for place, (row, summary) in enumerate(rows.items()):
+        mean, (low, high) = summary["steps_to_solve"], summary["ci95_steps_to_solve"]
+        axes.barh(place, mean, color=colors[row], height=0.62)
+        axes.plot([low, high], [place, place], color=INK, linewidth=1.6)
+        missed = round((1 - summary["solved_share"]) * summary["num_agents"])
+        note = f"  {mean:,.0f}" + (f"  ({missed} of {summary['num_agents']} never)" if missed else "")
+        axes.text(high, place, note, va="center", fontsize=9, color=INK)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xlim(0, 1.35 * max(summary["ci95_steps_to_solve"][1] for summary in rows.values()))
+    axes.invert_yaxis()
+    axes.grid(visible=False)

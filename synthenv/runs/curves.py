@@ -1,0 +1,200 @@
+"""Learning curves: the real test return against training steps, for agents in proxies and on the real task.
+
+Every agent trains for the same number of steps, whatever it reaches, and plays one test episode on the real task after
+each of its training episodes.
+
+References:
+    Ferreira et al. (2022), figures 5, 9 and 12-21; the released evaluation (tables 9, 11, 12, 14, 15 and 17 to 19).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from synthenv.agents.config import AgentConfig, TabularConfig
+from synthenv.core.errors import UserError
+from synthenv.core.types import Curve
+from synthenv.envs.registry import EnvSpec
+from synthenv.runs.evaluate import Place, bootstrap_interval, resolve
+from synthenv.runs.trials import TrialRunner
+
+# Training steps and episodes: what the papers' figures show, less for continuous control.
+HORIZONS = {
+    "CliffWalking": (5_000, 500),
+    "CartPole-v0": (50_000, 1000),
+    "MountainCarContinuous-v0": (100_000, 3000),
+    "HalfCheetah": (100_000, 1000),
+}
+OTHERS = (50_000, 1000)
+WINDOW = 10  # tests that have to stay at the threshold
+
+
+class Learned(NamedTuple):
+    """What came of A agents: curves [A, K] of which [A] tests each were made, and where each trained [A]."""
+
+    curve: Curve
+    num_tests: np.ndarray
+    which: np.ndarray
+    solved_return: float
+    budget: int
+
+
+def steps_to_solve(learned: Learned) -> tuple[np.ndarray, np.ndarray]:
+    """Training steps [A] before the first of ten tests in a row that all reach the threshold, and whether so [A].
+
+    An agent without such tests counts at the budget.
+    """
+    returns, steps = learned.curve.returns, learned.curve.steps
+    made = np.arange(returns.shape[1])[None, :] < learned.num_tests[:, None]
+    good = np.cumsum((returns >= learned.solved_return) & made, axis=1)
+    before = np.pad(good, ((0, 0), (1, 0)))
+    stays = (before[:, WINDOW:] - before[:, :-WINDOW]) == WINDOW  # [A, K - 9]: of tests k to k + 9
+    solved = stays.any(axis=1)
+    first = steps[np.arange(len(steps)), stays.argmax(axis=1)]
+    return np.where(solved, first, learned.budget), solved
+
+
+def learn(place: Place, agent: AgentConfig, num_agents: int, seed: int) -> Learned:
+    """Train ``num_agents`` agents for ``agent.max_steps`` steps, spread evenly over the place's environments."""
+    runner = TrialRunner(agent, place.ground, place.spec, 1)
+    which = np.arange(num_agents) % len(place.weights)
+    key = jax.random.fold_in(jax.random.key(seed), 2**31 - 3)
+    trained = runner.run(key, place.weights[which], np.arange(num_agents), num_agents)
+    assert trained.curve is not None
+    num_tests = (trained.curve.steps > 0).sum(axis=1)
+    return Learned(trained.curve, num_tests, which, place.spec.solved_return, agent.max_steps)
+
+
+def at_steps(learned: Learned, grid: np.ndarray) -> np.ndarray:
+    """Returns of the last test before each number of training steps in ``grid`` [G], [A, G]; NaN before the first."""
+    rows = []
+    for returns, steps, num in zip(*learned.curve, learned.num_tests, strict=True):
+        index = np.searchsorted(steps[:num], grid, side="right") - 1
+        rows.append(np.where(index >= 0, returns[np.maximum(index, 0)], np.nan))
+    return np.array(rows)
+
+
+def bootstrap_band(values: np.ndarray, num_draws: int = 1000) -> np.ndarray:
+    """Mean over agents and its 95 % percentile bootstrap band, [3, G] of values [A, G]."""
+    draws = np.random.default_rng(0).multinomial(
+        len(values), np.full(len(values), 1 / len(values)), num_draws
+    )
+    return np.stack([values.mean(axis=0), *np.percentile(draws @ values / len(values), [2.5, 97.5], axis=0)])
+
+
+def summarise(learned: Learned) -> dict[str, Any]:
+    """The JSON summary of A agents: steps to solve and the last tests, with intervals over agents."""
+    steps, solved = steps_to_solve(learned)
+    rows = np.arange(len(learned.num_tests))[:, None]
+    last = learned.num_tests[:, None] - 1 - np.arange(WINDOW)[None, :]
+    final = np.where(last >= 0, learned.curve.returns[rows, np.maximum(last, 0)], np.nan)
+    final = np.nanmean(final, axis=1)
+    return {
+        "steps_to_solve": float(steps.mean()),
+        "ci95_steps_to_solve": bootstrap_interval(steps.astype(float)),
+        "median_steps_to_solve": float(np.median(steps)),
+        "solved_share": float(solved.mean()),
+        "final_return": float(final.mean()),
+        "ci95_final_return": bootstrap_interval(final),
+        "budget": learned.budget,
+        "num_agents": len(steps),
+    }
+
+
+def curious(agent: AgentConfig) -> list[tuple[str, AgentConfig]]:
+    """The exploration baseline of the papers for this agent: count-based or with an intrinsic curiosity module."""
+    if isinstance(agent, TabularConfig):
+        return [("count_based", replace(agent, count_bonus=0.1))]
+    return []
+
+
+def bounded(agent: AgentConfig, task: str, max_steps: int | None, vary: bool) -> AgentConfig:
+    """The agent on the evaluation's schedule: a fixed number of steps, a test after every episode."""
+    steps, episodes = HORIZONS.get(task, OTHERS)
+    steps = max_steps or steps
+    room = 1 if isinstance(agent, TabularConfig) else max(agent.buffer_size, min(steps, 1_000_000))
+    return replace(
+        agent,
+        stop="none",
+        test_episodes=1,
+        max_steps=steps,
+        max_episodes=episodes,
+        buffer_size=room,
+        vary=vary,
+    )
+
+
+def rows_of(
+    names: Sequence[str], agent: str | None, baselines: bool
+) -> tuple[EnvSpec, dict[str, dict[str, tuple[Place, AgentConfig]]]]:
+    """Where an agent is to train: {"proxies": {name: (place, agent)}, "baselines": {...}}, and the task of them all."""
+    places = {name: resolve(name, agent=agent) for name in names}
+    (spec, *others) = {place.spec.name: place.spec for place in places.values()}.values()
+    if others:
+        raise UserError(f"the proxies are of {spec.name} and {others[0].name}: evaluate one task at a time")
+    rows = {"proxies": {name: (place, place.agent) for name, place in places.items()}}
+    if baselines:
+        bare = next(iter(places.values())).agent
+        real = resolve(spec.name, agent=bare.name)
+        rows["baselines"] = {"real": (real, bare)} | {name: (real, a) for name, a in curious(bare)}
+    return spec, rows
+
+
+def evaluate_curves(
+    names: Sequence[str],
+    agents: Sequence[str] | None,
+    num_agents: int,
+    seed: int = 0,
+    vary: bool = False,
+    baselines: bool = True,
+    max_steps: int | None = None,
+    show: Callable[[str, int, int], None] = lambda row, done, total: None,
+) -> tuple[dict[str, Any], dict[str, Learned]]:
+    """Curves of every agent in every proxy, and of the same agents bare and curious on the real task.
+
+    Args:
+        names: proxies of one task: shipped ones, run directories; each is a row of its own.
+        agents: who trains, each in every proxy; if None, whom the first proxy was evolved with.
+        num_agents: fresh agents for each row.
+        seed: randomness.
+        vary: draw every agent's hyperparameters at random (table 9; else table 2).
+        baselines: add the agents on the real task, bare and with the exploration bonus of the papers.
+        max_steps: training steps per agent; what the papers' figures show if None.
+        show: called with each row's name before it begins, how many are done, and of how many.
+
+    Returns:
+        the JSON summary, ``agents`` in it being {agent: {"proxies": {name: row}, "baselines": {name: row}}}, and the
+        curves by "agent: row". The row of the first agent and proxy stands at the top of the summary too, with that
+        agent's baselines.
+
+    Raises:
+        UserError: if a name is unknown, the proxies are of several tasks, or an agent does not fit.
+    """
+    if num_agents < 1:
+        raise UserError(f"--num-agents {num_agents} trains nobody: pass 1 or more")
+    agents = agents or (resolve(names[0]).agent.name,)
+    spec, _ = rows_of(names, agents[0], False)
+    todo = [
+        (agent, kind, row, place, bounded(config, spec.name, max_steps, vary))
+        for agent in agents
+        for kind, rows in rows_of(names, agent, baselines)[1].items()
+        for row, (place, config) in rows.items()
+    ]
+    summary: dict[str, Any] = {}
+    curves: dict[str, Learned] = {}
+    for done, (agent, kind, row, place, config) in enumerate(todo):
+        show(f"{agent}: {row}", done, len(todo))
+        learned = curves[f"{agent}: {row}"] = learn(place, config, num_agents, seed)
+        summary.setdefault(agent, {}).setdefault(kind, {})[row] = summarise(learned)
+    first = summary[agents[0]]
+    return {
+        "tested_on": spec.name,
+        "solved_return": spec.solved_return,
+        "agent": agents[0],
+        **first["proxies"][names[0]],
+        "baselines": first.get("baselines", {}),
+        "agents": summary,
+    }, curves

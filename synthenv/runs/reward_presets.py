@@ -1,0 +1,79 @@
+"""Named configurations of reward networks, task by task. Imports nothing heavy, so that ``--help`` stays quick.
+
+References:
+    Ferreira et al. (2022), tables 6-8, 10, 13 and 16; the released code for ``released``.
+"""
+
+from dataclasses import replace
+
+from synthenv.agents.config import AgentConfig
+from synthenv.agents.presets import TABLE10, TABLE13, TABLE16_HALF_CHEETAH, TABLE16_MOUNTAIN_CAR
+from synthenv.outer.config import OuterConfig, StrategyConfig
+from synthenv.proxies.config import RewardConfig
+from synthenv.runs.config import MetaTrainConfig
+
+
+def _schedule(agent: AgentConfig) -> AgentConfig:
+    """At most 100 episodes on the real task's own terms, a test after each; over once the tests solve it."""
+    return replace(agent, stop="solved", test_episodes=1, max_episodes=100, time_limit="terminal")
+
+
+# As published: tables 6 to 8, 10, 13 and 16.
+_STRATEGY = StrategyConfig(name="paper_nes", std=0.1, step_size=0.5, transformation="all_better_2")
+_OUTER = OuterConfig(num_generations=50, num_test_episodes=1, objective="reward_threshold")
+PAPER = {
+    "CliffWalking": MetaTrainConfig(
+        "CliffWalking", RewardConfig(hidden_size=32), _schedule(TABLE10), _STRATEGY, _OUTER
+    ),
+    "CartPole-v0": MetaTrainConfig(
+        "CartPole-v0", RewardConfig(hidden_size=64), _schedule(TABLE13), _STRATEGY, _OUTER
+    ),
+    "MountainCarContinuous-v0": MetaTrainConfig(
+        "MountainCarContinuous-v0",
+        RewardConfig(hidden_size=128),
+        _schedule(TABLE16_MOUNTAIN_CAR),
+        _STRATEGY,
+        _OUTER,
+    ),
+    "HalfCheetah": MetaTrainConfig(
+        "HalfCheetah", RewardConfig(hidden_size=128), _schedule(TABLE16_HALF_CHEETAH), _STRATEGY, _OUTER
+    ),
+}
+
+
+def released(config: MetaTrainConfig) -> MetaTrainConfig:
+    """As the released code ran a published configuration: NES unnormalised; tanh for MountainCarContinuous."""
+    strategy = config.strategy._replace(transformation="nes_unnormalized")
+    tanh = config.task == "MountainCarContinuous-v0"
+    proxy = config.proxy._replace(activation="tanh") if tanh else config.proxy
+    return replace(config, strategy=strategy, proxy=proxy)
+
+
+def fast(config: MetaTrainConfig) -> MetaTrainConfig:
+    """Ours."""
+    return config
+
+
+def smoke(config: MetaTrainConfig) -> MetaTrainConfig:
+    """Seconds: shows the machinery, teaches nothing."""
+    agent = replace(config.agent, max_episodes=3, init_episodes=min(1, config.agent.init_episodes))
+    return replace(
+        config,
+        agent=agent,
+        strategy=config.strategy._replace(num_pairs=2),
+        outer=config.outer._replace(num_generations=2, num_incumbents=2),
+    )
+
+
+PRESETS = {
+    "fast": {task: fast(config) for task, config in PAPER.items()},
+    "paper": PAPER,
+    "released": {task: released(config) for task, config in PAPER.items()},
+    "smoke": {task: smoke(config) for task, config in PAPER.items()},
+}
+ABOUT_PRESETS = {
+    "fast": "ours, for minutes on a CPU",
+    "paper": "Ferreira et al. (2022) as published: tables 6-8, 10, 13, 16 with All Better 2",
+    "released": "the same as the released code ran it: NES unnormalised; MountainCarContinuous with tanh",
+    "smoke": "seconds, to see the machinery work; teaches nothing",
+}

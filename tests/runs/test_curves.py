@@ -1,0 +1,105 @@
+"""Learning curves: steps to solve and interpolation by hand, baselines, the picture and its table."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from synthenv.agents.presets import TABLE11, TABLE14
+from synthenv.core.errors import UserError
+from synthenv.core.types import Curve
+from synthenv.runs import curve_plot, curves
+from synthenv.runs.curves import Learned, at_steps, bounded, curious, steps_to_solve, summarise
+
+pytestmark = pytest.mark.rank_promotion_ok
+
+
+def learned(*returns, budget=1000):
+    """Agents with these test returns, ten steps of training before each; shorter curves were cut off earlier."""
+    width = max(map(len, returns))
+    table = np.array([[*r, *[0.0] * (width - len(r))] for r in returns])
+    steps = np.array([[10 * (i + 1) if i < len(r) else 0 for i in range(width)] for r in returns])
+    num_tests = np.array([len(r) for r in returns])
+    return Learned(Curve(table, steps), num_tests, np.zeros(len(returns), int), 5.0, budget)
+
+
+def test_steps_to_solve():
+    """The first of ten tests in a row at the threshold; nine are too few, also at the end of a curve."""
+    late = [0, 9, 0, *[5] * 10, 0]
+    broken = [*[9] * 9, 4, *[9] * 9]
+    steps, solved = steps_to_solve(learned(late, [9] * 10, broken))
+    assert solved.tolist() == [True, True, False]
+    assert steps.tolist() == [40, 10, 1000]
+
+
+def test_unmade_tests_solve_nothing():
+    """Zeros behind the end of a curve are above a threshold of -1, but no tests."""
+    short = learned([0] * 6, [0] * 12)._replace(solved_return=-1.0)
+    assert steps_to_solve(short)[1].tolist() == [False, True]
+
+
+def test_summary():
+    summary = summarise(learned([9.0] * 10, [0.0] * 20))
+    assert summary["steps_to_solve"] == (10 + 1000) / 2 and summary["solved_share"] == 0.5
+    assert summary["final_return"] == 4.5 and summary["num_agents"] == 2
+    low, high = summary["ci95_steps_to_solve"]
+    assert (low, high) == (10, 1000)
+
+
+def test_at_steps():
+    """The last test before a number of steps; none before the first."""
+    values = at_steps(learned([1.0, 2.0, 3.0]), np.array([5, 10, 29, 30, 500]))
+    np.testing.assert_array_equal(values, [[np.nan, 1, 2, 3, 3]])
+
+
+def test_bounded_and_curious():
+    config = bounded(TABLE14, "CartPole-v0", None, True)
+    assert (config.max_steps, config.buffer_size, config.stop, config.test_episodes) == (
+        50_000,
+        50_000,
+        "none",
+        1,
+    )
+    assert bounded(TABLE11, "CliffWalking", 70, False).buffer_size == 1
+    assert curious(TABLE11) == [("count_based", replace(TABLE11, count_bonus=0.1))]
+
+
+@pytest.fixture(scope="module")
+def cliff():
+    """Q-learning and SARSA on the Cliff, bare and count-based."""
+    seen = []
+    result = curves.evaluate_curves(
+        ["CliffWalking"], ["q_learning", "sarsa"], 4, seed=1, max_steps=3000, show=lambda *a: seen.append(a)
+    )
+    return *result, seen
+
+
+def test_cliff(cliff):
+    """Bare Q-learning solves the Cliff after 1,300 to 1,600 steps, and the first row stands at the top."""
+    summary, learned, seen = cliff
+    row = summary["agents"]["q_learning"]["proxies"]["CliffWalking"]
+    assert 1200 < row["steps_to_solve"] < 1800 and row["solved_share"] == 1.0
+    assert summary["steps_to_solve"] == row["steps_to_solve"]
+    real = summary["baselines"]["real"]
+    assert real["steps_to_solve"] == row["steps_to_solve"]  # the same place by two names
+    assert {k: set(v["baselines"]) for k, v in summary["agents"].items()} == {
+        "q_learning": {"real", "count_based"},
+        "sarsa": {"real", "count_based"},
+    }
+    assert [s[0] for s in seen] == list(learned) and seen[-1][1:] == (5, 6)
+
+
+def test_picture_and_table(cliff, tmp_path):
+    summary, learned, _ = cliff
+    curve_plot.write(summary, learned, tmp_path / "new")
+    assert (tmp_path / "new" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    head, *lines = (tmp_path / "new" / "curves.csv").read_text().splitlines()
+    assert head == "agent,row,steps,mean_return,low,high"
+    assert {tuple(line.split(",")[:2]) for line in lines} == {tuple(name.split(": ")) for name in learned}
+    last = [line for line in lines if line.startswith("q_learning,real")][-1].split(",")
+    assert [float(x) for x in last[2:]] == [3000, -12, -12, -12]
+
+
+def test_one_task_at_a_time():
+    with pytest.raises(UserError, match="one task at a time"):
+        curves.evaluate_curves(["CliffWalking", "EmptyRoom22"], ["q_learning"], 1)
