@@ -91,6 +91,7 @@ TABLE14 = DDQNConfig(
     hidden_size=64,
     depth=1,
     init_episodes=1,
+    buffer_size=20_000,
     variation=Variation((8.3e-5, 7.5e-4), (11, 96), (21, 192), (1, 2)),
 )
 

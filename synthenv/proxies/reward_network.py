@@ -68,8 +68,7 @@ class RewardNetwork(environment.Environment):
         self.info_size = getattr(real_env, "info_size", 0) if self.augmented or self.linear else 0
         if (self.augmented or self.linear) and not self.info_size:
             raise UserError(
-                f"{variant} needs an info vector, and {real_env.name} has none: choose a variant without, or"
-                " HalfCheetah"
+                f"{variant} needs an info vector, and this task has none: choose a variant without, or HalfCheetah"
             )
         self.obs_size = int(jnp.prod(jnp.array(real_env.observation_space(real_params).shape)))
         # In a gridworld the network has one value per cell: computed once a training, looked up in every step.

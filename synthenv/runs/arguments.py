@@ -79,7 +79,7 @@ class Train:
 class Evaluate:
     """Figure 3's protocol: real returns, training steps and episodes of agents trained in a proxy.
 
-    With --curves that of figure 5: a fixed number of training steps, a test on the real task after every episode.
+    For curves that of figure 5: a fixed number of training steps, a test on the real task after every episode.
 
     Attributes:
         proxy: Shipped proxies (synthetic/CartPole-v0: all of the task, :i one of them) and run directories, of one

@@ -135,7 +135,7 @@ def test_continuous_actions():
 @pytest.mark.parametrize("variant", set(VARIANTS) - set(PLAIN))
 def test_without_info_vector(variant):
     spec = registry.make("CartPole-v0")
-    with pytest.raises(UserError, match="CartPole has none: choose a variant without"):
+    with pytest.raises(UserError, match="this task has none: choose a variant without"):
         RewardNetwork(spec.env, spec.env_params, RewardConfig(variant))
 
 
