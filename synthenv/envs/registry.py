@@ -22,6 +22,7 @@ from gymnax.environments.environment import Environment
 
 from synthenv.core.errors import UserError
 from synthenv.envs import gridworld
+from synthenv.envs.brax_adapter import half_cheetah
 from synthenv.envs.mountain_car_continuous import MountainCarContinuous
 
 
@@ -62,6 +63,15 @@ _ENTRIES = {
     "EmptyRoom22": _Entry(functools.partial(gridworld.empty_room, 2, 2, 10), 10, 0.8),
     "EmptyRoom23": _Entry(functools.partial(gridworld.empty_room, 2, 3, 15), 15, 0.8),
     "EmptyRoom33": _Entry(functools.partial(gridworld.empty_room, 3, 3, 20), 20, 0.8),
+    # Limit and threshold of the SE/RN papers for MuJoCo's HalfCheetah-v3. brax_adapter says how ours differs from it;
+    # with the other kinds of physics the threshold means little.
+    "HalfCheetah": _Entry(functools.partial(half_cheetah, "HalfCheetah", "mjx"), 1000, 3000.0),
+    **{
+        f"HalfCheetah-{backend}": _Entry(
+            functools.partial(half_cheetah, f"HalfCheetah-{backend}", backend), 1000, 3000.0
+        )
+        for backend in ("generalized", "positional", "spring")
+    },
 }
 
 
@@ -70,12 +80,18 @@ def names() -> tuple[str, ...]:
     return tuple(_ENTRIES)
 
 
+def thresholds() -> dict[str, tuple[float, int]]:
+    """Return solved return and time limit of every id; builds none of them."""
+    return {name: (entry.solved_return, entry.max_steps) for name, entry in _ENTRIES.items()}
+
+
 @functools.cache
 def make(name: str) -> EnvSpec:
     """Look up a task; the same name always returns the same objects.
 
     Raises:
-        UserError: the name is unknown; the message gives the closest known id and all of them.
+        UserError: the name is unknown (the message gives the closest known id and all of them), or the package that
+            the task is made of is not installed.
     """
     if name not in _ENTRIES:
         (closest,) = difflib.get_close_matches(name, names(), n=1, cutoff=0.0)

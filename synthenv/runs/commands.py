@@ -220,11 +220,11 @@ def demo(out: Path | None, seed: int, resume: bool = False, num_agents: int = 10
 
 def list_names() -> dict[str, Any]:
     """What ``--task``, ``--env``, ``--proxy`` and ``--preset`` may say."""
-    tasks = {name: envs.make(name) for name in envs.names()}
+    tasks = envs.thresholds()
     _listing(
         "tasks",
         ("task", "solved at a return of", "time limit"),
-        [(name, f"{spec.solved_return:g}", str(spec.max_steps)) for name, spec in tasks.items()],
+        [(name, f"{solved_return:g}", str(max_steps)) for name, (solved_return, max_steps) in tasks.items()],
     )
     scores = {name: entry["scores"] for name, entry in zoo.manifest().items()}
     _listing(
@@ -236,7 +236,7 @@ def list_names() -> dict[str, Any]:
     rows = [(form, name, about) for form, abouts in presets.items() for name, about in abouts.items()]
     _listing("presets of meta-train", ("proxy", "preset", "what it is"), rows)
     return {
-        "tasks": {n: {"solved_return": s.solved_return, "max_steps": s.max_steps} for n, s in tasks.items()},
+        "tasks": {name: {"solved_return": r, "max_steps": m} for name, (r, m) in tasks.items()},
         "proxies": scores,
         "presets": presets,
     }
