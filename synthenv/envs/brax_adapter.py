@@ -31,6 +31,7 @@ resets, ``spring`` takes 12; a reset costs 43 and 15 microseconds.
 
 import contextlib
 import functools
+import importlib
 import io
 import warnings
 from collections.abc import Iterator
@@ -148,7 +149,7 @@ def half_cheetah(name: str, backend: str) -> BraxEnvironment:
     """
     with _quiet():
         try:
-            import mujoco
+            mujoco: Any = importlib.import_module("mujoco")  # type checkers do not see all of it
             from brax.envs.half_cheetah import Halfcheetah
         except ImportError as error:
             raise UserError(f"{name} needs brax ({error}): pip install 'synthenv[brax]'") from error
