@@ -20,6 +20,7 @@ from synthenv.agents.config import AgentConfig, TabularConfig
 from synthenv.agents.hyperparams import costs, sample
 from synthenv.core.errors import UserError
 from synthenv.envs import registry
+from synthenv.envs.action_repeat import ActionRepeat
 from synthenv.envs.gridworld import GridWorld
 from synthenv.envs.registry import EnvSpec
 from synthenv.outer.bilevel import Outcome, Trials
@@ -50,6 +51,9 @@ class TrialRunner:
         num_test_episodes: int,
         objective: Objective = max_reward,
     ):
+        if agent.action_repeat > 1:
+            ground = ground._replace(env=ActionRepeat(ground.env, agent.action_repeat))
+            spec = spec._replace(env=ActionRepeat(spec.env, agent.action_repeat))
         self.agent, self.ground, self.spec = agent, ground, spec
         self.num_test_episodes, self.objective = num_test_episodes, objective
         self.on_cpu = jax.default_backend() == "cpu"

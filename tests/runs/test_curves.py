@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from synthenv.agents.presets import TABLE11, TABLE14
+from synthenv.agents.presets import TABLE11, TABLE14, TABLE17_MOUNTAIN_CAR
 from synthenv.core.errors import UserError
 from synthenv.core.types import Curve
 from synthenv.runs import curve_plot, curves
 from synthenv.runs.curves import Learned, at_steps, bounded, curious, steps_to_solve, summarise
+from synthenv.runs.trials import TrialRunner
 
 pytestmark = pytest.mark.rank_promotion_ok
 
@@ -103,3 +104,14 @@ def test_picture_and_table(cliff, tmp_path):
 def test_one_task_at_a_time():
     with pytest.raises(UserError, match="one task at a time"):
         curves.evaluate_curves(["CliffWalking", "EmptyRoom22"], ["q_learning"], 1)
+
+
+def test_action_repeat_counts_environment_steps():
+    """Two steps for every decision: episodes of 999 steps are 500 decisions, and the budget is in steps."""
+    place = curves.resolve("MountainCarContinuous-v0", agent="td3")
+    agent = replace(
+        bounded(TABLE17_MOUNTAIN_CAR, place.spec.name, 2100, False), init_episodes=9, hidden_size=8
+    )
+    trained = curves.learn(place, replace(agent, batch_size=4, depth=1), 1, 0)
+    assert trained.curve.steps[0, :3].tolist() == [1000, 2000, 0] and trained.num_tests.tolist() == [2]
+    assert TrialRunner(agent, place.ground, place.spec, 1).ground.env.num_repeats == 2
