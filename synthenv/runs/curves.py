@@ -7,7 +7,7 @@ References:
     Ferreira et al. (2022), figures 5, 9 and 12-21; the released evaluation (tables 9, 11, 12, 14, 15 and 17 to 19).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -128,10 +128,10 @@ def bounded(agent: AgentConfig, task: str, max_steps: int | None, vary: bool) ->
 
 
 def rows_of(
-    names: Sequence[str], agent: str | None, baselines: bool
+    names: Mapping[str, Sequence[str]], agent: str | None, baselines: bool
 ) -> tuple[EnvSpec, dict[str, dict[str, tuple[Place, AgentConfig]]]]:
     """Where an agent is to train: {"proxies": {name: (place, agent)}, "baselines": {...}}, and the task of them all."""
-    places = {name: resolve(name, agent=agent) for name in names}
+    places = {row: resolve(*proxies, agent=agent) for row, proxies in names.items()}
     (spec, *others) = {place.spec.name: place.spec for place in places.values()}.values()
     if others:
         raise UserError(f"the proxies are of {spec.name} and {others[0].name}: evaluate one task at a time")
@@ -144,7 +144,7 @@ def rows_of(
 
 
 def evaluate_curves(
-    names: Sequence[str],
+    names: Sequence[str] | Mapping[str, Sequence[str]],
     agents: Sequence[str] | None,
     num_agents: int,
     seed: int = 0,
@@ -156,7 +156,8 @@ def evaluate_curves(
     """Curves of every agent in every proxy, and of the same agents bare and curious on the real task.
 
     Args:
-        names: proxies of one task: shipped ones, run directories; each is a row of its own.
+        names: proxies of one task: shipped ones, run directories. Each is a row of its own; a mapping names the rows
+            and says which proxies share one.
         agents: who trains, each in every proxy; if None, whom the first proxy was evolved with.
         num_agents: fresh agents for each row.
         seed: randomness.
@@ -175,7 +176,9 @@ def evaluate_curves(
     """
     if num_agents < 1:
         raise UserError(f"--num-agents {num_agents} trains nobody: pass 1 or more")
-    agents = agents or (resolve(names[0]).agent.name,)
+    names = names if isinstance(names, Mapping) else {name: (name,) for name in names}
+    first_row = next(iter(names))
+    agents = agents or (resolve(*names[first_row]).agent.name,)
     spec, _ = rows_of(names, agents[0], False)
     todo = [
         (agent, kind, row, place, bounded(config, spec.name, max_steps, vary))
@@ -194,7 +197,7 @@ def evaluate_curves(
         "tested_on": spec.name,
         "solved_return": spec.solved_return,
         "agent": agents[0],
-        **first["proxies"][names[0]],
+        **first["proxies"][first_row],
         "baselines": first.get("baselines", {}),
         "agents": summary,
     }, curves

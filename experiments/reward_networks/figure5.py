@@ -1,0 +1,174 @@
+"""Figures 5, 9/10 and 12-21: agents in reward networks against bare and curious ones, known, varied and unseen.
+
+References:
+    Ferreira et al. (2022), section 6 and appendices B.1 and B.4; tables 6 to 19.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from experiments import searches
+from experiments.command_line import execute, parse
+from synthenv.core.files import to_json
+from synthenv.runs.config import MetaTrainConfig
+from synthenv.runs.presets import preset
+
+VARIANTS = (
+    "additive_potential",
+    "exclusive_potential",
+    "additive_non_potential",
+    "exclusive_non_potential",
+)
+# Who is known to the searches of a task, and who is not.
+AGENTS = {
+    "CliffWalking": ("q_learning", "sarsa"),
+    "CartPole-v0": ("ddqn", "dueling_ddqn"),
+    "MountainCarContinuous-v0": ("td3", "ppo_monte_carlo"),
+    "HalfCheetah": ("td3", "ppo_monte_carlo"),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Evolve reward networks of every variant, name the best variant, and compare all with agents on the real task.
+
+    ``python -m experiments.reward_networks.figure5 --task CliffWalking --out runs/figure5_cliff``
+
+    The best variant is named by a measurement of its own, on other agents than the final one: fewest steps to solve.
+    Searches that have finished are not run again. Numbers to expect: the paper shows curves only.
+
+    Attributes:
+        preset: Named configuration that the other flags override.
+        out: Directory of the run directories, ``curves.csv``, ``curves.png`` and ``summary.json``.
+        task: CliffWalking, CartPole-v0 (figure 5), MountainCarContinuous-v0 (figure 5), HalfCheetah (figures 9, 10).
+        search: Preset of the searches: fast, paper or released.
+        objective: What they maximise (figures 12-21).
+        variants: The variants to evolve.
+        num_searches: Reward networks of each variant, seeds 0, 1, ...
+        num_generations: Overrides the generations of every search.
+        num_agents: Agents for each row, spread evenly over its reward networks.
+        num_selection_agents: Agents for each row of the measurement that names the best variant.
+        max_steps: Overrides the training steps of every agent.
+        seed: Of the final agents; those that name the best variant have seed + 1.
+    """
+
+    preset: Literal["cpu", "paper", "smoke"] = "cpu"
+    out: Path = Path("runs/figure5")
+    task: Literal["CliffWalking", "CartPole-v0", "MountainCarContinuous-v0", "HalfCheetah"] = "CliffWalking"
+    search: Literal["fast", "paper", "released", "smoke"] = "fast"
+    objective: Literal["reward_threshold", "auc", "max_reward"] = "reward_threshold"
+    variants: tuple[str, ...] = VARIANTS
+    num_searches: int = 3
+    num_generations: int | None = None
+    num_agents: int = 40
+    num_selection_agents: int = 12
+    max_steps: int | None = None
+    seed: int = 1000
+
+
+PRESETS = {
+    "cpu": Config(),
+    "paper": Config(
+        preset="paper", search="paper", num_searches=10, num_agents=100, num_selection_agents=100
+    ),
+    "smoke": Config(
+        preset="smoke",
+        search="smoke",
+        variants=("additive_potential", "exclusive_non_potential"),
+        num_searches=1,
+        num_generations=1,
+        num_agents=2,
+        num_selection_agents=2,
+        max_steps=400,
+    ),
+}
+
+
+def search_config(config: Config, variant: str) -> MetaTrainConfig:
+    """The search for one variant; with auc no training stops early, as in the released code."""
+    search = preset("rn", config.search, config.task)
+    outer = search.outer._replace(objective=config.objective)
+    if config.num_generations is not None:
+        outer = outer._replace(num_generations=config.num_generations)
+    agent = replace(search.agent, stop="none") if config.objective == "auc" else search.agent
+    return replace(search, proxy=search.proxy._replace(variant=variant), agent=agent, outer=outer)
+
+
+def run(config: Config) -> None:
+    """Evolve, name, compare; write ``summary.json``, and ``curves.csv`` with ``curves.png``."""
+    from synthenv.runs import curve_plot
+    from synthenv.runs.curves import evaluate_curves
+
+    rows: dict[str, list[str]] = {}
+    for variant in config.variants:
+        search = search_config(config, variant)
+        for seed in range(config.num_searches):
+            path = config.out / f"{variant}-{seed}"
+            searches.finish(search, seed, path)
+            rows.setdefault(variant, []).append(str(path))
+    known, unseen = AGENTS[config.task]
+    share = {"max_steps": config.max_steps, "show": _show}
+    naming, _ = evaluate_curves(
+        rows, (known,), config.num_selection_agents, config.seed + 1, baselines=False, **share
+    )
+    named = best_variant(naming["agents"][known]["proxies"])
+    print(f"best variant: {named}", flush=True)
+    summary, curves = evaluate_curves(rows, (known, unseen), config.num_agents, config.seed, **share)
+    varied, more = evaluate_curves(rows, (known,), config.num_agents, config.seed, vary=True, **share)
+    label = f"{known}, varied"
+    agents = {
+        known: summary["agents"][known],
+        label: varied["agents"][known],
+        unseen: summary["agents"][unseen],
+    }
+    curves |= {name.replace(known, label, 1): learned for name, learned in more.items()}
+    asked = {name: value for name, value in asdict(config).items() if name != "out"}  # where, says nothing
+    results = {
+        "config": asked,
+        "named": named,
+        "naming": naming["agents"][known]["proxies"],
+        "solved_return": summary["solved_return"],
+        "agents": agents,
+        "ratios": {agent: ratio(kinds, named) for agent, kinds in agents.items()},
+    }
+    (config.out / "summary.json").write_text(to_json(results, indent=2) + "\n")
+    title = f"{config.task}: reward networks ({config.search}, {config.objective}), {config.num_searches} searches each"
+    curve_plot.write(summary | {"agents": agents}, curves, config.out, title)
+    print(f"wrote {config.out / 'curves.png'}")
+
+
+def best_variant(rows: dict[str, dict[str, Any]]) -> str:
+    """Fewest steps to solve; of equals, the better return at the end."""
+    return min(rows, key=lambda row: (rows[row]["steps_to_solve"], -rows[row]["final_return"]))
+
+
+def ratio(kinds: dict[str, Any], named: str) -> dict[str, Any]:
+    """Steps to solve of the named variant over those of the better baseline, and whether the intervals are apart."""
+    ours, baselines = kinds["proxies"][named], kinds["baselines"]
+    better = min(baselines, key=lambda row: baselines[row]["steps_to_solve"])
+    theirs = baselines[better]
+    return {
+        "baseline": better,
+        "ratio": ours["steps_to_solve"] / theirs["steps_to_solve"],
+        "apart": ours["ci95_steps_to_solve"][1] < theirs["ci95_steps_to_solve"][0],
+    }
+
+
+def _show(row: str, done: int, total: int) -> None:
+    print(f"{done + 1}/{total}  {row}", flush=True)
+
+
+def report(config: Config) -> None:
+    """Tell the ratios."""
+    results = json.loads((config.out / "summary.json").read_text())
+    for agent, found in results["ratios"].items():
+        apart = "intervals apart" if found["apart"] else "intervals overlap"
+        print(
+            f"{agent}: {results['named']} takes {found['ratio']:.2f} of {found['baseline']}'s steps, {apart}"
+        )
+
+
+if __name__ == "__main__":
+    raise SystemExit(execute(parse(PRESETS), run, report))
