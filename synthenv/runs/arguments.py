@@ -8,7 +8,18 @@ import tyro
 
 from synthenv.runs.config import PRESETS, MetaTrainConfig
 
-AgentName = Literal["ddqn", "dueling_ddqn", "td3", "td3_discrete", "q_learning", "sarsa"]
+AgentName = Literal[
+    "ddqn",
+    "dueling_ddqn",
+    "td3",
+    "td3_discrete",
+    "q_learning",
+    "sarsa",
+    "ddqn_icm",
+    "dueling_ddqn_icm",
+    "td3_icm",
+    "td3_discrete_icm",
+]
 
 
 @dataclasses.dataclass(frozen=True)
