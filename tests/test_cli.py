@@ -24,7 +24,7 @@ from synthenv.core.files import plain, to_json
 from synthenv.runs import evaluate as evaluation
 from synthenv.runs import meta_train as runs
 from synthenv.runs.arguments import AgentName
-from synthenv.runs.config import PRESETS, bandit_form
+from synthenv.runs.config import PRESETS, agent_from_stored, bandit_form
 from tests.tiny_run import FLAGS, TINY
 
 pytestmark = pytest.mark.rank_promotion_ok
@@ -138,7 +138,9 @@ def test_every_agent_can_be_named_and_made():
     """The command, the table of configs and the table of modules know the same agents."""
     assert set(get_args(AgentName)) == set(AGENTS)
     for name, config in AGENTS.items():
-        assert config.name == name
+        assert config.name == name.removesuffix("_icm")
+        assert (getattr(config, "curiosity", None) is not None) == name.endswith("_icm")
+        assert agent_from_stored(json.loads(to_json(dataclasses.asdict(config)))) == config
         assert "solved_return" in hyperparams_class(config).__dataclass_fields__
 
 
@@ -311,7 +313,7 @@ def test_json_of_list(capsys):
     assert all(name in said for part in results.values() for name in part)
 
 
-@pytest.mark.parametrize("agent", ["dueling_ddqn", "td3_discrete"])
+@pytest.mark.parametrize("agent", ["dueling_ddqn", "td3_discrete", "ddqn_icm"])
 def test_other_agents_train_in_a_proxy(finished, agent):
     path, _ = finished
     words = ["--env", str(path), "--agent", agent, "--num-agents", "2", "--max-steps", "50"]
