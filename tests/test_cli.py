@@ -25,6 +25,7 @@ from synthenv.runs import evaluate as evaluation
 from synthenv.runs import meta_train as runs
 from synthenv.runs import reward_presets, synthetic_presets
 from synthenv.runs.arguments import AgentName
+from synthenv.runs.config import agent_from_stored
 from synthenv.runs.presets import preset as preset_of
 from synthenv.runs.synthetic_presets import bandit_form
 from tests.tiny_run import FLAGS, TINY
@@ -142,7 +143,9 @@ def test_every_agent_can_be_named_and_made():
     """The command, the table of configs and the table of modules know the same agents."""
     assert set(get_args(AgentName)) == set(AGENTS)
     for name, config in AGENTS.items():
-        assert config.name == name
+        assert config.name == name.removesuffix("_icm")
+        assert (getattr(config, "curiosity", None) is not None) == name.endswith("_icm")
+        assert agent_from_stored(json.loads(to_json(dataclasses.asdict(config)))) == config
         assert "solved_return" in hyperparams_class(config).__dataclass_fields__
 
 
@@ -316,7 +319,7 @@ def test_json_of_list(capsys):
     assert all(name in said for part in results.values() for name in part)
 
 
-@pytest.mark.parametrize("agent", ["dueling_ddqn", "td3_discrete"])
+@pytest.mark.parametrize("agent", ["dueling_ddqn", "td3_discrete", "ddqn_icm"])
 def test_other_agents_train_in_a_proxy(finished, agent):
     path, _ = finished
     words = ["--env", str(path), "--agent", agent, "--num-agents", "2", "--max-steps", "50"]

@@ -1,7 +1,7 @@
 """What a person may choose about an agent. Imports nothing heavy, so that ``synthenv --help`` stays quick.
 
 References:
-    Ferreira et al. (2022), tables 2, 3, 4 and 5.
+    Ferreira et al. (2022), tables 2-5, 9, 11, 15 and 17.
 """
 
 from dataclasses import dataclass, field
@@ -69,6 +69,24 @@ class AgentConfig:
     variation: Variation = field(default_factory=Variation)
 
 
+class ICMConfig(NamedTuple):
+    """An intrinsic curiosity module. Defaults: table 15.
+
+    Attributes:
+        learning_rate: Adam's.
+        beta: Share of the forward loss, the rest is the inverse loss.
+        eta: Factor of the bonus.
+        feature_size: Features of an observation.
+        hidden_size: Units per hidden layer of the features, the inverse and the forward model.
+    """
+
+    learning_rate: float = 1e-4
+    beta: float = 0.2
+    eta: float = 0.5
+    feature_size: int = 64
+    hidden_size: int = 128
+
+
 @dataclass(frozen=True)
 class DDQNConfig(AgentConfig):
     """Double DQN, plain or dueling. Defaults: table 5.
@@ -87,6 +105,7 @@ class DDQNConfig(AgentConfig):
         feature_size: dueling_ddqn only: outputs of the shared layers, and units of the two heads.
         advantage_mean: dueling_ddqn only: what is taken off an advantage: the mean over the actions of its state, or,
             as the released code has it, over the actions and the whole batch.
+        curiosity: A bonus for transitions that a learned model does not foresee; None: none.
     """
 
     name: Literal["ddqn", "dueling_ddqn"] = "ddqn"
@@ -101,6 +120,7 @@ class DDQNConfig(AgentConfig):
     activation: Activation = "relu"
     feature_size: int = 128
     advantage_mean: Literal["state", "batch"] = "state"
+    curiosity: ICMConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +144,7 @@ class TD3Config(AgentConfig):
         temperature_mode: td3_discrete only: annealed falls to a twentieth in 2,000 gradient steps, learned is trained
             with the actor, fixed stays.
         one_hot: td3_discrete only: act on hard samples with the gradient of relaxed ones.
+        curiosity: A bonus for transitions that a learned model does not foresee; None: none.
     """
 
     name: Literal["td3", "td3_discrete"] = "td3"
@@ -141,6 +162,7 @@ class TD3Config(AgentConfig):
     temperature: float = 1.0
     temperature_mode: Literal["annealed", "learned", "fixed"] = "annealed"
     one_hot: bool = False
+    curiosity: ICMConfig | None = None
 
 
 class TabularVariation(NamedTuple):

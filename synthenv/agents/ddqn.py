@@ -19,11 +19,13 @@ import optax
 from flax import struct
 
 from synthenv.agents import schedule
+from synthenv.agents.action_vectors import actions_of
 from synthenv.agents.batch import sum_over_blocks
 from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import DDQNConfig
 from synthenv.agents.exploration import epsilon_greedy, next_epsilon
-from synthenv.agents.replay import Replay, Rows, sample_rows
+from synthenv.agents.icm import curious
+from synthenv.agents.replay import Replay, Rows, RowsTransform, sample_rows, unchanged
 from synthenv.agents.schedule import Learner, Schedule
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec
@@ -140,12 +142,13 @@ def gradient(
     hyperparams: Hyperparams,
     config: DDQNConfig,
     bucket: Bucket,
+    transform: RowsTransform = unchanged,
 ) -> PyTree:
     """Gradient of the TD loss on a fresh batch; ``words`` [bucket.batch_rows] are random."""
     values = value_function(config)
 
     def of_block(words: jax.Array, weight: jax.Array) -> PyTree:
-        rows = sample_rows(words, replay, obs_size)
+        rows = transform(sample_rows(words, replay, obs_size))
         targets = td_targets(
             weights.params, weights.target_params, rows, hyperparams.discount, values, weight
         )
@@ -163,9 +166,10 @@ def learn(
     hyperparams: Hyperparams,
     config: DDQNConfig,
     bucket: Bucket,
+    transform: RowsTransform = unchanged,
 ) -> Weights:
     """One Adam step and one Polyak step."""
-    grads = gradient(words, weights, replay, obs_size, hyperparams, config, bucket)
+    grads = gradient(words, weights, replay, obs_size, hyperparams, config, bucket, transform)
     updates, opt_state = _ADAM.update(grads, weights.opt_state)
     params = jax.tree.map(lambda p, u: p - hyperparams.learning_rate * u, weights.params, updates)
     target_params = jax.tree.map(lambda t, p: t + hyperparams.tau * (p - t), weights.target_params, params)
@@ -195,4 +199,7 @@ def make_learner(config: DDQNConfig, bucket: Bucket, num_actions: int) -> Learne
 
 def make(config: DDQNConfig, bucket: Bucket, action_space: Any, task: EnvSpec | None = None) -> Agent:
     """The agent; with ``task`` (and ``config.test_episodes``) it is tested there while it trains."""
-    return Schedule(make_learner(config, bucket, action_space.n), config, task).make()
+    learner = make_learner(config, bucket, action_space.n)
+    if config.curiosity is not None:
+        learner = curious(learner, sample_rows, actions_of(action_space), config.curiosity, bucket)
+    return Schedule(learner, config, task).make()

@@ -1,12 +1,12 @@
 """Agents by name, and the tables of the papers that they are taken from. Imports nothing heavy.
 
 References:
-    Ferreira et al. (2022), tables 3, 5 and 9 to 17.
+    Ferreira et al. (2022), tables 3, 5 and 9 to 19.
 """
 
 from dataclasses import replace
 
-from synthenv.agents.config import AgentConfig, DDQNConfig, TabularConfig, TD3Config, Variation
+from synthenv.agents.config import AgentConfig, DDQNConfig, ICMConfig, TabularConfig, TD3Config, Variation
 
 # Table 5: the default agent of every evaluation after an SE was found (figures 3, 4, 7).
 TABLE5 = DDQNConfig()
@@ -52,6 +52,11 @@ TABLE5_TD3 = TD3Config(
     variation=Variation(learning_rate=(5e-4 / 3, 1.5e-3)),
 )
 
+# Tables 15 and 19: curiosity optimised for DDQN and TD3. The paper found it no better than the defaults.
+TABLE15_ICM_CARTPOLE = ICMConfig(learning_rate=1e-5, beta=0.05, eta=0.03, feature_size=32)
+TABLE19_ICM_MOUNTAIN_CAR = ICMConfig(learning_rate=5e-4, beta=0.1, eta=0.01, feature_size=32)
+TABLE19_ICM_HALF_CHEETAH = ICMConfig(learning_rate=1e-5, beta=0.001, eta=0.1, feature_size=32)
+
 # Every agent by name, as commands train it unless told otherwise.
 AGENTS: dict[str, AgentConfig] = {
     "ddqn": TABLE5,
@@ -60,6 +65,10 @@ AGENTS: dict[str, AgentConfig] = {
     "td3_discrete": TABLE5_TD3,
     "q_learning": TabularConfig(),
     "sarsa": TabularConfig(name="sarsa"),
+    "ddqn_icm": replace(TABLE5, curiosity=ICMConfig()),
+    "dueling_ddqn_icm": replace(TABLE5, name="dueling_ddqn", curiosity=ICMConfig()),
+    "td3_icm": TD3Config(curiosity=ICMConfig()),
+    "td3_discrete_icm": replace(TABLE5_TD3, curiosity=ICMConfig()),
 }
 
 # Tables 10 and 11: Q-learning for evolving reward networks of Cliff Walking, and afterwards. Table 11 has SARSA explore

@@ -4,6 +4,7 @@ One transition is one row of floats, ``[obs, next_obs, action, reward, not_done]
 cache lines, so that drawing a batch is a single gather.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -27,6 +28,14 @@ class Rows(NamedTuple):
     action: jax.Array
     reward: jax.Array
     not_done: jax.Array
+
+
+RowsTransform = Callable[[Rows], Rows]
+
+
+def unchanged(rows: Rows) -> Rows:
+    """The transform of a batch that does nothing."""
+    return rows
 
 
 def init_replay(capacity: int, obs_size: int, action_size: int = 1) -> Replay:

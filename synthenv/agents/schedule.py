@@ -53,7 +53,8 @@ class Learner(NamedTuple):
             replay keeps it, [action_size] or [] if that is 1.
         env_action: an action as replay keeps it -> as the environment takes it.
         learn: (words uint32 [num_learn_words], learner, replay, obs_size, epsilon, hyperparams) -> learner after a
-            gradient step.
+            gradient step. Those that replay batches take ``transform`` too, rows -> rows, applied before the targets
+            are computed; their words are equally many for each row of the batch, and the first of them picks the row.
         policy: learner -> params of the policy that is tested.
         act: (key, params, obs) -> action for the environment, as in a test.
         first_epsilon: hyperparams -> exploration rate of the first episode.

@@ -25,7 +25,8 @@ from synthenv.agents.action_vectors import Actions, actions_of, env_action, gumb
 from synthenv.agents.batch import sum_over_blocks
 from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import TD3Config
-from synthenv.agents.replay import Replay, sample_rows
+from synthenv.agents.icm import curious
+from synthenv.agents.replay import Replay, RowsTransform, sample_rows, unchanged
 from synthenv.agents.schedule import Learner, Schedule
 from synthenv.core.keys import gumbel, normal, uniform
 from synthenv.core.types import Agent
@@ -227,6 +228,7 @@ def learn(
     actions: Actions,
     config: TD3Config,
     bucket: Bucket,
+    transform: RowsTransform = unchanged,
 ) -> Weights:
     """One step of the critics, and every ``policy_delay`` steps one of the actor and all targets, on one batch."""
     size, count = actions.size, weights.critic_opt.count
@@ -235,7 +237,7 @@ def learn(
     step = lambda p, u: p - hyperparams.learning_rate * u  # noqa: E731
 
     def critic_gradient(block: jax.Array, weight: jax.Array) -> Any:
-        rows = rows_of(block)
+        rows = transform(rows_of(block))
         targets = td_targets(block[:, 1 : 1 + 3 * size], weights, rows, hyperparams, actions, config)
         return jax.grad(critic_loss)(weights.critics, rows, targets, weight, config)
 
@@ -291,4 +293,9 @@ def make_learner(config: TD3Config, bucket: Bucket, actions: Actions) -> Learner
 
 def make(config: TD3Config, bucket: Bucket, action_space: Any, task: EnvSpec | None = None) -> Agent:
     """The agent; with ``task`` (and ``config.test_episodes``) it is tested there while it trains."""
-    return Schedule(make_learner(config, bucket, actions_of(action_space)), config, task).make()
+    actions = actions_of(action_space)
+    learner = make_learner(config, bucket, actions)
+    if config.curiosity is not None:
+        sample = partial(sample_rows, action_size=actions.size)
+        learner = curious(learner, sample, actions, config.curiosity, bucket)
+    return Schedule(learner, config, task).make()

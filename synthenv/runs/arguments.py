@@ -9,7 +9,18 @@ import tyro
 from synthenv.runs import presets
 from synthenv.runs.config import MetaTrainConfig
 
-AgentName = Literal["ddqn", "dueling_ddqn", "td3", "td3_discrete", "q_learning", "sarsa"]
+AgentName = Literal[
+    "ddqn",
+    "dueling_ddqn",
+    "td3",
+    "td3_discrete",
+    "q_learning",
+    "sarsa",
+    "ddqn_icm",
+    "dueling_ddqn_icm",
+    "td3_icm",
+    "td3_discrete_icm",
+]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import tyro
 
-from synthenv.agents.config import AgentConfig, DDQNConfig
+from synthenv.agents.config import AgentConfig, DDQNConfig, ICMConfig
 from synthenv.agents.presets import AGENTS
 from synthenv.core.errors import UserError
 from synthenv.outer.config import OuterConfig, StrategyConfig
@@ -38,7 +38,10 @@ def agent_from_stored(stored: Mapping[str, Any]) -> AgentConfig:
     """The agent that a run directory or a proxy file tells of; those of before agents had names are DDQN."""
     like = AGENTS[stored.get("name", "ddqn")]
     ranges = {name: ends and tuple(ends) for name, ends in stored["variation"].items()}
-    return type(like)(**{**stored, "variation": type(like.variation)(**ranges)})
+    values = {**stored, "variation": type(like.variation)(**ranges)}
+    if values.get("curiosity"):
+        values["curiosity"] = ICMConfig(**values["curiosity"])
+    return type(like)(**values)
 
 
 def from_stored(stored: Mapping[str, Any]) -> MetaTrainConfig:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from synthenv.agents.config import AgentConfig, TabularConfig
+from synthenv.agents.config import AgentConfig, ICMConfig, TabularConfig
 from synthenv.core.errors import UserError
 from synthenv.core.types import Curve
 from synthenv.envs.registry import EnvSpec
@@ -108,7 +108,7 @@ def curious(agent: AgentConfig) -> list[tuple[str, AgentConfig]]:
     """The exploration baseline of the papers for this agent: count-based or with an intrinsic curiosity module."""
     if isinstance(agent, TabularConfig):
         return [("count_based", replace(agent, count_bonus=0.1))]
-    return []
+    return [("icm", replace(agent, curiosity=ICMConfig()))] if hasattr(agent, "curiosity") else []
 
 
 def bounded(agent: AgentConfig, task: str, max_steps: int | None, vary: bool) -> AgentConfig:
