@@ -76,6 +76,7 @@ AGENTS: dict[str, AgentConfig] = {
 TABLE10 = TabularConfig(epsilon_init=0.01, epsilon_min=0.01)
 TABLE11 = TabularConfig()
 TABLE11_SARSA = replace(TABLE10, name="sarsa")
+TABLE12 = replace(TABLE11, count_bonus=0.1)
 
 # Table 13: DDQN for evolving reward networks of CartPole. A search trains for 20,000 steps at most, so its buffer of a
 # million would never be full.

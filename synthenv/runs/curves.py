@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from synthenv.agents.config import AgentConfig, ICMConfig, TabularConfig
+from synthenv.agents.presets import TABLE12
 from synthenv.core.errors import UserError
 from synthenv.core.types import Curve
 from synthenv.envs.registry import EnvSpec
@@ -107,7 +108,7 @@ def summarise(learned: Learned) -> dict[str, Any]:
 def curious(agent: AgentConfig) -> list[tuple[str, AgentConfig]]:
     """The exploration baseline of the papers for this agent: count-based or with an intrinsic curiosity module."""
     if isinstance(agent, TabularConfig):
-        return [("count_based", replace(agent, count_bonus=0.1))]
+        return [("count_based", replace(agent, count_bonus=TABLE12.count_bonus))]
     return [("icm", replace(agent, curiosity=ICMConfig()))] if hasattr(agent, "curiosity") else []
 
 
