@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from experiments.command_line import execute, parse
-from experiments.synthetic_envs import build_zoo, figure2_6, figure3_25, varied_seeds
+from experiments.synthetic_envs import build_zoo, figure2_6, figure3_25, figure22_23, varied_seeds
 from experiments.tables import read_csv, write_csv
 from synthenv.core.checkpoint import save_tree
 from synthenv.core.errors import UserError
 from synthenv.zoo import registry as zoo
 
-EXPERIMENTS = (figure2_6, figure3_25, varied_seeds, build_zoo)
+EXPERIMENTS = (figure2_6, figure3_25, figure22_23, varied_seeds, build_zoo)
 
 
 def png_size(file) -> tuple[int, int]:
@@ -152,6 +152,32 @@ def test_figure3_25_density_is_one():
     grid = np.linspace(-50, 260, 2000)
     for returns in (np.full(40, 200.0), np.random.default_rng(0).normal(100, 20, 400)):
         assert np.trapezoid(figure3_25.density(returns, grid), grid) == pytest.approx(1, abs=1e-3)
+
+
+def test_figure22_23(tmp_path):
+    config = replace(figure22_23.PRESETS["smoke"], out=tmp_path)
+    figure22_23.run(replace(config, rows=("real_plateau", "careful")))
+    first = json.loads((tmp_path / "figure22_23.json").read_text())["results"]
+    figure22_23.run(config)  # adds the row that is missing
+    figure22_23.plot(config)
+    results = json.loads((tmp_path / "figure22_23.json").read_text())["results"]
+    assert list(results) == ["real_plateau", "careful", "paper"]
+    assert all(results[name] == first[name] for name in first)
+    lines = read_csv(tmp_path / "figure22_23.csv")
+    assert [(x["row"], x["proxy"]) for x in lines] == [
+        (row, model) for row in results for model in ("01" if row != "real_plateau" else "00")
+    ]
+    for name, result in results.items():
+        returns = [float(x["mean_return"]) for x in lines if x["row"] == name]
+        assert result["mean_return"] == pytest.approx(np.mean(returns), rel=1e-6)
+        assert min(returns) >= 1 and max(returns) <= 200
+        assert [int(x["train_steps"]) for x in lines if x["row"] == name] == [60, 60]
+    for name in ("careful", "paper"):
+        assert len(results[name]["multi_step"]) == 40 and np.isfinite(results[name]["multi_step"]).all()
+        assert 0 <= results[name]["one_step"]["done_recall"] <= 1
+    assert min(png_size(tmp_path / "figure22_23.png")) > 500
+    with pytest.raises(UserError, match="no row is called nonsense"):
+        figure22_23.run(replace(config, rows=("nonsense",)))
 
 
 def test_build_zoo(tmp_path, run_dirs, monkeypatch, capsys):
