@@ -4,7 +4,7 @@ References:
     Ferreira et al. (2022), tables 2-5; the released code for ``released`` and ``varied``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
@@ -164,7 +164,7 @@ def from_stored(stored: Mapping[str, Any]) -> MetaTrainConfig:
         ) from None
 
 
-# The least that each number may be; rates have to lie above theirs.
+# The least that each number may be; rates have to lie above theirs. An agent need not have all of these.
 _LEAST = {
     "proxy.hidden_size": 1,
     "proxy.depth": 1,
@@ -173,6 +173,10 @@ _LEAST = {
     "agent.hidden_size": 1,
     "agent.depth": 1,
     "agent.feature_size": 1,
+    "agent.num_envs": 1,
+    "agent.rollout_length": 1,
+    "agent.num_epochs": 1,
+    "agent.num_minibatches": 1,
     "agent.test_episodes": 0,
     "agent.init_episodes": 0,
     "agent.max_episodes": 1,
@@ -187,8 +191,29 @@ _LEAST = {
     "outer.num_test_episodes": 1,
     "outer.confirm_agents": 0,
 }
-_SHARES = ("discount", "tau", "epsilon_init", "epsilon_min", "epsilon_decay")
-_ABOVE_ZERO = ("agent.learning_rate", "strategy.std", "strategy.step_size")
+_SHARES = (
+    "agent.discount",
+    "agent.tau",
+    "agent.epsilon_init",
+    "agent.epsilon_min",
+    "agent.epsilon_decay",
+    "agent.gae_lambda",
+)
+_ABOVE_ZERO = (
+    "agent.learning_rate",
+    "agent.clip_ratio",
+    "agent.max_grad_norm",
+    "strategy.std",
+    "strategy.step_size",
+)
+
+
+def _numbers(config: MetaTrainConfig, paths: Iterable[str]) -> Iterator[tuple[str, float]]:
+    """The numbers at ``part.name`` paths that this config has."""
+    for path in paths:
+        part, name = path.split(".")
+        if hasattr(getattr(config, part), name):
+            yield path, attrgetter(path)(config)
 
 
 def check(config: MetaTrainConfig) -> None:
@@ -201,24 +226,20 @@ def check(config: MetaTrainConfig) -> None:
     def refuse(path: str, value: object, remedy: str) -> None:
         raise UserError(f"--{path.replace('_', '-')} {value} makes no sense: pass {remedy}")
 
-    for path, least in _LEAST.items():
-        value = attrgetter(path)(config)
-        if not value >= least:
-            refuse(path, value, f"{least} or more")
-    for path in _ABOVE_ZERO:
-        value = attrgetter(path)(config)
+    for path, value in _numbers(config, _LEAST):
+        if not value >= _LEAST[path]:
+            refuse(path, value, f"{_LEAST[path]} or more")
+    for path, value in _numbers(config, _ABOVE_ZERO):
         if not 0 < value < float("inf"):
             refuse(path, value, "a finite number above 0")
-    for name in _SHARES:
-        value = getattr(config.agent, name)
+    for path, value in _numbers(config, _SHARES):
         if not 0 <= value <= 1:
-            refuse(f"agent.{name}", value, "a number from 0 to 1")
+            refuse(path, value, "a number from 0 to 1")
     for name, ends in config.agent.variation._asdict().items():
         if ends is not None and not 0 < ends[0] <= ends[1]:
             refuse(f"agent.variation.{name}", f"{ends[0]} {ends[1]}", "the lower end first, above 0")
-    batch = (
-        config.agent.variation.batch_size[1] if config.agent.vary else getattr(config.agent, "batch_size", 1)
-    )
+    drawn = getattr(config.agent.variation, "batch_size", None) if config.agent.vary else None
+    batch = drawn[1] if drawn else getattr(config.agent, "batch_size", 1)
     if batch > config.agent.buffer_size:
         name = "agent.variation.batch_size" if config.agent.vary else "agent.batch_size"
         refuse(name, batch, f"at most the replay's capacity, --agent.buffer-size {config.agent.buffer_size}")
