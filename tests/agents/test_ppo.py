@@ -39,11 +39,11 @@ SMALL = PPOConfig(
     normalize_observations=False,
     normalize_rewards=False,
 )
-QUICK = replace(SMALL, max_steps=320)  # five iterations
+NORMALIZED = replace(SMALL, normalize_observations=True, normalize_rewards=True)
 BUCKET = Bucket(1, 16)
 SPACES = {"line": spaces.Box(-2.0, 2.0, (1,)), "two": spaces.Discrete(2)}
 LINE, CHOICE = Actions(1, 2.0, False), Actions(2, 1.0, True)
-DELAYED = probe_envs.DelayedReward()
+DELAYED, OBSERVED_ACTION = probe_envs.DelayedReward(), probe_envs.ObservedActionReward()
 
 
 def linear(kernel, bias):
@@ -62,9 +62,10 @@ def final_state(key, env, hyperparams, config, space="two", task=None):
     )
 
 
-def trained(config, env=DELAYED, space="two", task=None, seed=0, **hyperparams):
-    fixed = fixed_hyperparams(config, 0.0).replace(**hyperparams)
-    return final_state(jax.random.key(seed), env, fixed, config, space, task)
+def trained(config=SMALL, env=DELAYED, space="two", task=None, **hyperparams):
+    """One program for each config, environment and task, however long it runs; five iterations by default."""
+    fixed = fixed_hyperparams(config, 0.0).replace(**{"max_steps": 320} | hyperparams)
+    return final_state(jax.random.key(0), env, fixed, config, space, task)
 
 
 # ---------------------------------------------------------------- formulas
@@ -129,14 +130,12 @@ def test_learning_rate_falls_to_zero():
     """Linearly: half the training leaves half the rate; by default it does."""
     assert PPOConfig().anneal_learning_rate
     config = replace(SMALL, num_epochs=1, num_minibatches=1, anneal_learning_rate=True)
-    learner = trained(replace(SMALL, max_steps=64)).learner
-    steps = rollout_of(config)
+    learner, steps, key = trained().learner, rollout_of(config), jax.random.key(0)
+    hyperparams = fixed_hyperparams(config, 0.0)
+    learn = jax.jit(lambda progress: ppo.learn(key, learner, steps, progress, hyperparams, CHOICE, config))
 
     def moved(progress):
-        after = ppo.learn(
-            jax.random.key(0), learner, steps, progress, fixed_hyperparams(config, 0.0), CHOICE, config
-        )
-        return after.weights.critic[0].kernel - learner.weights.critic[0].kernel
+        return learn(progress).weights.critic[0].kernel - learner.weights.critic[0].kernel
 
     np.testing.assert_allclose(moved(0.5), 0.5 * moved(0.0), rtol=1e-3, atol=1e-6)
     np.testing.assert_array_equal(moved(1.0), 0.0)
@@ -155,14 +154,15 @@ class Fading(probe_envs.DelayedReward):
         return obs, state, reward, terminated, {"discount": jnp.float32(0.9) - 0.5 * terminated}
 
 
-def rollout_of(config, env=DELAYED, limit=100):
-    """The first steps of a fresh agent."""
+@functools.partial(jax.jit, static_argnames=("config", "env", "limit"))
+def rollout_of(config, env=DELAYED, limit=100, state=None):
+    """The next steps of an agent, a fresh one by default."""
     agent = ppo.make(config, BUCKET, SPACES["two"])
     params = env.default_params.replace(max_steps_in_episode=limit)
     hyperparams = fixed_hyperparams(config, 0.0)
-    state = agent.init(jax.random.key(0), env, params, hyperparams)
-    schedule = agent.step.args[0]
-    return interact(schedule, jax.random.key(1), state, env, params, hyperparams)[1]
+    if state is None:
+        state = agent.init(jax.random.key(0), env, params, hyperparams)
+    return interact(agent.step.args[0], jax.random.key(1), state, env, params, hyperparams)[1]
 
 
 def test_rollout_keeps_last_observations():
@@ -202,18 +202,14 @@ def test_actions_in_units_of_the_bound():
 
 def test_rows_are_learnt_from_as_they_were_collected():
     """Under the statistics of earlier iterations, so the first ratio of probabilities is 1."""
-    config = replace(QUICK, normalize_observations=True, normalize_rewards=True)
-    agent = ppo.make(config, BUCKET, SPACES["two"])
-    hyperparams = fixed_hyperparams(config, 0.0)
-    state = trained(config)
+    state = trained(NORMALIZED)
     assert state.learner.obs_stats.count == 320 and state.learner.reward_stats.count == 320
     np.testing.assert_allclose(state.learner.obs_stats.mean, [0.5], rtol=1e-3)  # two steps, at 0 and at 1
-    args = (jax.random.key(1), state, DELAYED, DELAYED.default_params, hyperparams)
-    steps = interact(agent.step.args[0], *args)[1]
-    batch = ppo.make_batch(state.learner, steps, hyperparams, config)
+    steps = rollout_of(NORMALIZED, state=state)
+    batch = ppo.make_batch(state.learner, steps, fixed_hyperparams(NORMALIZED, 0.0), NORMALIZED)
     np.testing.assert_allclose(sorted(set(np.asarray(batch.obs).ravel())), [-1.0, 1.0], rtol=1e-3)
     policy = ppo.policy_of(state.learner)._replace(obs_stats=None)
-    choice = ppo.distribution(policy, batch.obs, CHOICE, config)
+    choice = ppo.distribution(policy, batch.obs, CHOICE, NORMALIZED)
     np.testing.assert_allclose(choice.log_prob(batch.action), batch.log_prob, rtol=1e-5)
 
 
@@ -232,24 +228,24 @@ def test_a_test_normalises_like_training():
 
 
 def test_bounds_and_counts():
-    """320 steps are five iterations of 64, 300 too, and 32 two-step episodes an iteration."""
+    """320 steps are five iterations of 64, 300 too, and an iteration has 32 episodes of two steps."""
     for max_steps in (320, 300):
-        state = trained(QUICK, max_steps=max_steps)
+        state = trained(max_steps=max_steps)
         assert (state.step, state.num_episodes) == (320, 160)
-    assert trained(QUICK, max_episodes=60).step == 128
+    assert trained(max_episodes=60).step == 128
     with pytest.raises(ValueError, match="choose num_minibatches"):
         ppo.make(replace(SMALL, num_minibatches=3), BUCKET, SPACES["two"])
 
 
 def test_no_gradient_step_before_init_episodes():
-    fresh, warm = (trained(QUICK, max_steps=m, init_episodes=10**6).learner for m in (1, 320))
+    fresh, warm = (trained(max_steps=m, init_episodes=10**6).learner for m in (1, 320))
     jax.tree.map(np.testing.assert_array_equal, warm, fresh)
-    assert trained(QUICK, max_steps=128, init_episodes=33).learner.opt_state.count == 4 * 2
+    assert trained(max_steps=128, init_episodes=33).learner.opt_state.count == 4 * 2
 
 
 def test_stop_rule_sees_mean_training_returns():
     """One number per iteration, from init_episodes on; every episode of the probe returns 1."""
-    config = replace(QUICK, stop="solved")
+    config = replace(SMALL, stop="solved")
     for threshold, first, step in ((1.0, 0, 64), (1.0, 3, 256), (1.1, 0, 320)):
         state = trained(config, solved_return=threshold, init_episodes=first)
         assert state.step == step and state.stop.mean_return == 1.0
@@ -259,19 +255,20 @@ def test_stop_rule_sees_mean_training_returns():
 def test_tests_on_the_way():
     """After every iteration, on the task and not where it trains; the stop rule sees them alone."""
     task = EnvSpec("constant", DELAYED, DELAYED.default_params, 0.0, 2)
-    config = replace(QUICK, stop="solved", test_episodes=3, max_steps=500)
-    state = trained(config, probe_envs.ObservedReward(), task=task, max_steps=150, solved_return=2.0)
+    config = replace(SMALL, stop="solved", test_episodes=3, max_steps=500)
+    run = functools.partial(trained, config, probe_envs.ObservedReward(), task=task, max_steps=150)
+    state = run(solved_return=2.0)
     np.testing.assert_array_equal(state.curve.returns, [1, 1, 1, 0, 0, 0, 0, 0])
     np.testing.assert_array_equal(state.curve.steps, [64, 128, 192, 0, 0, 0, 0, 0])
     assert state.stop.mean_return == 1.0
-    assert trained(config, task=task, solved_return=1.0).step == 64
+    assert run(solved_return=1.0).step == 64
 
 
 def test_vmap_is_a_loop_and_finished_members_stand_still():
     """Members of different length, width and rate, stepped together until the last has finished."""
-    agent = ppo.make(QUICK, BUCKET, SPACES["two"])
-    env = probe_envs.ObservedActionReward()
-    fixed = fixed_hyperparams(QUICK, 0.0)
+    agent = ppo.make(SMALL, BUCKET, SPACES["two"])
+    env = OBSERVED_ACTION
+    fixed = fixed_hyperparams(SMALL, 0.0)
     batch = jax.tree.map(lambda x: jnp.full(3, x), fixed).replace(
         max_steps=jnp.array([64, 200, 320]),
         hidden_size=jnp.array([16, 8, 12]),
@@ -288,7 +285,7 @@ def test_vmap_is_a_loop_and_finished_members_stand_still():
     states = together(keys, batch)
     np.testing.assert_array_equal(states.step, [64, 256, 320])
     for i in range(3):
-        alone = final_state(keys[i], env, jax.tree.map(lambda x, i=i: x[i], batch), QUICK)
+        alone = final_state(keys[i], env, jax.tree.map(lambda x, i=i: x[i], batch), SMALL)
         assert alone.num_episodes == states.num_episodes[i]
         jax.tree.map(
             lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=2e-3, atol=2e-4),
@@ -312,28 +309,30 @@ def test_hyperparameters_can_be_drawn():
 
 @pytest.mark.parametrize(
     ("probe", "values"),
-    [
-        (probe_envs.ConstantReward, {0.0: 1.0}),
-        (probe_envs.ObservedReward, {-1.0: -1.0, 1.0: 1.0}),
-        (probe_envs.DelayedReward, {0.0: 0.5, 1.0: 1.0}),
-    ],
+    [(probe_envs.ObservedReward(), {-1.0: -1.0, 1.0: 1.0}), (DELAYED, {0.0: 0.5, 1.0: 1.0})],
 )
 def test_value_probe(probe, values):
     """The critic finds the value of every observation."""
-    weights = trained(SMALL, probe()).learner.weights
+    weights = trained(SMALL, probe, max_steps=6400).learner.weights
     for obs, value in values.items():
         assert ppo.critic_value(weights, jnp.array([[obs]]), SMALL)[0] == pytest.approx(value, abs=0.1)
 
 
-@pytest.mark.parametrize("probe", [probe_envs.ActionReward, probe_envs.ObservedActionReward])
-@pytest.mark.parametrize("normalized", [False, True])
-def test_discrete_probe(probe, normalized):
+@pytest.mark.parametrize(
+    ("config", "probe", "best"),
+    [
+        (SMALL, probe_envs.ActionReward(), {0.0: 1}),
+        (SMALL, OBSERVED_ACTION, {-1.0: 0, 1.0: 1}),
+        (NORMALIZED, OBSERVED_ACTION, {-1.0: 0, 1.0: 1}),
+    ],
+)
+def test_discrete_probe(config, probe, best):
     """The policy picks the rewarded action for every observation."""
-    config = replace(SMALL, normalize_observations=normalized, normalize_rewards=normalized)
-    policy = ppo.policy_of(trained(config, probe()).learner)
-    for obs in (-1.0, 1.0):
-        action = ppo.act(jax.random.key(0), policy, jnp.array([obs]), CHOICE, config)
-        assert action == (1 if probe is probe_envs.ActionReward or obs > 0 else 0)
+    policy = ppo.policy_of(trained(config, probe, max_steps=3200).learner)
+    for obs, action in best.items():
+        assert ppo.act(jax.random.key(0), policy, jnp.array([obs]), CHOICE, config) == action
+        choice = ppo.distribution(policy, jnp.array([obs]), CHOICE, config)
+        assert choice.log_prob(jnp.int32(action)) > jnp.log(0.9)
 
 
 class Target(probe_envs.ObservedReward):
@@ -343,13 +342,11 @@ class Target(probe_envs.ObservedReward):
         return -jnp.sum(jnp.square(action - obs))
 
 
-@pytest.mark.parametrize("normalized", [False, True])
-def test_continuous_probe(normalized):
+def test_continuous_probe():
     """The mean finds the target for both observations, and the standard deviation falls."""
-    config = replace(SMALL, normalize_observations=normalized, normalize_rewards=normalized)
-    policy = ppo.policy_of(trained(config, Target(), "line").learner)
+    policy = ppo.policy_of(trained(SMALL, Target(), "line", max_steps=6400).learner)
     for obs in (-1.0, 1.0):
-        action = ppo.act(jax.random.key(0), policy, jnp.array([obs]), LINE, config)
+        action = ppo.act(jax.random.key(0), policy, jnp.array([obs]), LINE, SMALL)
         assert action[0] == pytest.approx(obs, abs=0.2)
     assert policy.log_std[0] < jnp.log(0.5)
 
