@@ -190,7 +190,51 @@ class PPOConfig(AgentConfig):
     test_noise: bool = False
     normalize_observations: bool = True
     normalize_rewards: bool = True
-    variation: Variation = field(default_factory=lambda: Variation(batch_size=None))
+    variation: Variation = field(default_factory=lambda: Variation(batch_size=None, hidden_size=(21, 192)))
+
+
+@dataclass(frozen=True)
+class PPOMonteCarloConfig(AgentConfig):
+    """PPO as the papers' code has it, for discrete or continuous actions. Defaults: table 18, MountainCarContinuous.
+
+    Action repeats (table 18) are the environment's; ``init_episodes`` counts for the stop rule only.
+
+    Attributes:
+        name: ppo_monte_carlo.
+        learning_rate: Adam's, of actor and critic.
+        rollout_length: Steps between two updates; the released code makes one once the collected steps exceed the
+            number of episodes in table 18 times the time limit.
+        num_epochs: Gradient steps per update, each on all steps since the last update.
+        clip_ratio: Distance from 1 beyond which a ratio of probabilities earns nothing.
+        value_coefficient: Weight of the critic's mean squared error.
+        entropy_coefficient: Weight of the policy's entropy.
+        hidden_size: Units per hidden layer.
+        depth: Hidden layers.
+        activation: Activation of every hidden layer.
+        action_std: Continuous actions only: first standard deviation.
+        test_noise: Sample actions in tests too, as the released code does.
+    """
+
+    name: Literal["ppo_monte_carlo"] = "ppo_monte_carlo"
+    init_episodes: int = 0
+    max_episodes: int = 3000
+    max_steps: int = 3_000_000
+    buffer_size: int = 1
+    time_limit: Literal["terminal", "bootstrap"] = "terminal"
+    learning_rate: float = 3e-4
+    rollout_length: int = 10 * 999 + 1
+    num_epochs: int = 80
+    clip_ratio: float = 0.2
+    value_coefficient: float = 1.0
+    entropy_coefficient: float = 0.01
+    hidden_size: int = 64
+    depth: int = 2
+    activation: Activation = "relu"
+    action_std: float = 0.5
+    test_noise: bool = True
+    variation: Variation = field(
+        default_factory=lambda: Variation(learning_rate=(1e-4, 9e-4), batch_size=None, hidden_size=(21, 192))
+    )
 
 
 class TabularVariation(NamedTuple):

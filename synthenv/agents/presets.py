@@ -6,7 +6,15 @@ References:
 
 from dataclasses import replace
 
-from synthenv.agents.config import AgentConfig, DDQNConfig, PPOConfig, TabularConfig, TD3Config, Variation
+from synthenv.agents.config import (
+    AgentConfig,
+    DDQNConfig,
+    PPOConfig,
+    PPOMonteCarloConfig,
+    TabularConfig,
+    TD3Config,
+    Variation,
+)
 
 # Table 5: the default agent of every evaluation after an SE was found (figures 3, 4, 7).
 TABLE5 = DDQNConfig()
@@ -44,6 +52,7 @@ AGENTS: dict[str, AgentConfig] = {
     "td3": TD3Config(),
     "td3_discrete": TABLE5_TD3,
     "ppo": PPOConfig(),
+    "ppo_monte_carlo": PPOMonteCarloConfig(),
     "q_learning": TabularConfig(),
     "sarsa": TabularConfig(name="sarsa"),
 }

@@ -8,7 +8,9 @@ import tyro
 
 from synthenv.runs.config import PRESETS, MetaTrainConfig
 
-AgentName = Literal["ddqn", "dueling_ddqn", "td3", "td3_discrete", "ppo", "q_learning", "sarsa"]
+AgentName = Literal[
+    "ddqn", "dueling_ddqn", "td3", "td3_discrete", "ppo", "ppo_monte_carlo", "q_learning", "sarsa"
+]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from synthenv.agents.config import AgentConfig, TabularConfig
+from synthenv.agents.config import AgentConfig, PPOMonteCarloConfig, TabularConfig
 from synthenv.agents.presets import AGENTS
 from synthenv.core.errors import UserError
 from synthenv.envs.registry import EnvSpec
@@ -109,7 +109,9 @@ def _proxy_place(name: str, proxies: list[zoo.LoadedProxy], agent: str) -> Place
 def schedule_of(metadata: dict[str, Any], agent: str = "ddqn") -> AgentConfig:
     """An agent of table 5 on the training budget that the proxy was evolved for."""
     evolved, config = agent_from_stored(metadata["agent"]), AGENTS[agent]
-    kept = ["init_episodes", "max_episodes", "max_steps", "stop", "stop_window", "time_limit"]
+    kept = ["init_episodes", "max_episodes", "max_steps", "stop", "stop_window"]
+    if not isinstance(config, PPOMonteCarloConfig):  # it cannot look through a time limit
+        kept.append("time_limit")
     if not isinstance(config, TabularConfig):
         kept.append("buffer_size")
     return replace(config, **{field: getattr(evolved, field) for field in kept})
