@@ -15,7 +15,7 @@ class Variation(NamedTuple):
 
     Attributes:
         learning_rate: Log-uniform.
-        batch_size: Log-uniform, truncated to an integer.
+        batch_size: Log-uniform, truncated to an integer; None where agents have none.
         hidden_size: Log-uniform, truncated to an integer.
         depth: Uniform.
         max_steps: Log-uniform, truncated to an integer; None leaves every agent the same budget. Not in table 2:
@@ -23,7 +23,7 @@ class Variation(NamedTuple):
     """
 
     learning_rate: tuple[float, float] = (1e-3 / 3, 3e-3)
-    batch_size: tuple[int, int] = (42, 384)
+    batch_size: tuple[int, int] | None = (42, 384)
     hidden_size: tuple[int, int] = (42, 384)
     depth: tuple[int, int] = (1, 3)
     max_steps: tuple[int, int] | None = None
@@ -163,6 +163,102 @@ class TD3Config(AgentConfig):
     temperature_mode: Literal["annealed", "learned", "fixed"] = "annealed"
     one_hot: bool = False
     curiosity: ICMConfig | None = None
+
+
+@dataclass(frozen=True)
+class PPOConfig(AgentConfig):
+    """PPO with generalised advantage estimation, for discrete or continuous actions.
+
+    Attributes:
+        name: ppo.
+        learning_rate: Adam's, of actor and critic.
+        anneal_learning_rate: Let it fall linearly to zero at max_steps.
+        num_envs: Environments stepped side by side.
+        rollout_length: Steps of each environment per iteration.
+        num_epochs: Passes over an iteration's steps.
+        num_minibatches: Gradient steps per pass.
+        gae_lambda: Decay of the advantage estimate: 0 is one-step, 1 Monte Carlo.
+        clip_ratio: Distance from 1 beyond which a ratio of probabilities earns nothing.
+        value_coefficient: Weight of the critic's mean squared error.
+        entropy_coefficient: Weight of the policy's entropy.
+        max_grad_norm: Bound of the gradient's norm, over all weights.
+        hidden_size: Units per hidden layer.
+        depth: Hidden layers.
+        activation: Activation of every hidden layer.
+        action_std: Continuous actions only: first standard deviation, in units of the action's bound.
+        test_noise: Sample actions in tests too.
+        normalize_observations: Shift and scale observations to mean 0 and standard deviation 1.
+        normalize_rewards: Divide rewards by the standard deviation of the discounted return.
+    """
+
+    name: Literal["ppo"] = "ppo"
+    init_episodes: int = 0
+    max_episodes: int = 1_000_000
+    max_steps: int = 200_000
+    buffer_size: int = 1
+    learning_rate: float = 1e-3
+    anneal_learning_rate: bool = True
+    num_envs: int = 8
+    rollout_length: int = 128
+    num_epochs: int = 10
+    num_minibatches: int = 8
+    gae_lambda: float = 0.95
+    clip_ratio: float = 0.2
+    value_coefficient: float = 0.5
+    entropy_coefficient: float = 0.0
+    max_grad_norm: float = 0.5
+    hidden_size: int = 64
+    depth: int = 2
+    activation: Activation = "tanh"
+    action_std: float = 1.0
+    test_noise: bool = False
+    normalize_observations: bool = True
+    normalize_rewards: bool = True
+    variation: Variation = field(default_factory=lambda: Variation(batch_size=None, hidden_size=(21, 192)))
+
+
+@dataclass(frozen=True)
+class PPOMonteCarloConfig(AgentConfig):
+    """PPO as the papers' code has it, for discrete or continuous actions. Defaults: table 18, MountainCarContinuous.
+
+    Action repeats (table 18) are the environment's; ``init_episodes`` counts for the stop rule only.
+
+    Attributes:
+        name: ppo_monte_carlo.
+        learning_rate: Adam's, of actor and critic.
+        rollout_length: Steps between two updates; the released code makes one once the collected steps exceed the
+            number of episodes in table 18 times the time limit.
+        num_epochs: Gradient steps per update, each on all steps since the last update.
+        clip_ratio: Distance from 1 beyond which a ratio of probabilities earns nothing.
+        value_coefficient: Weight of the critic's mean squared error.
+        entropy_coefficient: Weight of the policy's entropy.
+        hidden_size: Units per hidden layer.
+        depth: Hidden layers.
+        activation: Activation of every hidden layer.
+        action_std: Continuous actions only: first standard deviation.
+        test_noise: Sample actions in tests too, as the released code does.
+    """
+
+    name: Literal["ppo_monte_carlo"] = "ppo_monte_carlo"
+    init_episodes: int = 0
+    max_episodes: int = 3000
+    max_steps: int = 3_000_000
+    buffer_size: int = 1
+    time_limit: Literal["terminal", "bootstrap"] = "terminal"
+    learning_rate: float = 3e-4
+    rollout_length: int = 10 * 999 + 1
+    num_epochs: int = 80
+    clip_ratio: float = 0.2
+    value_coefficient: float = 1.0
+    entropy_coefficient: float = 0.01
+    hidden_size: int = 64
+    depth: int = 2
+    activation: Activation = "relu"
+    action_std: float = 0.5
+    test_noise: bool = True
+    variation: Variation = field(
+        default_factory=lambda: Variation(learning_rate=(1e-4, 9e-4), batch_size=None, hidden_size=(21, 192))
+    )
 
 
 class TabularVariation(NamedTuple):

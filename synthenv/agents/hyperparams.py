@@ -74,7 +74,8 @@ def bucket_of_each(
 ) -> list[Bucket]:
     """The static shapes of N agents; networks of a fixed size are not padded."""
     varies = config.vary and isinstance(config.variation, Variation)
-    max_batch = config.variation.batch_size[1] if varies else getattr(config, "batch_size", 1)
+    sizes = config.variation.batch_size if varies else None
+    max_batch = sizes[1] if sizes else getattr(config, "batch_size", 1)
     whole = isinstance(config, DDQNConfig) and config.advantage_mean == "batch"
     block = min(BLOCK, max_batch) if varies and blocked and not whole else max_batch
     widths = [rung(int(h)) if varies else int(h) for h in hidden]

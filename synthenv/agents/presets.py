@@ -6,7 +6,16 @@ References:
 
 from dataclasses import replace
 
-from synthenv.agents.config import AgentConfig, DDQNConfig, ICMConfig, TabularConfig, TD3Config, Variation
+from synthenv.agents.config import (
+    AgentConfig,
+    DDQNConfig,
+    ICMConfig,
+    PPOConfig,
+    PPOMonteCarloConfig,
+    TabularConfig,
+    TD3Config,
+    Variation,
+)
 
 # Table 5: the default agent of every evaluation after an SE was found (figures 3, 4, 7).
 TABLE5 = DDQNConfig()
@@ -63,6 +72,8 @@ AGENTS: dict[str, AgentConfig] = {
     "dueling_ddqn": replace(TABLE5, name="dueling_ddqn"),
     "td3": TD3Config(),
     "td3_discrete": TABLE5_TD3,
+    "ppo": PPOConfig(),
+    "ppo_monte_carlo": PPOMonteCarloConfig(),
     "q_learning": TabularConfig(),
     "sarsa": TabularConfig(name="sarsa"),
     "ddqn_icm": replace(TABLE5, curiosity=ICMConfig()),

@@ -7,15 +7,24 @@ To add one: its config in ``agents.config``, its defaults in ``agents.presets``,
 from types import ModuleType
 from typing import Any
 
-from synthenv.agents import ddqn, tabular, td3
+from synthenv.agents import ddqn, ppo, ppo_monte_carlo, tabular, td3
 from synthenv.agents.bucket import Bucket
-from synthenv.agents.config import AgentConfig, DDQNConfig, TabularConfig, TD3Config
+from synthenv.agents.config import (
+    AgentConfig,
+    DDQNConfig,
+    PPOConfig,
+    PPOMonteCarloConfig,
+    TabularConfig,
+    TD3Config,
+)
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec
 
 _MODULES: dict[type[AgentConfig], ModuleType] = {
     DDQNConfig: ddqn,
     TD3Config: td3,
+    PPOConfig: ppo,
+    PPOMonteCarloConfig: ppo_monte_carlo,
     TabularConfig: tabular,
 }
 

@@ -62,6 +62,7 @@ class Learner(NamedTuple):
         action_size: floats of an action in replay.
         num_explore_words: random words for an action.
         num_learn_words: random words for a gradient step.
+        warms_up: whether ``learn`` is called only once the first ``init_episodes`` episodes are over, or in every step.
     """
 
     init: Callable[..., PyTree]
@@ -75,6 +76,7 @@ class Learner(NamedTuple):
     action_size: int
     num_explore_words: int
     num_learn_words: int
+    warms_up: bool = True
 
 
 class EpisodeState(NamedTuple):
@@ -160,7 +162,9 @@ def train_step(
         state.seed, state.step if test is None else state.step + test.step, n + 4 + learner.num_learn_words
     )
     idle = state.episode.finished if test is None else state.episode.finished | test.active
-    ready = (state.episode.count >= hyperparams.init_episodes) & ~idle
+    ready = ~idle
+    if learner.warms_up:
+        ready &= state.episode.count >= hyperparams.init_episodes
 
     row, episode, done = interact(schedule, words[: n + 2], state, idle, env, env_params, hyperparams)
     state = state._replace(

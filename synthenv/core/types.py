@@ -34,7 +34,8 @@ class Transition(NamedTuple):
 class Curve(NamedTuple):
     """Mean real test returns [K] after each of K training episodes, and the training steps used by then [K].
 
-    Episodes that were not reached hold zeros.
+    Episodes that were not reached hold zeros. Agents that learn in iterations (``agents.on_policy``) are tested after
+    each of these instead.
     """
 
     returns: jax.Array
@@ -73,8 +74,8 @@ class Agent(NamedTuple):
 
     Attributes:
         init: (key, env, env_params, hyperparams) -> training state.
-        step: (state, env, env_params, hyperparams) -> state after one environment step; leaves a finished
-            training as it is.
+        step: (state, env, env_params, hyperparams) -> state after one environment step, or after an iteration of an
+            agent that steps several environments before it learns; leaves a finished training as it is.
         finished: state -> bool [].
         result: state -> TrainResult.
         act: (key, params, obs [obs]) -> action, as in a test; most agents are greedy there and need no key.

@@ -14,6 +14,8 @@ AgentName = Literal[
     "dueling_ddqn",
     "td3",
     "td3_discrete",
+    "ppo",
+    "ppo_monte_carlo",
     "q_learning",
     "sarsa",
     "ddqn_icm",

@@ -1,6 +1,6 @@
 """What a run can be told, and what makes sense. Imports nothing heavy, so that ``synthenv --help`` stays quick."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -65,7 +65,7 @@ def from_stored(stored: Mapping[str, Any]) -> MetaTrainConfig:
         ) from None
 
 
-# The least that each number may be; rates have to lie above theirs.
+# The least that each number may be; rates have to lie above theirs. An agent need not have all of these.
 _LEAST = {
     "proxy.hidden_size": 1,
     "proxy.depth": 1,
@@ -74,6 +74,10 @@ _LEAST = {
     "agent.hidden_size": 1,
     "agent.depth": 1,
     "agent.feature_size": 1,
+    "agent.num_envs": 1,
+    "agent.rollout_length": 1,
+    "agent.num_epochs": 1,
+    "agent.num_minibatches": 1,
     "agent.test_episodes": 0,
     "agent.action_repeat": 1,
     "agent.init_episodes": 0,
@@ -90,8 +94,29 @@ _LEAST = {
     "outer.confirm_agents": 0,
     "outer.unsolved_weight": 0,
 }
-_SHARES = tuple(f"agent.{x}" for x in ("discount", "tau", "epsilon_init", "epsilon_min", "epsilon_decay"))
-_ABOVE_ZERO = ("agent.learning_rate", "strategy.std", "strategy.step_size")
+_SHARES = (
+    "agent.discount",
+    "agent.tau",
+    "agent.epsilon_init",
+    "agent.epsilon_min",
+    "agent.epsilon_decay",
+    "agent.gae_lambda",
+)
+_ABOVE_ZERO = (
+    "agent.learning_rate",
+    "agent.clip_ratio",
+    "agent.max_grad_norm",
+    "strategy.std",
+    "strategy.step_size",
+)
+
+
+def _numbers(config: MetaTrainConfig, paths: Iterable[str]) -> Iterator[tuple[str, float]]:
+    """The numbers at ``part.name`` paths that this config has."""
+    for path in paths:
+        part, name = path.split(".")
+        if hasattr(getattr(config, part), name):
+            yield path, attrgetter(path)(config)
 
 
 def check(config: MetaTrainConfig) -> None:
@@ -104,30 +129,20 @@ def check(config: MetaTrainConfig) -> None:
     def refuse(path: str, value: object, remedy: str) -> None:
         raise UserError(f"--{path.replace('_', '-')} {value} makes no sense: pass {remedy}")
 
-    def read(path: str, absent: Any) -> Any:  # not every proxy and agent has every field
-        try:
-            return attrgetter(path)(config)
-        except AttributeError:
-            return absent
-
-    for path, least in _LEAST.items():
-        value = read(path, least)
-        if not value >= least:
-            refuse(path, value, f"{least} or more")
-    for path in _ABOVE_ZERO:
-        value = read(path, 1)
+    for path, value in _numbers(config, _LEAST):
+        if not value >= _LEAST[path]:
+            refuse(path, value, f"{_LEAST[path]} or more")
+    for path, value in _numbers(config, _ABOVE_ZERO):
         if not 0 < value < float("inf"):
             refuse(path, value, "a finite number above 0")
-    for path in _SHARES:
-        value = read(path, 0)
+    for path, value in _numbers(config, _SHARES):
         if not 0 <= value <= 1:
             refuse(path, value, "a number from 0 to 1")
     for name, ends in config.agent.variation._asdict().items():
         if ends is not None and not 0 < ends[0] <= ends[1]:
             refuse(f"agent.variation.{name}", f"{ends[0]} {ends[1]}", "the lower end first, above 0")
-    path = "agent.variation.batch_size" if config.agent.vary else "agent.batch_size"
-    batch = read(path, 1)
-    batch = batch[1] if config.agent.vary and batch != 1 else batch
+    drawn = getattr(config.agent.variation, "batch_size", None) if config.agent.vary else None
+    batch = drawn[1] if drawn else getattr(config.agent, "batch_size", 1)
     if batch > config.agent.buffer_size:
         refuse(path, batch, f"at most the replay's capacity, --agent.buffer-size {config.agent.buffer_size}")
     _check_goal(config, refuse)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from synthenv.agents.config import AgentConfig, TabularConfig
+from synthenv.agents.config import AgentConfig, PPOMonteCarloConfig, TabularConfig
 from synthenv.agents.presets import AGENTS, REWARD_AGENTS
 from synthenv.core.errors import UserError
 from synthenv.envs.registry import EnvSpec
@@ -111,11 +111,16 @@ def _proxy_place(name: str, proxies: list[zoo.LoadedProxy], agent: str | None) -
 def schedule_of(metadata: dict[str, Any], agent: str = "ddqn") -> AgentConfig:
     """An agent of the papers' evaluations on the training budget that the proxy was evolved for."""
     evolved, config = agent_from_stored(metadata["agent"]), AGENTS[agent]
-    kept = ["max_episodes", "max_steps", "stop", "stop_window", "time_limit", "test_episodes"]
+    kept = ["max_episodes", "max_steps", "stop", "stop_window", "test_episodes"]
     if "variant" in metadata["proxy"]:  # a reward network: the task's own agents, whose warm-up is their own
         config = REWARD_AGENTS.get(metadata["task"], {}).get(agent, config)
+        kept.append("time_limit")
     else:
-        kept += ["init_episodes"] if isinstance(config, TabularConfig) else ["init_episodes", "buffer_size"]
+        kept.append("init_episodes")
+        if not isinstance(config, PPOMonteCarloConfig):  # it cannot look through a time limit
+            kept.append("time_limit")
+        if not isinstance(config, TabularConfig):
+            kept.append("buffer_size")
     return replace(config, **{field: getattr(evolved, field) for field in kept})
 
 

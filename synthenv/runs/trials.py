@@ -165,10 +165,10 @@ def task_for(agent: AgentConfig, name: str) -> EnvSpec:
             f"td3 needs continuous actions, but {name} has discrete ones: choose td3_discrete, or a task such as"
             " Pendulum-v1"
         )
-    if agent.name != "td3" and not discrete:
+    if not discrete and agent.name not in ("td3", "ppo", "ppo_monte_carlo"):
         raise UserError(
             f"{agent.name} needs discrete actions, but {name} has continuous ones: choose a task such as"
-            " CartPole-v0, or the agent td3"
+            " CartPole-v0, or the agent td3 or ppo"
         )
     if isinstance(agent, TabularConfig) and not isinstance(spec.env, GridWorld):
         raise UserError(

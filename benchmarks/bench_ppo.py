@@ -1,0 +1,114 @@
+"""Test returns of PPO after an equal number of steps, and steps per CPU second, against other packages.
+
+    python benchmarks/bench_ppo.py [--tasks CartPole-v1 Pendulum-v1] [--json FILE]
+
+Our defaults; the peers with the same settings and with their own, in the same run if ``SYNTHENV_SB3_PYTHON`` and
+``SYNTHENV_REJAX_PYTHON`` name their interpreters (see ``peers/README.md``). Seeds are trained one after the other on
+one core; compilation and tests are not charged.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+if hasattr(os, "sched_setaffinity"):  # one core for us and, inherited, for the peers
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+import jax
+
+from synthenv.agents import ppo
+from synthenv.agents.bucket import Bucket
+from synthenv.agents.config import PPOConfig
+from synthenv.agents.hyperparams import fixed_hyperparams
+from synthenv.envs import registry
+from synthenv.envs.rollout import evaluate
+
+HERE = Path(__file__).resolve().parent
+STEPS = {"CartPole-v1": 50_000, "Pendulum-v1": 100_000}
+PEERS = (
+    ("sb3_ppo.py", "SYNTHENV_SB3_PYTHON", ("ours", "own", "tuned")),
+    ("rejax_ppo.py", "SYNTHENV_REJAX_PYTHON", ("ours", "own")),
+)
+
+
+def ours(task: str, seeds: list[int], num_tests: int) -> dict:
+    """Train and test each seed."""
+    spec = registry.make(task)
+    config = replace(PPOConfig(), stop="none", max_steps=STEPS[task])
+    space = spec.env.action_space(spec.env_params)
+    agent = ppo.make(config, Bucket(config.depth, config.hidden_size), space)
+    hyperparams = fixed_hyperparams(config, spec.solved_return)
+
+    def train(key):
+        return agent.train(key, spec.env, spec.env_params, hyperparams)
+
+    def test(key, params):
+        act = lambda key, obs: agent.act(key, params, obs)  # noqa: E731
+        return evaluate(key, spec.env, spec.env_params, act, num_tests, spec.max_steps).returns.mean()
+
+    train, test = jax.jit(train).lower(jax.random.key(0)).compile(), jax.jit(test)
+    out = {"peer": "synthenv", "config": {"settings": "ours"}, "returns": [], "steps": []}
+    out["steps_per_cpu_second"] = []
+    for seed in seeds:
+        start = time.process_time()
+        trained = jax.block_until_ready(train(jax.random.key(seed)))
+        seconds = time.process_time() - start
+        out["returns"].append(round(float(test(jax.random.key(10_000 + seed), trained.params)), 1))
+        out["steps"].append(int(trained.num_steps))
+        out["steps_per_cpu_second"].append(round(int(trained.num_steps) / seconds))
+    return out
+
+
+def peer(script: str, variable: str, settings: str, task: str, seeds: list[int], num_tests: int) -> dict:
+    """Run a peer; its line, or why there is none."""
+    python = os.environ.get(variable)
+    if not python:
+        return {"peer": script, "config": {"settings": settings}, "note": f"skipped: {variable} is not set"}
+    options = {"task": task, "settings": settings, "steps": STEPS[task], "test-episodes": num_tests}
+    command = [python, HERE / "peers" / script, *(x for k, v in options.items() for x in (f"--{k}", v))]
+    command += ["--seeds", *seeds]
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    if done.returncode:
+        note = f"failed: {done.stderr.strip().splitlines()[-1]}"
+        return {"peer": script, "config": {"settings": settings}, "note": note}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Print a line for each task, package and settings; write them if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", nargs="+", choices=sorted(STEPS), default=sorted(STEPS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--test-episodes", type=int, default=20)
+    parser.add_argument("--json", type=Path, default=HERE / "results" / "ppo.json")
+    a = parser.parse_args()
+    results: dict[str, list[dict]] = json.loads(a.json.read_text()) if a.json.exists() else {}
+    for task in a.tasks:
+        rows = results[task] = []
+        args = (task, a.seeds, a.test_episodes)
+        waiting = [lambda args=args: ours(*args)]
+        for script, variable, settings in PEERS:
+            waiting += [lambda p=(script, variable, s, *args): peer(*p) for s in settings]
+        for measure in waiting:
+            row = measure()
+            rows.append(row)
+            name = f"{task} {row['peer']} ({row['config']['settings']})"
+            if "note" in row:
+                print(f"{name}: {row['note']}", flush=True)
+            else:
+                mean, rate = statistics.mean(row["returns"]), statistics.median(row["steps_per_cpu_second"])
+                print(
+                    f"{name}: {mean:.0f} {row['returns']} after {row['steps'][0]} steps, {rate:,.0f} steps/s",
+                    flush=True,
+                )
+            a.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""PPO as the SE/RN papers' code has it, in their schedule: Monte-Carlo returns, full batches, one environment.
+
+Every ``rollout_length`` steps, be it inside an episode, the policy is improved ``num_epochs`` times on all steps since
+the last time. Returns are discounted sums up to the end of the episode (or of the rollout: the unfinished tail is not
+bootstrapped), standardised over the batch; the advantage is the standardised return minus the critic's value. No
+generalised advantages, no minibatches, no clipping of gradients, and actions are not clipped before the environment
+gets them. Continuous actions are Gaussian around a squashed mean, with one learned standard deviation per component;
+it is kept above 0.001 when acting and above 0.01 when learning. Tests sample too (``test_noise``).
+
+Replay holds exactly ``rollout_length`` rows, so whenever it is time to learn it holds those since the last time, in
+their order. The policy has not changed since, so their log-probabilities are computed then.
+
+References:
+    Schulman et al. (2017), Proximal policy optimization algorithms.
+    Ferreira et al. (2022), table 18, and the released code, which updates once the collected steps exceed
+    ``update_episodes`` times the time limit (so ``rollout_length`` is that product plus 1), and knows nothing of the
+    policy delay in the table.
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from synthenv.agents import schedule
+from synthenv.agents.action_vectors import Actions, actions_of
+from synthenv.agents.bucket import Bucket
+from synthenv.agents.config import PPOMonteCarloConfig
+from synthenv.agents.policy_gradient import (
+    Categorical,
+    Gaussian,
+    clipped_surrogate,
+    noise_from,
+    num_noise_words,
+    standardize,
+)
+from synthenv.agents.replay import Replay, Rows, unpack
+from synthenv.agents.schedule import Learner, Schedule
+from synthenv.core.types import Agent
+from synthenv.envs.registry import EnvSpec
+from synthenv.nets.mlp import Params, apply_mlp, init_mlp
+
+_ADAM = optax.scale_by_adam()
+_LEAST_STD_ACTING = 0.001
+_LEAST_STD_LEARNING = 0.01
+
+
+@struct.dataclass
+class Hyperparams(schedule.Hyperparams):
+    """Traced values, free to differ between members; ``agents.config.PPOMonteCarloConfig`` says what they mean."""
+
+    learning_rate: Any
+    hidden_size: Any
+    clip_ratio: Any
+    value_coefficient: Any
+    entropy_coefficient: Any
+    action_std: Any
+
+
+class Policy(NamedTuple):
+    """The actor; ``std`` [size] is unused by discrete actions."""
+
+    net: Params
+    std: jax.Array
+
+
+class Weights(NamedTuple):
+    """What a gradient step changes."""
+
+    policy: Policy
+    critic: Params
+
+
+class LearnerState(NamedTuple):
+    """Weights, moments, and the steps taken so far."""
+
+    weights: Weights
+    opt_state: Any  # optax.ScaleByAdamState
+    num_steps: jax.Array
+
+
+def init(
+    key: jax.Array, obs: jax.Array, hyperparams: Hyperparams, actions: Actions, bucket: Bucket
+) -> LearnerState:
+    """Draw fresh networks."""
+    key_actor, key_critic = jax.random.split(key)
+    hidden, depth, max_hidden = hyperparams.hidden_size, bucket.depth, bucket.max_hidden
+    net = init_mlp(key_actor, obs.size, hidden, actions.size, depth, max_hidden)
+    std = jnp.full(actions.size, jnp.asarray(hyperparams.action_std, jnp.float32))
+    weights = Weights(Policy(net, std), init_mlp(key_critic, obs.size, hidden, 1, depth, max_hidden))
+    return LearnerState(weights, _ADAM.init(weights), jnp.int32(0))
+
+
+def distribution(
+    policy: Policy, obs: jax.Array, least_std: float, actions: Actions, config: PPOMonteCarloConfig
+) -> Categorical | Gaussian:
+    """Of actions for obs [..., obs]."""
+    out = apply_mlp(policy.net, obs, config.activation)
+    if actions.discrete:
+        return Categorical(out)
+    std = jnp.broadcast_to(jnp.maximum(policy.std, least_std), out.shape)
+    return Gaussian(actions.bound * jnp.tanh(out), std)
+
+
+def sample(
+    words: jax.Array, policy: Policy, obs: jax.Array, actions: Actions, config: PPOMonteCarloConfig
+) -> jax.Array:
+    """An action for obs [obs], not clipped; words uint32 [num_noise_words]."""
+    choice = distribution(policy, obs, _LEAST_STD_ACTING, actions, config)
+    return choice.sample(noise_from(words, actions))
+
+
+def act(
+    key: jax.Array, policy: Policy, obs: jax.Array, actions: Actions, config: PPOMonteCarloConfig
+) -> jax.Array:
+    """The action of a test: a sample as the released code has it, or the mode without ``test_noise``."""
+    if config.test_noise:
+        return sample(jax.random.bits(key, (num_noise_words(actions),)), policy, obs, actions, config)
+    return distribution(policy, obs, _LEAST_STD_ACTING, actions, config).mode()
+
+
+def monte_carlo_returns(reward: jax.Array, ended: jax.Array, discount: jax.Array) -> jax.Array:
+    """Discounted returns [T], reset after the last step of an episode; rows [T] are in the order of time."""
+
+    def back(later: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        value = now[0] + discount * jnp.where(now[1], 0.0, later)
+        return value, value
+
+    return jax.lax.scan(back, jnp.float32(0), (reward, ended), reverse=True)[1]
+
+
+def loss(
+    weights: Weights,
+    rows: Rows,
+    old_log_prob: jax.Array,
+    returns: jax.Array,
+    hyperparams: Hyperparams,
+    actions: Actions,
+    config: PPOMonteCarloConfig,
+) -> jax.Array:
+    """Equation 9 of Schulman et al. (2017), negated; standardised returns [T] are the critic's targets."""
+    value = apply_mlp(weights.critic, rows.obs, config.activation)[:, 0]
+    choice = distribution(weights.policy, rows.obs, _LEAST_STD_LEARNING, actions, config)
+    surrogate = clipped_surrogate(
+        choice.log_prob(rows.action),
+        old_log_prob,
+        returns - jax.lax.stop_gradient(value),
+        hyperparams.clip_ratio,
+    )
+    return jnp.mean(
+        -surrogate
+        + hyperparams.value_coefficient * jnp.square(value - returns)
+        - hyperparams.entropy_coefficient * choice.entropy()
+    )
+
+
+def improve(
+    learner: LearnerState,
+    rows: Rows,
+    hyperparams: Hyperparams,
+    actions: Actions,
+    config: PPOMonteCarloConfig,
+) -> LearnerState:
+    """``num_epochs`` gradient steps on all rows [T]."""
+    # A synthetic environment may answer with a real number, and ends the episode where it is above one half.
+    returns = standardize(monte_carlo_returns(rows.reward, rows.not_done < 0.5, hyperparams.discount))
+    old = distribution(learner.weights.policy, rows.obs, _LEAST_STD_LEARNING, actions, config)
+    old_log_prob = old.log_prob(rows.action)
+
+    def epoch(_: jax.Array, carry: tuple[Weights, Any]) -> tuple[Weights, Any]:
+        weights, opt_state = carry
+        grads = jax.grad(loss)(weights, rows, old_log_prob, returns, hyperparams, actions, config)
+        updates, opt_state = _ADAM.update(grads, opt_state)
+        return jax.tree.map(lambda w, u: w - hyperparams.learning_rate * u, weights, updates), opt_state
+
+    weights, opt_state = jax.lax.fori_loop(0, config.num_epochs, epoch, (learner.weights, learner.opt_state))
+    return learner._replace(weights=weights, opt_state=opt_state)
+
+
+def learn(
+    words: jax.Array,
+    learner: LearnerState,
+    replay: Replay,
+    obs_size: int,
+    epsilon: jax.Array,
+    hyperparams: Hyperparams,
+    actions: Actions,
+    config: PPOMonteCarloConfig,
+) -> LearnerState:
+    """Count the step, and improve if it was the last of a rollout."""
+    learner = learner._replace(num_steps=learner.num_steps + 1)
+    due = learner.num_steps % config.rollout_length == 0
+
+    def on_all_rows(_: jax.Array, learner: LearnerState) -> LearnerState:
+        rows = unpack(replay.rows, obs_size, None if actions.discrete else actions.size)
+        return improve(learner, rows, hyperparams, actions, config)
+
+    # A branch for one member: a loop alone would copy the rows in every step. In it a loop of at most one round for
+    # many: under vmap the branch becomes a select, and both of its sides would be worked off in every step.
+    return jax.lax.cond(
+        due,
+        lambda: jax.lax.fori_loop(0, jnp.where(due, 1, 0), on_all_rows, learner),
+        lambda: learner,
+    )
+
+
+def make_learner(config: PPOMonteCarloConfig, bucket: Bucket, actions: Actions) -> Learner:
+    """Bind static choices to this module's functions."""
+    bound = {"actions": actions, "config": config}
+
+    def explore(words, learner, obs, epsilon, warm_up, hyperparams):
+        return sample(words, learner.weights.policy, obs, **bound)
+
+    return Learner(
+        init=partial(init, actions=actions, bucket=bucket),
+        explore=explore,
+        env_action=lambda action: action,
+        learn=partial(learn, **bound),
+        policy=lambda learner: learner.weights.policy,
+        act=partial(act, **bound),
+        first_epsilon=lambda hyperparams: 0.0,
+        next_epsilon=lambda epsilon, hyperparams: epsilon,
+        action_size=1 if actions.discrete else actions.size,
+        num_explore_words=num_noise_words(actions),
+        num_learn_words=1,
+        warms_up=False,
+    )
+
+
+def make(
+    config: PPOMonteCarloConfig, bucket: Bucket, action_space: Any, task: EnvSpec | None = None
+) -> Agent:
+    """The agent; with ``task`` (and ``config.test_episodes``) it is tested there while it trains.
+
+    Raises:
+        ValueError: if time limits are to be bootstrapped through: returns could not tell where an episode ends.
+    """
+    if config.time_limit != "terminal":
+        raise ValueError(
+            f"Monte-Carlo returns end with the episode: time_limit {config.time_limit!r} has to be 'terminal'"
+        )
+    learner = make_learner(config, bucket, actions_of(action_space))
+    return Schedule(learner, replace(config, buffer_size=config.rollout_length), task).make()
