@@ -221,12 +221,12 @@ class PPOConfig(AgentConfig):
 class PPOMonteCarloConfig(AgentConfig):
     """PPO as the papers' code has it, for discrete or continuous actions. Defaults: table 18, MountainCarContinuous.
 
-    Action repeats (table 18) are the environment's; ``init_episodes`` counts for the stop rule only.
+    ``init_episodes`` counts for the stop rule only.
 
     Attributes:
         name: ppo_monte_carlo.
         learning_rate: Adam's, of actor and critic.
-        rollout_length: Steps between two updates; the released code makes one once the collected steps exceed the
+        rollout_length: Decisions between two updates; the released code makes one once the collected steps exceed the
             number of episodes in table 18 times the time limit.
         num_epochs: Gradient steps per update, each on all steps since the last update.
         clip_ratio: Distance from 1 beyond which a ratio of probabilities earns nothing.

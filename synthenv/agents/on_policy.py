@@ -75,7 +75,7 @@ class OnPolicySchedule(NamedTuple):
     @property
     def num_steps(self) -> int:
         """Environment steps of one iteration."""
-        return self.config.num_envs * self.config.rollout_length
+        return self.config.num_envs * self.config.rollout_length * self.config.action_repeat
 
     @property
     def max_iterations(self) -> int:

@@ -137,10 +137,22 @@ TABLE17_MOUNTAIN_CAR = TD3Config(
 )
 TABLE17_HALF_CHEETAH = replace(TABLE17_MOUNTAIN_CAR, init_episodes=20, action_repeat=1)
 
+# Table 18: PPO as the papers' code has it, which updates once 10 (HalfCheetah: 1) time limits of steps are exceeded.
+TABLE18_MOUNTAIN_CAR = PPOMonteCarloConfig(action_repeat=5, rollout_length=10 * 999 // 5 + 1)
+TABLE18_HALF_CHEETAH = PPOMonteCarloConfig(
+    learning_rate=1e-5,
+    rollout_length=1001,
+    num_epochs=10,
+    entropy_coefficient=0.001,
+    hidden_size=128,
+    activation="tanh",
+    action_std=0.1,
+)
+
 # Who is trained in the reward networks of a task, by name; other agents are as in AGENTS.
 REWARD_AGENTS: dict[str, dict[str, AgentConfig]] = {
     "CliffWalking": {"q_learning": TABLE11, "sarsa": TABLE11_SARSA},
     "CartPole-v0": {"ddqn": TABLE14, "dueling_ddqn": replace(TABLE14, name="dueling_ddqn")},
-    "MountainCarContinuous-v0": {"td3": TABLE17_MOUNTAIN_CAR},
-    "HalfCheetah": {"td3": TABLE17_HALF_CHEETAH},
+    "MountainCarContinuous-v0": {"td3": TABLE17_MOUNTAIN_CAR, "ppo_monte_carlo": TABLE18_MOUNTAIN_CAR},
+    "HalfCheetah": {"td3": TABLE17_HALF_CHEETAH, "ppo_monte_carlo": TABLE18_HALF_CHEETAH},
 }

@@ -77,11 +77,16 @@ def _draw_returns(axes: Axes, agent: str, curves: Mapping[str, Learned], colors:
         returns = at_steps(learned, grid)
         there = ~np.isnan(returns).any(axis=0)
         mean, low, high = bootstrap_band(returns[:, there])
-        axes.plot(grid[there], mean, color=colors[row], linewidth=1.8, label=row)
+        axes.plot(grid[there], mean, color=colors[row], linewidth=1.8, label=_short(row))
         axes.fill_between(grid[there], low, high, color=colors[row], alpha=0.2, linewidth=0)
     threshold = next(iter(curves.values())).solved_return
     axes.axhline(threshold, color=RED, linewidth=1.1, linestyle="--")
     axes.legend(frameon=False, fontsize=9, loc="lower right")
+
+
+def _short(row: str, length: int = 28) -> str:
+    """A path is told apart by its end."""
+    return row if len(row) <= length else f"…{row[1 - length :]}"
 
 
 def _draw_steps(axes: Axes, rows: Mapping[str, Any], colors: Mapping[str, str]) -> None:
@@ -93,7 +98,7 @@ def _draw_steps(axes: Axes, rows: Mapping[str, Any], colors: Mapping[str, str]) 
         missed = round((1 - summary["solved_share"]) * summary["num_agents"])
         note = f"  {mean:,.0f}" + (f"  ({missed} of {summary['num_agents']} never)" if missed else "")
         axes.text(high, place, note, va="center", fontsize=9, color=INK)
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_yticks(range(len(rows)), [_short(row) for row in rows])
     axes.set_xlim(0, 1.35 * max(summary["ci95_steps_to_solve"][1] for summary in rows.values()))
     axes.invert_yaxis()
     axes.grid(visible=False)
