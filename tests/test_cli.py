@@ -174,6 +174,7 @@ ERRORS = {
     "train --env CartPol-v0": "did you mean 'CartPole-v0'",
     "train --env Pendulum-v1": "ddqn needs discrete actions",
     "train --env CartPole-v0 --agent td3": "td3 needs continuous actions, but CartPole-v0 has discrete ones",
+    "train --env Pendulum-v1 --agent td3_discrete": "such as CartPole-v0, or the agent td3 or ppo",
     "train --env CartPole-v0 --agent sarsa": "choose ddqn, or a task such as CliffWalking",
     "evaluate --proxy synthetic/CartPole-v0 --agent td3": "choose td3_discrete",
     "train --env CartPole-v0 --num-agents 0": "pass 1 or more",
@@ -319,13 +320,17 @@ def test_json_of_list(capsys):
     assert all(name in said for part in results.values() for name in part)
 
 
-@pytest.mark.parametrize("agent", ["dueling_ddqn", "td3_discrete", "ddqn_icm"])
-def test_other_agents_train_in_a_proxy(finished, agent):
+@pytest.mark.parametrize(
+    ("agent", "steps"),
+    [("dueling_ddqn", 50), ("td3_discrete", 50), ("ddqn_icm", 50), ("ppo", 1024), ("ppo_monte_carlo", 50)],
+)
+def test_other_agents_train_in_a_proxy(finished, agent, steps):
+    """For fifty steps, or one iteration where that takes more."""
     path, _ = finished
     words = ["--env", str(path), "--agent", agent, "--num-agents", "2", "--max-steps", "50"]
     assert main(["train", *words, "--json", "result.json"]) == 0
     results = json.loads(Path("result.json").read_text())["results"]
-    assert results["num_agents"] == 2 and results["mean_train_steps"] == 50
+    assert results["num_agents"] == 2 and results["mean_train_steps"] == steps
 
 
 def test_a_tabular_agent_learns_the_cliff():

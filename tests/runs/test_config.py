@@ -2,6 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
+
+from synthenv.agents.presets import AGENTS
+from synthenv.core.errors import UserError
+from synthenv.runs.config import check
 from synthenv.runs.presets import preset
 from synthenv.runs.synthetic_presets import FAST, RELEASED, TABLE3, VARIED, VARIED_STABLE, bandit_form
 
@@ -65,3 +70,26 @@ def test_bandit_form_keeps_the_warm_up_steps():
     """Ten episodes of four steps are forty episodes of one."""
     bandit = bandit_form(FAST)
     assert (bandit.proxy.form, bandit.proxy.max_steps, bandit.agent.init_episodes) == ("bandit", 1, 40)
+
+
+def test_ppo_of_table_18():
+    """The column of MountainCarContinuous; ten episodes of 999 steps have to be exceeded."""
+    a = AGENTS["ppo_monte_carlo"]
+    assert (a.num_epochs, a.learning_rate, a.rollout_length, a.discount) == (80, 3e-4, 9991, 0.99)
+    assert (a.value_coefficient, a.entropy_coefficient, a.clip_ratio, a.action_std) == (1.0, 0.01, 0.2, 0.5)
+    assert (a.depth, a.hidden_size, a.activation) == (2, 64, "relu")
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_every_agent_passes_the_check(name):
+    """Whatever numbers it has, fixed or varied, and none of them is left out."""
+    for vary in (False, True):
+        check(replace(FAST, agent=replace(AGENTS[name], vary=vary)))
+        with pytest.raises(UserError, match=r"--agent\.max-steps 0 makes"):
+            check(replace(FAST, agent=replace(AGENTS[name], vary=vary, max_steps=0)))
+
+
+def test_numbers_of_ppo_are_checked():
+    for field, value in (("num_envs", 0), ("gae_lambda", 1.5), ("clip_ratio", 0.0)):
+        with pytest.raises(UserError, match=f"--agent.{field.replace('_', '-')} {value}"):
+            check(replace(FAST, agent=replace(AGENTS["ppo"], **{field: value})))
