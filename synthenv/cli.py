@@ -20,7 +20,7 @@ from synthenv.core.errors import UserError
 from synthenv.core.files import to_json
 from synthenv.runs.arguments import NAMES, Command, Common, Demo, Evaluate, List, MetaTrain, Train
 from synthenv.runs.config import from_stored
-from synthenv.runs.presets import form_of, preset
+from synthenv.runs.presets import Form, form_of, preset
 
 
 def parse(argv: list[str]) -> Command:
@@ -35,14 +35,15 @@ def parse(argv: list[str]) -> Command:
 
 def _meta_train_defaults(argv: list[str]) -> MetaTrain:
     """What holds where no flag says otherwise: the fields of the run to resume, or of the preset."""
-    name, form, task = _option(argv, "--preset"), _option(argv, "--proxy"), _option(argv, "--task")
-    if name is None and form is None and (stored := _stored(argv)):
+    name, task = _option(argv, "--preset"), _option(argv, "--task")
+    said = _option(argv, "--proxy")
+    if name is None and said is None and (stored := _stored(argv)):
         config = from_stored(stored)
         return MetaTrain(proxy=form_of(config), config=config, common=Common(seed=stored.get("seed", 0)))
-    forms, names = get_args(get_type_hints(MetaTrain)["proxy"]), get_args(get_type_hints(MetaTrain)["preset"])
-    if form not in (None, *forms) or name not in (None, *names):
+    form = next((form for form in get_args(Form) if form == (said or "se")), None)
+    if form is None or name not in (None, *get_args(get_type_hints(MetaTrain)["preset"])):
         return MetaTrain()  # tyro says what is wrong
-    return MetaTrain(proxy=form or "se", config=preset(form or "se", name, task))
+    return MetaTrain(proxy=form, config=preset(form, name, task))
 
 
 def _stored(argv: list[str]) -> dict[str, Any] | None:
@@ -123,8 +124,7 @@ def _check(command: Command) -> None:
         raise UserError("--resume goes on with which run? Pass its directory with --out")
     if isinstance(command, MetaTrain) and command.proxy != form_of(command.config):
         raise UserError(
-            f"--proxy {command.proxy} and --proxy.form {command.config.proxy.form} contradict each other: pass --proxy"
-            " se or scb alone"
+            f"--proxy {command.proxy} and --proxy.form contradict each other: pass --proxy se, scb or rn alone"
         )
     if isinstance(command, Demo) and common.distributed:
         raise UserError("demo runs in one process: drop --distributed, or use meta-train")

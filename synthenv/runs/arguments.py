@@ -60,7 +60,7 @@ class MetaTrain:
 
     out: Path | None = None
     preset: Literal["fast", "table3", "paper", "released", "varied", "varied_stable", "smoke"] = "fast"
-    proxy: Literal["se", "scb", "rn"] = "se"
+    proxy: presets.Form = "se"
     resume: bool = False
     config: Annotated[MetaTrainConfig, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=presets.preset

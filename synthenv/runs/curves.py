@@ -65,7 +65,7 @@ def learn(place: Place, agent: AgentConfig, num_agents: int, seed: int) -> Learn
     key = jax.random.fold_in(jax.random.key(seed), 2**31 - 3)
     trained = runner.run(key, place.weights[which], np.arange(num_agents), num_agents)
     assert trained.curve is not None
-    num_tests = (trained.curve.steps > 0).sum(axis=1)
+    num_tests = np.sum(np.asarray(trained.curve.steps) > 0, axis=1)
     return Learned(trained.curve, num_tests, which, place.spec.solved_return, agent.max_steps)
 
 

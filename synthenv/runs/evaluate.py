@@ -98,11 +98,11 @@ def _task_place(name: str, agent: str | None) -> Place:
 
 def _proxy_place(name: str, proxies: list[zoo.LoadedProxy], agent: str | None) -> Place:
     first = proxies[0]
-    agent = agent or first.metadata["agent"].get("name", "ddqn")
+    who: str = agent or first.metadata["agent"].get("name", "ddqn")
     ground = proxy_ground(first.env, first.proxy_params)[0]
-    config = schedule_of(first.metadata, agent)
+    config = schedule_of(first.metadata, who)
     task_for(config, first.spec.name)
-    if any(p.env is not first.env or schedule_of(p.metadata, agent) != config for p in proxies):
+    if any(p.env is not first.env or schedule_of(p.metadata, who) != config for p in proxies):
         raise UserError(f"the proxies of {name} differ in shape or training budget: pick one, or some alike")
     weights = np.stack([proxy_ground(p.env, p.proxy_params)[1] for p in proxies])
     return Place(name, first.spec, ground, weights, config, tuple(p.name for p in proxies))

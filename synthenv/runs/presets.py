@@ -1,16 +1,19 @@
 """Every named configuration: a form of proxy, a preset of it, a task."""
 
 from dataclasses import replace
+from typing import Literal
 
 from synthenv.core.errors import UserError
+from synthenv.proxies.config import RewardConfig
 from synthenv.runs import reward_presets, synthetic_presets
 from synthenv.runs.config import MetaTrainConfig
 from synthenv.runs.synthetic_presets import bandit_form
 
+Form = Literal["se", "scb", "rn"]
 DEFAULT = "fast"
 
 
-def preset(form: str = "se", name: str | None = None, task: str | None = None) -> MetaTrainConfig:
+def preset(form: Form = "se", name: str | None = None, task: str | None = None) -> MetaTrainConfig:
     """Look up a configuration.
 
     Args:
@@ -32,8 +35,8 @@ def preset(form: str = "se", name: str | None = None, task: str | None = None) -
     return bandit_form(config) if form == "scb" else config
 
 
-def form_of(config: MetaTrainConfig) -> str:
+def form_of(config: MetaTrainConfig) -> Form:
     """se, scb or rn."""
-    if hasattr(config.proxy, "variant"):
+    if isinstance(config.proxy, RewardConfig):
         return "rn"
     return "scb" if config.proxy.form == "bandit" else "se"

@@ -89,13 +89,15 @@ SMOKE = replace(
 
 def acrobot(config: MetaTrainConfig) -> MetaTrainConfig:
     """The same for Acrobot-v1: the second column of table 3, synthetic episodes up to its time limit."""
+    assert isinstance(config.proxy, SyntheticConfig)
     steps = 500 if config.proxy.max_steps == 200 else config.proxy.max_steps
-    config = replace(config, task="Acrobot-v1", proxy=config.proxy._replace(max_steps=steps))
+    proxy = config.proxy._replace(max_steps=steps)
     if config.agent != TABLE3_CARTPOLE:
-        return config
+        return replace(config, task="Acrobot-v1", proxy=proxy)
     return replace(
         config,
-        proxy=config.proxy._replace(hidden_size=167, activation="prelu"),
+        task="Acrobot-v1",
+        proxy=proxy._replace(hidden_size=167, activation="prelu"),
         agent=TABLE3_ACROBOT,
         strategy=config.strategy._replace(std=0.0114, step_size=0.727),
     )
@@ -126,6 +128,7 @@ ABOUT_PRESETS = {
 
 def bandit_form(config: MetaTrainConfig) -> MetaTrainConfig:
     """The contextual-bandit form of a config: episodes of one step, with as many warm-up steps as before."""
+    assert isinstance(config.proxy, SyntheticConfig)
     proxy = config.proxy._replace(form="bandit", max_steps=1)
     warm_up = config.agent.init_episodes * config.proxy.max_steps
     return replace(config, proxy=proxy, agent=replace(config.agent, init_episodes=warm_up))
