@@ -39,7 +39,9 @@ def _meta_train_defaults(argv: list[str]) -> MetaTrain:
     said = _option(argv, "--proxy")
     if name is None and said is None and (stored := _stored(argv)):
         config = from_stored(stored)
-        return MetaTrain(proxy=form_of(config), config=config, common=Common(seed=stored.get("seed", 0)))
+        return MetaTrain(
+            proxy=form_of(config.proxy), config=config, common=Common(seed=stored.get("seed", 0))
+        )
     form = next((form for form in get_args(Form) if form == (said or "se")), None)
     if form is None or name not in (None, *get_args(get_type_hints(MetaTrain)["preset"])):
         return MetaTrain()  # tyro says what is wrong
@@ -122,7 +124,7 @@ def _check(command: Command) -> None:
         raise UserError(f"--max-steps {command.max_steps} trains nobody: pass 1 or more")
     if isinstance(command, MetaTrain | Demo) and command.resume and command.out is None:
         raise UserError("--resume goes on with which run? Pass its directory with --out")
-    if isinstance(command, MetaTrain) and command.proxy != form_of(command.config):
+    if isinstance(command, MetaTrain) and command.proxy != form_of(command.config.proxy):
         raise UserError(
             f"--proxy {command.proxy} and --proxy.form contradict each other: pass --proxy se, scb or rn alone"
         )

@@ -8,8 +8,10 @@ from typing import Any, Literal
 from experiments.command_line import execute, parse
 from synthenv.core.errors import UserError
 from synthenv.core.files import to_json, write_atomic
+from synthenv.proxies.config import from_stored
+from synthenv.runs.presets import form_of
 
-FORMS = {"synthetic": "mdp", "bandit": "bandit"}
+KINDS = {"se": "synthetic", "scb": "bandit", "rn": "reward"}
 
 
 @dataclass(frozen=True)
@@ -18,14 +20,15 @@ class Config:
 
     ``python -m experiments.synthetic_envs.build_zoo --runs runs/a runs/b --kind synthetic``
 
-    Every proxy is tried with fresh agents whose hyperparameters are drawn from table 2; mean real return, its 95 %
-    interval and the number of agents go into the file and the manifest. Cost: about 2.5 minutes for
-    five proxies on 2 shared cores. Number to expect: a mean return of 195 or more for a proxy worth shipping.
+    Every proxy is tried with fresh agents: a synthetic one with hyperparameters drawn from table 2, a reward network
+    with the agents that it was evolved with, at their defaults. Mean real return, its 95 % interval, the number of
+    agents, and for a reward network the steps to solve go into the file and the manifest. Cost: about 2.5 minutes for
+    five synthetic CartPoles on 2 shared cores. Number to expect: a mean return of 195 or more for one of them.
 
     Attributes:
         preset: Named configuration that the other flags override.
         runs: Run directories, in the order of their names in the zoo.
-        kind: synthetic (MDP form) or bandit (contextual bandit).
+        kind: synthetic (MDP form), bandit (contextual bandit) or reward (reward network).
         num_agents: Fresh agents for each proxy.
         max_steps: Overrides the training steps of every agent.
         seed: Seed of the measurement; choose none that a search had.
@@ -34,7 +37,7 @@ class Config:
 
     preset: Literal["cpu", "paper", "smoke"] = "cpu"
     runs: tuple[Path, ...] = ()
-    kind: Literal["synthetic", "bandit"] = "synthetic"
+    kind: Literal["synthetic", "bandit", "reward"] = "synthetic"
     num_agents: int = 40
     max_steps: int | None = None
     seed: int = 1000
@@ -50,7 +53,6 @@ PRESETS = {
 
 def run(config: Config) -> None:
     """Measure all proxies, write their files, then the manifest, then drop the files it no longer names."""
-    from synthenv.runs.evaluate import evaluate
     from synthenv.zoo import registry as zoo
 
     out = config.out or zoo.ROOT
@@ -61,25 +63,48 @@ def run(config: Config) -> None:
         raise UserError(
             f"pass --runs of one task, not of {len(tasks)} ({', '.join(tasks) or 'no run given'})"
         )
-    summary, _ = evaluate(
-        [str(path) for path in config.runs],
-        config.num_agents * len(proxies),
-        config.seed,
-        vary=True,
-        max_steps=config.max_steps,
-    )
+    summaries = measure_rewards(config) if config.kind == "reward" else measure(config)
     out.mkdir(parents=True, exist_ok=True)
     name = f"{config.kind}/{tasks[0]}"
     kept = {key: entry for key, entry in manifest.items() if key.split(":")[0] != name}
     built = {
         f"{name}:{i}": write_proxy(out, f"{name}_{i}".replace("/", "_"), path, proxy, scores)
-        for i, (path, proxy, scores) in enumerate(zip(config.runs, proxies, summary["proxies"], strict=True))
+        for i, (path, proxy, scores) in enumerate(zip(config.runs, proxies, summaries, strict=True))
     }
     write_atomic(out / "manifest.json", (to_json(kept | built, indent=2) + "\n").encode())
     named = {entry["file"] for entry in (kept | built).values()}
     for stale in {entry["file"] for entry in manifest.values()} - named:
         (out / stale).unlink(missing_ok=True)
     report(out, built)
+
+
+def measure(config: Config) -> list[dict[str, Any]]:
+    """Varied agents in every synthetic proxy."""
+    from synthenv.runs.evaluate import evaluate
+
+    names, num = [str(path) for path in config.runs], config.num_agents * len(config.runs)
+    summary, _ = evaluate(names, num, config.seed, vary=True, max_steps=config.max_steps)
+    return summary["proxies"]
+
+
+def measure_rewards(config: Config) -> list[dict[str, Any]]:
+    """Agents in every reward network; their last ten tests are the return."""
+    from synthenv.runs.curves import evaluate_curves
+
+    names = [str(path) for path in config.runs]
+    summary, _ = evaluate_curves(
+        names, None, config.num_agents, config.seed, baselines=False, max_steps=config.max_steps
+    )
+    rows = summary["agents"][summary["agent"]]["proxies"]
+    return [
+        {
+            "agent": summary["agent"],
+            "mean_return": row.pop("final_return"),
+            "ci95_return": row.pop("ci95_final_return"),
+            **row,
+        }
+        for row in (rows[name] for name in names)
+    ]
 
 
 def read_manifest(out: Path) -> dict[str, Any]:
@@ -98,10 +123,9 @@ def load(path: Path, kind: str) -> Any:
     if not (path / "result.json").exists():
         raise UserError(f"{path} holds no finished run: finish it with meta-train --resume, or pass another")
     proxy = zoo.load_file(path / "best_proxy.safetensors", str(path))
-    if proxy.metadata["proxy"]["form"] != FORMS[kind]:
-        raise UserError(
-            f"{path} holds a proxy of form {proxy.metadata['proxy']['form']}: pass another --kind"
-        )
+    own = KINDS[form_of(from_stored(proxy.metadata["proxy"]))]
+    if own != kind:
+        raise UserError(f"{path} holds a {own} proxy, not a {kind} one: pass another --kind")
     return proxy
 
 

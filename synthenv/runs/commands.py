@@ -63,7 +63,7 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
     except UserError as error:  # the run is finished and safe; only its picture is missing
         console.print(f"[yellow]no report: {error}[/]")
     console.print(verdict(result, config.outer.objective))
-    curves = " --curves --baselines" if form_of(config) == "rn" else ""
+    curves = " --curves --baselines" if form_of(config.proxy) == "rn" else ""
     console.print(
         f"report: {out / 'report.html'}   next: synthenv evaluate --proxy {out} --num-agents 40{curves}"
     )

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Literal
 
 from synthenv.core.errors import UserError
-from synthenv.proxies.config import RewardConfig
+from synthenv.proxies.config import ProxyConfig, RewardConfig
 from synthenv.runs import reward_presets, synthetic_presets
 from synthenv.runs.config import MetaTrainConfig
 from synthenv.runs.synthetic_presets import bandit_form
@@ -35,8 +35,8 @@ def preset(form: Form = "se", name: str | None = None, task: str | None = None) 
     return bandit_form(config) if form == "scb" else config
 
 
-def form_of(config: MetaTrainConfig) -> Form:
+def form_of(proxy: ProxyConfig) -> Form:
     """se, scb or rn."""
-    if isinstance(config.proxy, RewardConfig):
+    if isinstance(proxy, RewardConfig):
         return "rn"
-    return "scb" if config.proxy.form == "bandit" else "se"
+    return "scb" if proxy.form == "bandit" else "se"

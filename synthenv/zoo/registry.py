@@ -1,6 +1,7 @@
 """Trained proxies shipped with the package, by name.
 
-``synthetic/<task>`` are synthetic environments in MDP form, ``bandit/<task>`` contextual bandits; ``:i`` picks one.
+``synthetic/<task>`` are synthetic environments in MDP form, ``bandit/<task>`` contextual bandits, ``reward/<task>``
+reward networks; ``:i`` picks one.
 Every proxy is a safetensors file (no pickle) with its config and measured scores; ``manifest.json`` holds the sha256
 of each file, and a file that does not match is refused.
 """
@@ -22,7 +23,7 @@ from synthenv.proxies import registry as proxies
 from synthenv.proxies.config import ProxyConfig, from_stored
 
 ROOT = Path(__file__).parent / "data"
-KINDS = ("synthetic", "bandit")
+KINDS = ("synthetic", "bandit", "reward")
 
 
 class LoadedProxy(NamedTuple):

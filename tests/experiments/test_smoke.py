@@ -217,7 +217,7 @@ def test_build_zoo(tmp_path, run_dirs, monkeypatch, capsys):
 
 def test_build_zoo_refuses_what_it_cannot_ship(tmp_path, run_dirs):
     config = replace(build_zoo.PRESETS["smoke"], runs=tuple(run_dirs), out=tmp_path)
-    with pytest.raises(UserError, match=r"form mdp: pass another --kind"):
+    with pytest.raises(UserError, match=r"holds a synthetic proxy, not a bandit one: pass another --kind"):
         build_zoo.run(replace(config, kind="bandit"))
     with pytest.raises(UserError, match=r"holds no finished run"):
         build_zoo.run(replace(config, runs=(tmp_path,)))

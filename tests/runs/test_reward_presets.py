@@ -84,7 +84,7 @@ def test_agents_afterwards():
 def test_every_preset_makes_sense(name, task):
     config = preset("rn", name, task)
     check(config)
-    assert (form_of(config), config.task) == ("rn", task)
+    assert (form_of(config.proxy), config.task) == ("rn", task)
 
 
 def test_no_such_preset():
