@@ -1,7 +1,7 @@
 """Test returns and CPU seconds of rejax's PPO on CartPole-v1 or Pendulum-v1.
 
 Stands alone: run it with the interpreter of an environment made from ``requirements-rejax.txt``. Prints one JSON line.
-``--settings ours`` takes the defaults of synthenv's PPO, normalisations included (rejax cannot anneal the learning
+``--settings ours`` takes the defaults of synthenv's PPO, normalised rewards included (rejax cannot anneal the learning
 rate); ``own`` the package's defaults with a learning rate of 1e-3. The cost is ``time.process_time`` over a compiled
 training; the test is the mean return of greedy episodes.
 """
@@ -35,7 +35,6 @@ OURS = {
     "ent_coef": 0.0,
     "max_grad_norm": 0.5,
     "agent_kwargs": {"hidden_layer_sizes": (64, 64), "activation": "tanh"},
-    "normalize_observations": True,
     "normalize_rewards": True,
 }
 OWN = {"learning_rate": 1e-3}

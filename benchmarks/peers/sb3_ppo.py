@@ -1,7 +1,7 @@
 """Test returns and CPU seconds of Stable-Baselines3's PPO on CartPole-v1 or Pendulum-v1.
 
 Stands alone: run it with the interpreter of an environment made from ``requirements-sb3.txt``. Prints one JSON line.
-``--settings ours`` takes the defaults of synthenv's PPO, normalisations included; ``own`` the package's defaults;
+``--settings ours`` takes the defaults of synthenv's PPO, normalised rewards included; ``own`` the package's defaults;
 ``tuned`` what RL Baselines3 Zoo tuned for the task. The cost is ``time.process_time`` over ``learn``; the test is the
 mean return of greedy episodes.
 """
@@ -75,16 +75,13 @@ def train_and_test(a, seed):
     num_envs = {"ours": 8, "own": 1, "tuned": NUM_ENVS[a.task]}[a.settings]
     env = make_vec_env(a.task, num_envs, seed=seed)
     if a.settings == "ours":
-        env = VecNormalize(env, gamma=OURS["gamma"])
+        env = VecNormalize(env, norm_obs=False, gamma=OURS["gamma"])
     settings = {"ours": OURS, "own": {}, "tuned": TUNED[a.task]}[a.settings]
     model = stable_baselines3.PPO("MlpPolicy", env, device="cpu", seed=seed, **settings)
     start = time.process_time()
     model.learn(a.steps)
     seconds = time.process_time() - start
     test_env = make_vec_env(a.task, 1, seed=10_000 + seed)
-    if a.settings == "ours":
-        test_env = VecNormalize(test_env, training=False, norm_reward=False)
-        test_env.obs_rms = env.obs_rms
     mean, _ = evaluate_policy(model, test_env, a.test_episodes, deterministic=True)
     return float(mean), model.num_timesteps, seconds
 
