@@ -40,6 +40,7 @@ def draw_curves(summary: Mapping[str, Any], curves: Mapping[str, Learned], title
         rows = kinds["proxies"] | kinds.get("baselines", {})
         _draw_returns(above, agent, {row: curves[f"{agent}: {row}"] for row in rows}, colors)
         _draw_steps(below, rows, colors)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=6, frameon=False)
     return figure
 
 
@@ -81,7 +82,6 @@ def _draw_returns(axes: Axes, agent: str, curves: Mapping[str, Learned], colors:
         axes.fill_between(grid[there], low, high, color=colors[row], alpha=0.2, linewidth=0)
     threshold = next(iter(curves.values())).solved_return
     axes.axhline(threshold, color=RED, linewidth=1.1, linestyle="--")
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
 
 
 def _short(row: str, length: int = 28) -> str:
