@@ -190,6 +190,7 @@ class PPOConfig(AgentConfig):
         normalize_observations: Shift and scale observations to mean 0 and standard deviation 1. For tasks whose
             observations are of very different scales; on CartPole it loses about one agent in twelve.
         normalize_rewards: Divide rewards by the standard deviation of the discounted return.
+        curiosity: A bonus for transitions that a learned model does not foresee; None: none.
     """
 
     name: Literal["ppo"] = "ppo"
@@ -215,6 +216,7 @@ class PPOConfig(AgentConfig):
     test_noise: bool = False
     normalize_observations: bool = False
     normalize_rewards: bool = True
+    curiosity: ICMConfig | None = None
     variation: Variation = field(default_factory=lambda: Variation(batch_size=None, hidden_size=(21, 192)))
 
 
@@ -238,6 +240,7 @@ class PPOMonteCarloConfig(AgentConfig):
         activation: Activation of every hidden layer.
         action_std: Continuous actions only: first standard deviation.
         test_noise: Sample actions in tests too, as the released code does.
+        curiosity: A bonus for transitions that a learned model does not foresee; None: none.
     """
 
     name: Literal["ppo_monte_carlo"] = "ppo_monte_carlo"
@@ -257,6 +260,7 @@ class PPOMonteCarloConfig(AgentConfig):
     activation: Activation = "relu"
     action_std: float = 0.5
     test_noise: bool = True
+    curiosity: ICMConfig | None = None
     variation: Variation = field(
         default_factory=lambda: Variation(learning_rate=(1e-4, 9e-4), batch_size=None, hidden_size=(21, 192))
     )

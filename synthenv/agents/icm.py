@@ -33,7 +33,7 @@ PyTree = Any
 _DEPTH = 2  # hidden layers of the features, the inverse model and the first part of the forward model
 _NUM_BLOCKS = 4
 _ADAM = optax.scale_by_adam()
-_OWN_KEY = (
+OWN_KEY = (
     2**31 - 1
 )  # fold_in(key, i) is split(key)[i], so this lies beyond whatever else is drawn from the key
 
@@ -180,7 +180,7 @@ def curious(
         return rows._replace(action=learner.env_action(rows.action))
 
     def begin(key: jax.Array, obs: jax.Array, hyperparams: Any) -> Curious:
-        icm = init(jax.random.fold_in(key, _OWN_KEY), obs.size, actions, config)
+        icm = init(jax.random.fold_in(key, OWN_KEY), obs.size, actions, config)
         return Curious(learner.init(key, obs, hyperparams), icm)
 
     def explore(words: jax.Array, state: Curious, *args: Any) -> jax.Array:

@@ -27,6 +27,7 @@ from synthenv.agents import schedule
 from synthenv.agents.action_vectors import Actions, actions_of
 from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import PPOConfig
+from synthenv.agents.icm_rollouts import curious_on_policy
 from synthenv.agents.on_policy import OnPolicyLearner, OnPolicySchedule
 from synthenv.agents.policy_gradient import (
     Categorical,
@@ -290,4 +291,6 @@ def make(config: PPOConfig, bucket: Bucket, action_space: Any, task: EnvSpec | N
         act=partial(act, **bound),
         num_explore_words=num_noise_words(actions),
     )
+    if config.curiosity is not None:
+        learner = curious_on_policy(learner, actions, config.curiosity)
     return OnPolicySchedule(learner, config, task).make()

@@ -30,6 +30,7 @@ from synthenv.agents import schedule
 from synthenv.agents.action_vectors import Actions, actions_of
 from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import PPOMonteCarloConfig
+from synthenv.agents.icm_rollouts import curious_in_rollouts
 from synthenv.agents.policy_gradient import (
     Categorical,
     Gaussian,
@@ -38,7 +39,7 @@ from synthenv.agents.policy_gradient import (
     num_noise_words,
     standardize,
 )
-from synthenv.agents.replay import Replay, Rows, unpack
+from synthenv.agents.replay import Replay, Rows, RowsTransform, unchanged, unpack
 from synthenv.agents.schedule import Learner, Schedule
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec
@@ -190,13 +191,14 @@ def learn(
     hyperparams: Hyperparams,
     actions: Actions,
     config: PPOMonteCarloConfig,
+    transform: RowsTransform = unchanged,
 ) -> LearnerState:
     """Count the step, and improve if it was the last of a rollout."""
     learner = learner._replace(num_steps=learner.num_steps + 1)
     due = learner.num_steps % config.rollout_length == 0
 
     def on_all_rows(_: jax.Array, learner: LearnerState) -> LearnerState:
-        rows = unpack(replay.rows, obs_size, None if actions.discrete else actions.size)
+        rows = transform(unpack(replay.rows, obs_size, None if actions.discrete else actions.size))
         return improve(learner, rows, hyperparams, actions, config)
 
     # A branch for one member: a loop alone would copy the rows in every step. In it a loop of at most one round for
@@ -243,5 +245,8 @@ def make(
         raise ValueError(
             f"Monte-Carlo returns end with the episode: time_limit {config.time_limit!r} has to be 'terminal'"
         )
-    learner = make_learner(config, bucket, actions_of(action_space))
+    actions = actions_of(action_space)
+    learner = make_learner(config, bucket, actions)
+    if config.curiosity is not None:
+        learner = curious_in_rollouts(learner, config.rollout_length, actions, config.curiosity)
     return Schedule(learner, replace(config, buffer_size=config.rollout_length), task).make()

@@ -80,6 +80,8 @@ AGENTS: dict[str, AgentConfig] = {
     "dueling_ddqn_icm": replace(TABLE5, name="dueling_ddqn", curiosity=ICMConfig()),
     "td3_icm": TD3Config(curiosity=ICMConfig()),
     "td3_discrete_icm": replace(TABLE5_TD3, curiosity=ICMConfig()),
+    "ppo_icm": PPOConfig(curiosity=ICMConfig()),
+    "ppo_monte_carlo_icm": PPOMonteCarloConfig(curiosity=ICMConfig()),
 }
 
 # Tables 10 and 11: Q-learning for evolving reward networks of Cliff Walking, and afterwards. Table 11 has SARSA explore

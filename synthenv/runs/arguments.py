@@ -22,6 +22,8 @@ AgentName = Literal[
     "dueling_ddqn_icm",
     "td3_icm",
     "td3_discrete_icm",
+    "ppo_icm",
+    "ppo_monte_carlo_icm",
 ]
 
 

@@ -1,0 +1,101 @@
+"""Curiosity for agents that learn from whole rollouts: both forms of PPO.
+
+The bonus is added to the rewards of a whole rollout by the module as it is; after the policy has learnt, the module is
+trained once on the same rollout.
+
+References:
+    Ferreira et al. (2022), tables 15 and 19, and the released code for PPO's order of things.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from synthenv.agents import icm as modules
+from synthenv.agents.action_vectors import Actions
+from synthenv.agents.config import ICMConfig
+from synthenv.agents.icm import ICM, Curious
+from synthenv.agents.on_policy import OnPolicyLearner
+from synthenv.agents.replay import Replay, Rows, unpack
+from synthenv.agents.schedule import Learner
+from synthenv.agents.vector_rollout import Steps
+
+
+def train_once(module: ICM, rows: Rows, actions: Actions, config: ICMConfig) -> ICM:
+    """One Adam step of the module on all rows [B]."""
+    weight = jnp.full(rows.reward.shape, 1.0 / rows.reward.size)
+    gradient = jax.grad(modules.loss)(module.params, rows, weight, actions, config)
+    return modules.update(module, gradient, config)
+
+
+def rows_of(steps: Steps) -> Rows:
+    """Steps [T, N] as rows [T * N]."""
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), steps)
+    return Rows(flat.obs, flat.next_obs, flat.action, flat.reward, flat.not_done)
+
+
+def curious_on_policy(learner: OnPolicyLearner, actions: Actions, config: ICMConfig) -> OnPolicyLearner:
+    """Give a learner of ``on_policy`` an intrinsic reward; the module sees what the environments took."""
+
+    def init(key: jax.Array, obs_size: int, hyperparams: Any) -> Curious:
+        module = modules.init(jax.random.fold_in(key, modules.OWN_KEY), obs_size, actions, config)
+        return Curious(learner.init(key, obs_size, hyperparams), module)
+
+    def explore(words: jax.Array, state: Curious, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return learner.explore(words, state.learner, obs)
+
+    def learn(key: jax.Array, state: Curious, steps: Steps, progress: jax.Array, hyperparams: Any) -> Curious:
+        rows = rows_of(steps)
+        rows = rows._replace(action=learner.env_action(rows.action))
+        bonus = modules.bonus(state.icm.params, rows, actions, config).reshape(steps.reward.shape)
+        steps = steps._replace(reward=steps.reward + bonus)
+        after = learner.learn(key, state.learner, steps, progress, hyperparams)
+        return Curious(after, train_once(state.icm, rows, actions, config))
+
+    return learner._replace(
+        init=init, explore=explore, learn=learn, policy=lambda state: learner.policy(state.learner)
+    )
+
+
+def curious_in_rollouts(
+    learner: Learner, rollout_length: int, actions: Actions, config: ICMConfig
+) -> Learner:
+    """Give a learner that learns from all of replay at once, every ``rollout_length`` steps, an intrinsic reward.
+
+    Its state counts steps as ``num_steps``, and its ``learn`` takes ``transform`` (see ``Learner``).
+    """
+
+    def init(key: jax.Array, obs: jax.Array, hyperparams: Any) -> Curious:
+        module = modules.init(jax.random.fold_in(key, modules.OWN_KEY), obs.size, actions, config)
+        return Curious(learner.init(key, obs, hyperparams), module)
+
+    def explore(words: jax.Array, state: Curious, *args: Any) -> jax.Array:
+        return learner.explore(words, state.learner, *args)
+
+    def learn(
+        words: jax.Array, state: Curious, replay: Replay, obs_size: int, epsilon: jax.Array, hyperparams: Any
+    ) -> Curious:
+        def add_bonus(rows: Rows) -> Rows:
+            return rows._replace(reward=rows.reward + modules.bonus(state.icm.params, rows, actions, config))
+
+        after = learner.learn(
+            words, state.learner, replay, obs_size, epsilon, hyperparams, transform=add_bonus
+        )
+        due = after.num_steps % rollout_length == 0
+
+        def train(_: jax.Array, module: ICM) -> ICM:
+            rows = unpack(replay.rows, obs_size, None if actions.discrete else actions.size)
+            return train_once(module, rows, actions, config)
+
+        # A branch for one member, a loop of at most one round for many: see ``ppo_monte_carlo.learn``.
+        module = jax.lax.cond(
+            due,
+            lambda: jax.lax.fori_loop(0, jnp.where(due, 1, 0), train, state.icm),
+            lambda: state.icm,
+        )
+        return Curious(after, module)
+
+    return learner._replace(
+        init=init, explore=explore, learn=learn, policy=lambda state: learner.policy(state.learner)
+    )
