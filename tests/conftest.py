@@ -1,5 +1,6 @@
 """Strict JAX for every test: one CPU device, rank promotion raises, compiled programs cached per user."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -32,6 +33,14 @@ def _rank_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
     marked = request.node.get_closest_marker("rank_promotion_ok") is not None
     with jax.numpy_rank_promotion("allow" if marked else "raise"):
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_programs() -> Iterator[None]:
+    """XLA maps memory for every program, and Linux allows a process 65,530 maps: the whole suite needs more."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture

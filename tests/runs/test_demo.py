@@ -15,7 +15,7 @@ def interrupt(line):
 
 @pytest.mark.rank_promotion_ok
 def test_demo_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(commands, "FAST", of_length(2))
+    monkeypatch.setattr(commands.synthetic_presets, "FAST", of_length(2))
     with pytest.raises(KeyboardInterrupt):
         search.meta_train(of_length(2), 0, tmp_path / "demo", on_generation=interrupt)
     with pytest.raises(UserError, match="pass --resume to go on"):
