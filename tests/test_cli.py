@@ -172,7 +172,7 @@ ERRORS = {
     "meta-train --distributed auto": "start it with srun or on a TPU pod, or pass HOST:PORT",
     "meta-train --json nowhere/x.json": "nowhere is no directory: pass another --json FILE",
     "train --env CartPol-v0": "did you mean 'CartPole-v0'",
-    "train --env Pendulum-v1": "ddqn needs discrete actions",
+    "train --env Pendulum-v1 --agent ddqn": "ddqn needs discrete actions",
     "train --env CartPole-v0 --agent td3": "td3 needs continuous actions, but CartPole-v0 has discrete ones",
     "train --env Pendulum-v1 --agent td3_discrete": "such as CartPole-v0, or the agent td3 or ppo",
     "train --env CartPole-v0 --agent sarsa": "choose ddqn, or a task such as CliffWalking",
