@@ -54,7 +54,8 @@ class MetaTrain:
     Attributes:
         out: Run directory to write; a new one under runs/ if not given.
         preset: Named configuration that the other flags override.
-        proxy: Form of the proxy: se (MDP), scb (contextual bandit) or rn (reward network).
+        proxy: Form of the proxy: se (MDP), scb (contextual bandit) or rn (reward network, whose flags --proxy rn
+            --help lists).
         resume: Go on with the unfinished run in --out, whose flags need not be repeated; where there is none,
             begin it.
         config: The preset's fields.
