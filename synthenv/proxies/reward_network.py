@@ -26,6 +26,7 @@ from gymnax.environments import environment
 from synthenv.core.errors import UserError
 from synthenv.envs.gridworld import GridWorld
 from synthenv.nets.mlp import Layer, Params, apply_mlp, init_mlp
+from synthenv.proxies.around_task import AroundTask
 from synthenv.proxies.config import RewardConfig
 
 
@@ -50,7 +51,7 @@ class RewardParams(environment.EnvParams):
     real: Any = None
 
 
-class RewardNetwork(environment.Environment):
+class RewardNetwork(AroundTask):
     """A real environment with a learned reward.
 
     Raises:
@@ -58,8 +59,7 @@ class RewardNetwork(environment.Environment):
     """
 
     def __init__(self, real_env: Any, real_params: Any, config: RewardConfig):
-        super().__init__()
-        self.real_env, self.real_params, self.config = real_env, real_params, config
+        super().__init__(real_env, real_params, config)
         variant = config.variant
         self.additive = variant.startswith("additive")
         self.linear = variant.endswith("linear")
@@ -142,25 +142,6 @@ class RewardNetwork(environment.Environment):
     def is_truncated(self, state: RewardState, params: RewardParams) -> jax.Array:
         """As the real environment says."""
         return self.real_env.is_truncated(state.real, params.real)
-
-    @property
-    def default_params(self) -> RewardParams:
-        """A random network, drawn with key 0."""
-        return self.env_params(self.init_params(jax.random.key(0)))
-
-    @property
-    def num_actions(self) -> int:
-        """Number of actions of the real task."""
-        return self.real_env.num_actions
-
-    @property
-    def name(self) -> str:
-        """Class and task."""
-        return f"{type(self).__name__}-{self.real_env.name}"
-
-    def action_space(self, params: RewardParams | None = None) -> Any:
-        """Action space of the real task."""
-        return self.real_env.action_space(self.real_params)
 
     def observation_space(self, params: RewardParams | None = None) -> Any:
         """Observation space of the real task."""

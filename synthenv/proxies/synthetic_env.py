@@ -20,6 +20,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from synthenv.nets.mlp import Params, apply_mlp, init_mlp
+from synthenv.proxies.around_task import AroundTask
 from synthenv.proxies.config import SyntheticConfig
 
 
@@ -38,12 +39,11 @@ class SyntheticParams(environment.EnvParams):
     real: Any = None
 
 
-class _Synthetic(environment.Environment):
-    """What both forms share: spaces taken from the real task, and the proxy interface."""
+class _Synthetic(AroundTask):
+    """What both forms share: sizes taken from the real task, and its networks."""
 
     def __init__(self, real_env: Any, real_params: Any, config: SyntheticConfig):
-        super().__init__()
-        self.real_env, self.real_params, self.config = real_env, real_params, config
+        super().__init__(real_env, real_params, config)
         space = real_env.observation_space(real_params)
         self.obs_shape = space.shape
         self.obs_size = int(jnp.prod(jnp.array(space.shape)))
@@ -61,34 +61,11 @@ class _Synthetic(environment.Environment):
         vector = jax.nn.one_hot(action, self.action_size) if self.discrete else jnp.ravel(action)
         return jnp.concatenate([vector, raw])
 
-    def init_params(self, key: jax.Array) -> dict[str, Params]:
-        """Draw fresh networks, PyTorch style."""
-        raise NotImplementedError
-
     def env_params(self, proxy_params: dict[str, Params], discount: Any = None) -> SyntheticParams:
         """Put evolved weights where the environment finds them; the agent's discount is not needed."""
         return SyntheticParams(
             max_steps_in_episode=self.config.max_steps, nets=proxy_params, real=self.real_params
         )
-
-    @property
-    def default_params(self) -> SyntheticParams:
-        """A random proxy, drawn with key 0."""
-        return self.env_params(self.init_params(jax.random.key(0)))
-
-    @property
-    def num_actions(self) -> int:
-        """Number of actions of the real task."""
-        return self.real_env.num_actions
-
-    @property
-    def name(self) -> str:
-        """Class and task."""
-        return f"{type(self).__name__}-{self.real_env.name}"
-
-    def action_space(self, params: SyntheticParams | None = None) -> spaces.Discrete:
-        """Action space of the real task."""
-        return self.real_env.action_space(self.real_params)
 
     def observation_space(self, params: SyntheticParams | None = None) -> spaces.Box:
         """Unbounded: a network's output obeys no physical limit."""

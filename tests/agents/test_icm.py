@@ -20,25 +20,11 @@ from synthenv.envs.gridworld import EnvParams, GridWorld
 from synthenv.nets.mlp import Layer
 from tests import probe_envs
 from tests.small_ddqn import BUCKET, SMALL, TWO
+from tests.small_td3 import DISCRETE as SMALL_DISCRETE
+from tests.small_td3 import SMALL as SMALL_TD3
 
 TINY = ICMConfig(learning_rate=1e-3, feature_size=3, hidden_size=5)
 PAIR, THREE, PLANE = Actions(2, 1.0, True), Actions(3, 1.0, True), Actions(2, 1.0, False)
-SMALL_TD3 = TD3Config(
-    learning_rate=3e-3,
-    discount=0.5,
-    tau=0.05,
-    batch_size=32,
-    hidden_size=16,
-    depth=1,
-    activation="tanh",
-    init_episodes=20,
-    max_episodes=100_000,
-    max_steps=3000,
-    buffer_size=512,
-    stop="none",
-    time_limit="terminal",
-)
-SMALL_DISCRETE = replace(SMALL_TD3, name="td3_discrete", temperature_mode="fixed")
 
 
 gradient_of = jax.jit(jax.grad(icm.loss), static_argnums=(3, 4))

@@ -12,30 +12,14 @@ from gymnax.environments import spaces
 from synthenv.agents import td3
 from synthenv.agents.action_vectors import Actions, actions_of, gumbel_softmax
 from synthenv.agents.bucket import Bucket
-from synthenv.agents.config import TD3Config
 from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.agents.replay import Rows, init_replay, pack_row, write_row
 from synthenv.agents.td3 import Actor, Policy
 from synthenv.core.keys import gumbel, normal
 from synthenv.nets.mlp import Layer
 from tests import probe_envs
+from tests.small_td3 import DISCRETE, SMALL
 
-SMALL = TD3Config(
-    learning_rate=3e-3,
-    discount=0.5,
-    tau=0.05,
-    batch_size=32,
-    hidden_size=16,
-    depth=1,
-    activation="tanh",
-    init_episodes=20,
-    max_episodes=100_000,
-    max_steps=3000,
-    buffer_size=512,
-    stop="none",
-    time_limit="terminal",
-)
-DISCRETE = replace(SMALL, name="td3_discrete", temperature_mode="fixed")
 BUCKET = Bucket(1, 16, 32, 32)
 CONTINUOUS_SPACE, TWO = spaces.Box(-2.0, 2.0, (1,)), spaces.Discrete(2)
 LINE, CHOICE = Actions(1, 2.0, False), Actions(2, 1.0, True)

@@ -1,0 +1,41 @@
+"""What every proxy of a real task shares: its actions, and the proxy interface."""
+
+from typing import Any
+
+import jax
+from gymnax.environments import environment
+
+
+class AroundTask(environment.Environment):
+    """A proxy that knows its real task; subclasses add networks and transitions."""
+
+    def __init__(self, real_env: Any, real_params: Any, config: Any):
+        super().__init__()
+        self.real_env, self.real_params, self.config = real_env, real_params, config
+
+    def init_params(self, key: jax.Array) -> Any:
+        """Draw fresh networks, PyTorch style."""
+        raise NotImplementedError
+
+    def env_params(self, proxy_params: Any, discount: Any = 0.99) -> Any:
+        """Put evolved weights, and the discount of the agent in training, where the environment finds them."""
+        raise NotImplementedError
+
+    @property
+    def default_params(self) -> Any:
+        """Random networks, drawn with key 0."""
+        return self.env_params(self.init_params(jax.random.key(0)))
+
+    @property
+    def num_actions(self) -> int:
+        """Number of actions of the real task."""
+        return self.real_env.num_actions
+
+    @property
+    def name(self) -> str:
+        """Class and task."""
+        return f"{type(self).__name__}-{self.real_env.name}"
+
+    def action_space(self, params: Any = None) -> Any:
+        """Action space of the real task."""
+        return self.real_env.action_space(self.real_params)
