@@ -8,8 +8,9 @@ import jax
 import numpy as np
 import pytest
 
+from experiments import build_zoo
 from experiments.command_line import execute, parse
-from experiments.synthetic_envs import build_zoo, figure2_6, figure3_25, figure22_23, varied_seeds
+from experiments.synthetic_envs import figure2_6, figure3_25, figure22_23, varied_seeds
 from experiments.tables import read_csv, write_csv
 from synthenv.core.checkpoint import save_tree
 from synthenv.core.errors import UserError

@@ -18,7 +18,7 @@ KINDS = {"se": "synthetic", "scb": "bandit", "rn": "reward"}
 class Config:
     """Copy the best proxies of finished runs of one task into the zoo, in the place of those it has of that task.
 
-    ``python -m experiments.synthetic_envs.build_zoo --runs runs/a runs/b --kind synthetic``
+    ``python -m experiments.build_zoo --runs runs/a runs/b --kind synthetic``
 
     Every proxy is tried with fresh agents: a synthetic one with hyperparameters drawn from table 2, a reward network
     with the agents that it was evolved with, at their defaults. Mean real return, its 95 % interval, the number of
