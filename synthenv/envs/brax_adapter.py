@@ -10,9 +10,10 @@ reward (x velocity minus 0.1 times the squared action), its start (noise uniform
   60 (front shin) and 30 (front foot).
 * The x position. With ``mjx`` position, velocity and run reward lag by one substep of 0.01 s.
 
-Measured outside the repository, against gymnasium's v5 with MuJoCo 4.0, on 2 shared x86 cores. One step: error of the observation after a step
-from an equal state, over 500 (percentages: 200) states that random actions visit. Returns: mean and 95 % bootstrap
-interval over 40 episodes. Speed: steps per CPU-second of one copy (16 copies), resets under a ``cond``.
+Measured outside the repository, against gymnasium's v5 with MuJoCo 4.0, on 2 shared x86 cores. One step: error of the
+observation after a step from an equal state, over 500 (percentages: 200) states that random actions visit. Returns:
+mean and 95 % bootstrap interval over 40 episodes. Speed: steps per CPU-second of one copy (16 copies), resets under a
+``cond``.
 
     ============ ================================= ======================= ======================= ==============
     physics      one step                          uniform actions         a sine for each joint   speed

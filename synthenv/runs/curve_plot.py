@@ -24,6 +24,13 @@ def grid_of(curves: Mapping[str, Learned]) -> np.ndarray:
     return np.linspace(0, budget, POINTS + 1)[1:]
 
 
+def band_of(learned: Learned, grid: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Those steps of ``grid`` at which every agent has been tested, and there the mean return and its band."""
+    returns = at_steps(learned, grid)
+    tested = ~np.isnan(returns).any(axis=0)
+    return grid[tested], *bootstrap_band(returns[:, tested])
+
+
 def draw_curves(summary: Mapping[str, Any], curves: Mapping[str, Learned], title: str) -> Figure:
     """One column per agent: its curves above, its steps to solve below.
 
@@ -59,9 +66,7 @@ def write(
     grid = grid_of(curves)
     for name, learned in curves.items():
         agent, row = name.split(": ", 1)
-        returns = at_steps(learned, grid)
-        there = ~np.isnan(returns).any(axis=0)
-        for steps, *numbers in zip(grid[there], *bootstrap_band(returns[:, there]), strict=True):
+        for steps, *numbers in zip(*band_of(learned, grid), strict=True):
             writer.writerow((agent, row, f"{steps:.0f}", *(f"{number:.4g}" for number in numbers)))
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -75,11 +80,9 @@ def _draw_returns(axes: Axes, agent: str, curves: Mapping[str, Learned], colors:
     dress(axes, f"{agent}: mean real return of a test, 95 % band over agents", "training steps", "return")
     grid = grid_of(curves)
     for row, learned in curves.items():
-        returns = at_steps(learned, grid)
-        there = ~np.isnan(returns).any(axis=0)
-        mean, low, high = bootstrap_band(returns[:, there])
-        axes.plot(grid[there], mean, color=colors[row], linewidth=1.8, label=_short(row))
-        axes.fill_between(grid[there], low, high, color=colors[row], alpha=0.2, linewidth=0)
+        steps, mean, low, high = band_of(learned, grid)
+        axes.plot(steps, mean, color=colors[row], linewidth=1.8, label=_short(row))
+        axes.fill_between(steps, low, high, color=colors[row], alpha=0.2, linewidth=0)
     threshold = next(iter(curves.values())).solved_return
     axes.axhline(threshold, color=RED, linewidth=1.1, linestyle="--")
 
