@@ -11,9 +11,9 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -21,6 +21,7 @@ if hasattr(os, "sched_setaffinity"):  # one core for us and, inherited, for the 
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 import jax
+from peer_process import HERE, run_peer
 
 from synthenv.agents import ppo
 from synthenv.agents.bucket import Bucket
@@ -29,7 +30,6 @@ from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.envs import registry
 from synthenv.envs.rollout import evaluate
 
-HERE = Path(__file__).resolve().parent
 STEPS = {"CartPole-v1": 50_000, "Pendulum-v1": 100_000}
 PEERS = (
     ("sb3_ppo.py", "SYNTHENV_SB3_PYTHON", ("ours", "own", "tuned")),
@@ -65,21 +65,6 @@ def ours(task: str, seeds: list[int], num_tests: int) -> dict:
     return out
 
 
-def peer(script: str, variable: str, settings: str, task: str, seeds: list[int], num_tests: int) -> dict:
-    """Run a peer; its line, or why there is none."""
-    python = os.environ.get(variable)
-    if not python:
-        return {"peer": script, "config": {"settings": settings}, "note": f"skipped: {variable} is not set"}
-    options = {"task": task, "settings": settings, "steps": STEPS[task], "test-episodes": num_tests}
-    command = [python, HERE / "peers" / script, *(x for k, v in options.items() for x in (f"--{k}", v))]
-    command += ["--seeds", *seeds]
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
-    if done.returncode:
-        note = f"failed: {done.stderr.strip().splitlines()[-1]}"
-        return {"peer": script, "config": {"settings": settings}, "note": note}
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main() -> None:
     """Print a line for each task, package and settings; write them if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -91,10 +76,10 @@ def main() -> None:
     results: dict[str, list[dict]] = json.loads(a.json.read_text()) if a.json.exists() else {}
     for task in a.tasks:
         rows = results[task] = []
-        args = (task, a.seeds, a.test_episodes)
-        waiting = [lambda args=args: ours(*args)]
+        waiting = [partial(ours, task, a.seeds, a.test_episodes)]
+        options = {"task": task, "steps": STEPS[task], "test_episodes": a.test_episodes}
         for script, variable, settings in PEERS:
-            waiting += [lambda p=(script, variable, s, *args): peer(*p) for s in settings]
+            waiting += [partial(run_peer, script, variable, a.seeds, settings=s, **options) for s in settings]
         for measure in waiting:
             row = measure()
             rows.append(row)

@@ -108,7 +108,8 @@ class Evaluate:
         max_steps: Training steps per agent in the proxy, its own budget if not given; baselines keep theirs. With
             --curves those of every agent, those of the papers' figures if not given.
         curves: Real test return against training steps, and steps to solve.
-        out: With --curves: directory of curves.png and curves.csv; a new one under runs/ if not given.
+        out: With --curves: directory of curves.png and curves.csv; a new one under runs/ if not given. Calling it again
+            with the same --out trains only the rows that are missing.
     """
 
     proxy: tuple[str, ...] = ("synthetic/CartPole-v0",)

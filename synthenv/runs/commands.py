@@ -154,6 +154,7 @@ def evaluate_curves(command: Evaluate) -> dict[str, Any]:
             command.baselines,
             command.max_steps,
             show,
+            command.out and command.out / "rows",
         )
     out = command.out or new_directory(f"curves-{summary['tested_on']}")
     curve_plot.write(summary, learned, out)

@@ -9,18 +9,17 @@ References:
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
-import jax
 import numpy as np
 
 from synthenv.agents.config import AgentConfig, ICMConfig, TabularConfig
 from synthenv.agents.presets import TABLE12
 from synthenv.core.errors import UserError
-from synthenv.core.types import Curve
 from synthenv.envs.registry import EnvSpec
 from synthenv.runs.evaluate import Place, bootstrap_interval, resolve
-from synthenv.runs.trials import TrialRunner
+from synthenv.runs.learned import Learned, learn
 
 # Training steps and episodes: what the papers' figures show, less for continuous control.
 HORIZONS = {
@@ -31,16 +30,6 @@ HORIZONS = {
 }
 OTHERS = (50_000, 1000)
 WINDOW = 10  # tests that have to stay at the threshold
-
-
-class Learned(NamedTuple):
-    """What came of A agents: curves [A, K] of which [A] tests each were made, and where each trained [A]."""
-
-    curve: Curve
-    num_tests: np.ndarray
-    which: np.ndarray
-    solved_return: float
-    budget: int
 
 
 def steps_to_solve(learned: Learned) -> tuple[np.ndarray, np.ndarray]:
@@ -56,17 +45,6 @@ def steps_to_solve(learned: Learned) -> tuple[np.ndarray, np.ndarray]:
     solved = stays.any(axis=1)
     first = steps[np.arange(len(steps)), stays.argmax(axis=1)]
     return np.where(solved, first, learned.budget), solved
-
-
-def learn(place: Place, agent: AgentConfig, num_agents: int, seed: int) -> Learned:
-    """Train ``num_agents`` agents for ``agent.max_steps`` steps, spread evenly over the place's environments."""
-    runner = TrialRunner(agent, place.ground, place.spec, 1)
-    which = np.arange(num_agents) % len(place.weights)
-    key = jax.random.fold_in(jax.random.key(seed), 2**31 - 3)
-    trained = runner.run(key, place.weights[which], np.arange(num_agents), num_agents)
-    assert trained.curve is not None
-    num_tests = np.sum(np.asarray(trained.curve.steps) > 0, axis=1)
-    return Learned(trained.curve, num_tests, which, place.spec.solved_return, agent.max_steps)
 
 
 def at_steps(learned: Learned, grid: np.ndarray) -> np.ndarray:
@@ -153,6 +131,7 @@ def evaluate_curves(
     baselines: bool = True,
     max_steps: int | None = None,
     show: Callable[[str, int, int], None] = lambda row, done, total: None,
+    store: Path | None = None,
 ) -> tuple[dict[str, Any], dict[str, Learned]]:
     """Curves of every agent in every proxy, and of the same agents bare and curious on the real task.
 
@@ -166,6 +145,7 @@ def evaluate_curves(
         baselines: add the agents on the real task, bare and with the exploration bonus of the papers.
         max_steps: training steps per agent; what the papers' figures show if None.
         show: called with each row's name before it begins, how many are done, and of how many.
+        store: directory of finished rows; what is there is not trained again.
 
     Returns:
         the JSON summary, ``agents`` in it being {agent: {"proxies": {name: row}, "baselines": {name: row}}}, and the
@@ -191,7 +171,7 @@ def evaluate_curves(
     curves: dict[str, Learned] = {}
     for done, (agent, kind, row, place, config) in enumerate(todo):
         show(f"{agent}: {row}", done, len(todo))
-        learned = curves[f"{agent}: {row}"] = learn(place, config, num_agents, seed)
+        learned = curves[f"{agent}: {row}"] = learn(place, config, num_agents, seed, store)
         summary.setdefault(agent, {}).setdefault(kind, {})[row] = summarise(learned)
     first = summary[agents[0]]
     return {

@@ -56,6 +56,8 @@ def test_best_variant_and_ratio():
     }
     rows = {"a": row(50, 40, 60), "b": row(30, 20, 41, 1.0), "c": row(30, 20, 40, 2.0)}
     assert figure5.best_variant(rows) == "c"
+    varied = {"a": row(50, 40, 60), "b": row(90, 80, 99), "c": row(80, 70, 90)}
+    assert figure5.best_variant(rows, varied) == "a"
     kinds = {"proxies": rows, "baselines": {"real": row(100, 90, 110), "icm": row(60, 41, 80)}}
     assert figure5.ratio(kinds, "c") == {"baseline": "icm", "ratio": 0.5, "apart": True}
     assert figure5.ratio(kinds, "b") == {"baseline": "icm", "ratio": 0.5, "apart": False}

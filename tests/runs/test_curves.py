@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 
@@ -9,7 +10,8 @@ from synthenv.agents.presets import TABLE11, TABLE14, TABLE17_MOUNTAIN_CAR
 from synthenv.core.errors import UserError
 from synthenv.core.types import Curve
 from synthenv.runs import curve_plot, curves
-from synthenv.runs.curves import Learned, at_steps, bounded, curious, steps_to_solve, summarise
+from synthenv.runs.curves import at_steps, bounded, curious, steps_to_solve, summarise
+from synthenv.runs.learned import Learned, learn
 from synthenv.runs.trials import TrialRunner
 
 pytestmark = pytest.mark.rank_promotion_ok
@@ -112,6 +114,24 @@ def test_action_repeat_counts_environment_steps():
     agent = replace(
         bounded(TABLE17_MOUNTAIN_CAR, place.spec.name, 2100, False), init_episodes=9, hidden_size=8
     )
-    trained = curves.learn(place, replace(agent, batch_size=4, depth=1), 1, 0)
+    trained = learn(place, replace(agent, batch_size=4, depth=1), 1, 0)
     assert trained.curve.steps[0, :3].tolist() == [1000, 2000, 0] and trained.num_tests.tolist() == [2]
     assert TrialRunner(agent, place.ground, place.spec, 1).ground.env.num_repeats == 2
+
+
+def test_rows_are_remembered(tmp_path, monkeypatch):
+    """A second call trains nobody and says the same; another seed does train; damage is told with its remedy."""
+    place = curves.resolve("CliffWalking", agent="q_learning")
+    agent = bounded(TABLE11, "CliffWalking", 500, False)
+    first = learn(place, agent, 2, 0, tmp_path)
+    (file,) = tmp_path.glob("*.npz")
+    with monkeypatch.context() as patch:
+        patch.setattr(TrialRunner, "run", None)  # would fail if called
+        again = learn(place, agent, 2, 0, tmp_path)
+        with pytest.raises(TypeError):
+            learn(place, agent, 2, 1, tmp_path)
+    for ours, theirs in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(UserError, match=r"npz is damaged .*: remove it"):
+        learn(place, agent, 2, 0, tmp_path)

@@ -1,0 +1,156 @@
+"""Off-policy agents: test returns after an equal number of steps, and steps per CPU second, beside other packages.
+
+    python benchmarks/bench_off_policy.py [--only returns speed] [--json FILE]
+
+``returns`` trains DDQN, Dueling DDQN and discrete TD3 on CartPole-v1 and TD3 on Pendulum-v1, and the DQN and TD3 of
+Stable-Baselines3 in the same run if ``SYNTHENV_SB3_PYTHON`` names its interpreter (see ``peers/README.md``). ``speed``
+times the agents of table 5 on CartPole-v0, two lengths of one training by one compiled program and their difference,
+beside what the released PyTorch code was measured to do. One core; compilation and tests are not charged.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+if hasattr(os, "sched_setaffinity"):  # one core for us and, inherited, for the peers
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
+
+import jax
+import numpy as np
+from peer_process import HERE, run_peer
+
+from synthenv.agents import registry as agents
+from synthenv.agents.bucket import Bucket
+from synthenv.agents.config import AgentConfig
+from synthenv.agents.hyperparams import fixed_hyperparams
+from synthenv.agents.presets import AGENTS
+from synthenv.envs import registry
+from synthenv.envs.rollout import evaluate
+from synthenv.runs.evaluate import bootstrap_interval
+
+STEPS = {"CartPole-v1": 30_000, "Pendulum-v1": 10_000}
+# Warm-ups of about 200 (CartPole) and 1,000 steps (Pendulum).
+ROWS = (
+    ("CartPole-v1", "ddqn", 10),
+    ("CartPole-v1", "dueling_ddqn", 10),
+    ("CartPole-v1", "td3_discrete", 10),
+    ("Pendulum-v1", "td3", 5),
+)
+# Steps per CPU second of the released code at the sizes of table 5, on the real CartPole, on a machine of this kind.
+RELEASED = {"ddqn": 542, "dueling_ddqn": 238, "td3_discrete": 267}
+SHORT, LONG = 1000, 4000
+
+
+def build(name: str, task: str, **changes: Any) -> tuple[Any, Any, AgentConfig]:
+    """An agent of table 5 (TD3: table 17) that trains for a fixed number of steps."""
+    spec = registry.make(task)
+    config = replace(AGENTS[name], stop="none", max_episodes=1_000_000, **changes)
+    bucket = Bucket(config.depth, config.hidden_size, *[config.batch_size] * 2)  # type: ignore[attr-defined]
+    return agents.make(config, bucket, spec.env.action_space(spec.env_params)), spec, config
+
+
+def returns(task: str, name: str, init_episodes: int, seeds: list[int], num_tests: int) -> dict[str, Any]:
+    """Train and test each seed."""
+    agent, spec, config = build(name, task, max_steps=STEPS[task], init_episodes=init_episodes)
+    hyperparams = fixed_hyperparams(config, spec.solved_return)
+
+    def train(key: jax.Array) -> Any:
+        return agent.train(key, spec.env, spec.env_params, hyperparams)
+
+    def test(key: jax.Array, params: Any) -> jax.Array:
+        act = lambda key, obs: agent.act(key, params, obs)  # noqa: E731
+        return evaluate(key, spec.env, spec.env_params, act, num_tests, spec.max_steps).returns.mean()
+
+    train_fast, test_fast = jax.jit(train).lower(jax.random.key(0)).compile(), jax.jit(test)
+    row: dict[str, Any] = {"peer": f"synthenv {name}", "config": {"settings": "ours"}}
+    row |= {"returns": [], "steps": [], "steps_per_cpu_second": []}
+    for seed in seeds:
+        start = time.process_time()
+        trained = jax.block_until_ready(train_fast(jax.random.key(seed)))
+        seconds = time.process_time() - start
+        row["returns"].append(round(float(test_fast(jax.random.key(10_000 + seed), trained.params)), 1))
+        row["steps"].append(int(trained.num_steps))
+        row["steps_per_cpu_second"].append(round(int(trained.num_steps) / seconds))
+    return row
+
+
+def speed(name: str, repeats: int) -> dict[str, Any]:
+    """Steps per CPU second, each with a gradient step, once per repeat."""
+    agent, spec, config = build(name, "CartPole-v0", init_episodes=1, buffer_size=20_000)
+    hyperparams = fixed_hyperparams(config, spec.solved_return)
+    train = jax.jit(lambda key, h: agent.train(key, spec.env, spec.env_params, h).num_steps)
+
+    def seconds(seed: int, steps: int) -> float:
+        start = time.process_time()
+        jax.block_until_ready(
+            train(jax.random.key(seed), hyperparams.replace(max_steps=jax.numpy.int32(steps)))
+        )
+        return time.process_time() - start
+
+    seconds(0, SHORT)  # compile
+    rates = [(LONG - SHORT) / (seconds(seed, LONG) - seconds(seed, SHORT)) for seed in range(repeats)]
+    median = statistics.median(rates)
+    return {
+        "agent": name,
+        "steps_per_cpu_second": [round(rate) for rate in rates],
+        "median": round(median),
+        "released_not_measured_in_this_run": RELEASED[name],
+        "ratio": round(median / RELEASED[name], 1),
+    }
+
+
+def main() -> None:
+    """Print a line for each measurement; write all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=["returns", "speed"], default=["returns", "speed"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--test-episodes", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", type=Path, default=HERE / "results" / "off_policy.json")
+    a = parser.parse_args()
+    results: dict[str, Any] = json.loads(a.json.read_text()) if a.json.exists() else {}
+
+    def keep(what: str, rows: list[dict[str, Any]]) -> None:
+        print(json.dumps(rows[-1]), flush=True)
+        results[what] = rows
+        a.json.write_text(json.dumps(results, indent=1) + "\n")
+
+    if "speed" in a.only:
+        rows: list[dict[str, Any]] = []
+        for name in RELEASED:
+            rows.append(speed(name, a.repeats))
+            keep("speed", rows)
+    if "returns" in a.only:
+        for task, steps in STEPS.items():
+            rows = []
+            for _, name, init_episodes in (row for row in ROWS if row[0] == task):
+                rows.append(returns(task, name, init_episodes, a.seeds, a.test_episodes))
+                keep(task, [with_interval(row) for row in rows])
+            for settings in ("ours", "own"):
+                options = {
+                    "task": task,
+                    "steps": steps,
+                    "test_episodes": a.test_episodes,
+                    "settings": settings,
+                }
+                rows.append(run_peer("sb3_off_policy.py", "SYNTHENV_SB3_PYTHON", a.seeds, **options))
+                keep(task, [with_interval(row) for row in rows])
+
+
+def with_interval(row: dict[str, Any]) -> dict[str, Any]:
+    """The mean return over seeds and its 95 % bootstrap interval, if there are any."""
+    if "returns" not in row:
+        return row
+    values = np.array(row["returns"])
+    return row | {"mean_return": float(values.mean()), "ci95_return": bootstrap_interval(values)}
+
+
+if __name__ == "__main__":
+    main()
