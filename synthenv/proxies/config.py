@@ -57,6 +57,8 @@ class RewardConfig(NamedTuple):
         activation: Activation of every hidden layer.
         terminal_potential: Of a state that ends the task: learned as everywhere, as in the paper, or zero, without
             which a potential may change what the best policy is.
+        inputs: raw observations, as in the papers, or those mapped to [-1, 1] between the bounds that the task states
+            (box), without which a fresh network hardly sees small ones, such as MountainCar's velocity.
     """
 
     variant: Annotated[Variant, tyro.conf.arg(aliases=["--variant"])] = "additive_non_potential"
@@ -64,6 +66,7 @@ class RewardConfig(NamedTuple):
     depth: int = 1
     activation: Activation = "prelu"
     terminal_potential: Literal["learned", "zero"] = "learned"
+    inputs: Literal["raw", "box"] = "raw"
 
 
 ProxyConfig = SyntheticConfig | RewardConfig

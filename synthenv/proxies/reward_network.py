@@ -20,6 +20,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from gymnax.environments import environment
 
@@ -51,6 +52,20 @@ class RewardParams(environment.EnvParams):
     real: Any = None
 
 
+def _box(space: Any, inputs: str) -> tuple[np.ndarray, np.ndarray]:
+    """Middle and half width [obs] of an observation space; 0 and 1 where it is unbounded."""
+    low, high = (
+        np.broadcast_to(np.asarray(x, np.float64), space.shape).ravel() for x in (space.low, space.high)
+    )
+    bounded = (high - low) < 1e6  # gymnax writes the largest float for infinity
+    if inputs == "box" and not bounded.any():
+        raise UserError(
+            "inputs box: this task states no bounds for its observations; choose --proxy.inputs raw"
+        )
+    middle, half = np.where(bounded, (low + high) / 2, 0.0), np.where(bounded, (high - low) / 2, 1.0)
+    return middle.astype(np.float32), half.astype(np.float32)
+
+
 class RewardNetwork(AroundTask):
     """A real environment with a learned reward.
 
@@ -71,6 +86,7 @@ class RewardNetwork(AroundTask):
                 f"{variant} needs an info vector, and this task has none: choose a variant without, or HalfCheetah"
             )
         self.obs_size = int(jnp.prod(jnp.array(real_env.observation_space(real_params).shape)))
+        self.middle, self.half = _box(real_env.observation_space(real_params), config.inputs)
         # In a gridworld the network has one value per cell: computed once a training, looked up in every step.
         self.listed = isinstance(real_env, GridWorld) and not self.info_size
 
@@ -85,7 +101,7 @@ class RewardNetwork(AroundTask):
 
     def env_params(self, proxy_params: Params, discount: Any = 0.99) -> RewardParams:
         """Put evolved weights and the discount of the agent in training where the environment finds them."""
-        listed = self._apply(proxy_params, jnp.eye(self.obs_size)) if self.listed else None
+        listed = self._apply(proxy_params, self._scaled(jnp.eye(self.obs_size))) if self.listed else None
         return RewardParams(
             max_steps_in_episode=self.real_params.max_steps_in_episode,
             net=proxy_params,
@@ -124,8 +140,14 @@ class RewardNetwork(AroundTask):
         """Phi of one state, with the info vector of the transition if the variant takes it."""
         if self.listed:
             return params.potentials[real.cell]
-        x = obs.ravel()
+        x = self._scaled(obs.ravel())
         return self._apply(params.net, jnp.concatenate([x, vector]) if self.augmented else x)
+
+    def _scaled(self, x: jax.Array) -> jax.Array:
+        """Observations [..., obs] as the network takes them."""
+        if self.config.inputs == "raw":
+            return x
+        return (x - jnp.broadcast_to(self.middle, x.shape)) / jnp.broadcast_to(self.half, x.shape)
 
     def _apply(self, net: Params, x: jax.Array) -> jax.Array:
         return apply_mlp(net, x, self.config.activation)[..., 0]

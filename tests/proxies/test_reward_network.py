@@ -142,3 +142,27 @@ def test_without_info_vector(variant):
 def test_stored_configs_find_their_class():
     for config in (RewardConfig("exclusive_potential", 5), SyntheticConfig(hidden_size=7)):
         assert from_stored(config._asdict()) == config
+
+
+def test_box_inputs():
+    """Bounds become -1 and 1; what is unbounded stays; a task without bounds refuses."""
+    env, net, step, reset, _ = build("exclusive_non_potential", "MountainCarContinuous-v0", inputs="box")
+    _, state = reset(KEY, env.env_params(net))
+    next_obs, _, reward, *_ = step(KEY, state, jnp.ones(1), env.env_params(net))
+    scaled = (np.asarray(next_obs) - [-0.3, 0.0]) / [0.9, 0.07]
+    np.testing.assert_allclose(reward, numpy_net(net, scaled), rtol=1e-5)
+    cart = build("exclusive_non_potential", "CartPole-v0", inputs="box")[0]
+    np.testing.assert_allclose(cart.half, [4.8, 1.0, 0.41887903, 1.0], rtol=1e-6)
+    assert not cart.middle.any()
+
+
+def test_box_inputs_need_bounds():
+    pendulum = registry.make("Pendulum-v1")
+
+    class Boundless(type(pendulum.env)):
+        def observation_space(self, params):
+            space = super().observation_space(params)
+            return type(space)(-jnp.inf, jnp.inf, space.shape, space.dtype)
+
+    with pytest.raises(UserError, match=r"states no bounds .* --proxy.inputs raw"):
+        RewardNetwork(Boundless(), pendulum.env_params, RewardConfig(inputs="box"))
