@@ -85,7 +85,7 @@ class RewardNetwork(AroundTask):
 
     def env_params(self, proxy_params: Params, discount: Any = 0.99) -> RewardParams:
         """Put evolved weights and the discount of the agent in training where the environment finds them."""
-        listed = self._apply(proxy_params, jnp.eye(self.obs_size)) if self.listed else None
+        listed = self.phi(proxy_params, jnp.eye(self.obs_size)) if self.listed else None
         return RewardParams(
             max_steps_in_episode=self.real_params.max_steps_in_episode,
             net=proxy_params,
@@ -125,9 +125,10 @@ class RewardNetwork(AroundTask):
         if self.listed:
             return params.potentials[real.cell]
         x = obs.ravel()
-        return self._apply(params.net, jnp.concatenate([x, vector]) if self.augmented else x)
+        return self.phi(params.net, jnp.concatenate([x, vector]) if self.augmented else x)
 
-    def _apply(self, net: Params, x: jax.Array) -> jax.Array:
+    def phi(self, net: Params, x: jax.Array) -> jax.Array:
+        """Phi of inputs [..., obs], followed by the info vector if the variant takes it."""
         return apply_mlp(net, x, self.config.activation)[..., 0]
 
     def reset_env(self, key: jax.Array, params: RewardParams) -> tuple[jax.Array, RewardState]:

@@ -149,12 +149,6 @@ def write_unlike_proxy(file, copy):
     return copy
 
 
-def test_figure3_25_density_is_one():
-    grid = np.linspace(-50, 260, 2000)
-    for returns in (np.full(40, 200.0), np.random.default_rng(0).normal(100, 20, 400)):
-        assert np.trapezoid(figure3_25.density(returns, grid), grid) == pytest.approx(1, abs=1e-3)
-
-
 def test_figure22_23(tmp_path):
     config = replace(figure22_23.PRESETS["smoke"], out=tmp_path)
     figure22_23.run(replace(config, rows=("real_plateau", "careful")))
