@@ -142,7 +142,7 @@ def test_episodes_are_played_to_their_first_end():
     ended = np.asarray(tests.terminated | tests.truncated)
     assert played.shape == (5, 200) and (ended[np.arange(5), lengths - 1]).all()
     assert not (ended & np.asarray(played)).sum(axis=1).max() > 1
-    assert 8 <= lengths.min() and lengths.max() <= 11, "a cart that is only pushed to the left"
+    assert lengths.min() >= 8 and lengths.max() <= 11, "a cart that is only pushed to the left"
 
 
 @pytest.mark.parametrize("agent", ["ddqn", "td3_discrete"])
