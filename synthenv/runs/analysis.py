@@ -59,7 +59,7 @@ class Experience(NamedTuple):
 
 
 class PaidRewards(NamedTuple):
-    """The test episodes of A agents: observations [M, obs], the learned and the real reward [M] of every step.
+    """The test episodes of A agents: observations [M, obs], the learned and the real reward [M] of every decision.
 
     ``returns`` [A, E] are those of the real reward.
     """

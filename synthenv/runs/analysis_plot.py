@@ -105,7 +105,7 @@ def draw_grids(grids: Mapping[str, np.ndarray], cells: np.ndarray, title: str) -
         title: of the figure.
     """
     num_rows, num_cols = cells.shape
-    width = np.clip(0.55 * num_cols + 1.6, 3.6, 8.0)
+    width = np.clip(0.55 * num_cols + 1.6, 4.8, 8.0)
     figure = new_figure(2 * width, len(grids) * (width * 0.86 * num_rows / num_cols + 0.6) + 0.4, title)
     panels = figure.subplots(len(grids), 2, squeeze=False)
     for (name, rewards), (left, right) in zip(grids.items(), panels, strict=True):

@@ -59,13 +59,20 @@ def _home(names: Sequence[str], place: Place) -> Path:
     return new_directory(f"plots-{place.spec.name}")
 
 
+def _title(place: Place) -> str:
+    """The proxies in few words; a path is told apart by its end."""
+    if len(place.proxies) > 1:
+        return f"{len(place.proxies)} proxies of {place.spec.name}"
+    return place.name if len(place.name) <= 50 else f"…{place.name[-49:]}"
+
+
 def _synthetic(place: Place, command: Plot, out: Path) -> dict[str, Any]:
     """Histograms of states and rewards, then densities of returns: the dear training on the real task comes last."""
     num, seed = command.num_agents, command.common.seed
     with console.status(f"training {num} agents in {place.name}"):
         met = analysis.experience(place, num, seed)
     histograms = analysis.histograms(place, met)
-    title = f"{place.name}: {num} {place.agent.name} agents"
+    title = f"{_title(place)}: {num} {place.agent.name} agents"
     _write(out, "states", analysis_plot.draw_histograms(histograms, title), as_rows(histograms))
     _tell(histograms)
     with console.status(f"training {num} agents in {place.spec.name}"):
@@ -78,7 +85,7 @@ def _synthetic(place: Place, command: Plot, out: Path) -> dict[str, Any]:
     rows = {row: evaluate.summarise(score) for row, score in scores.items()}
     returns = {row: score.returns for row, score in scores.items()}
     figure = analysis_plot.draw_returns(
-        returns, rows, place.spec.solved_return, f"{title}, tested on {place.spec.name}"
+        returns, rows, place.spec.solved_return, f"{title}, tests on {place.spec.name}"
     )
     _write(out, "returns", figure, _return_rows(returns))
     return {"states": _described(histograms), "returns": rows}
@@ -128,7 +135,7 @@ def _rewards(place: Place, command: Plot, out: Path) -> dict[str, Any]:
         x, y, values = analysis.phi_map(place)
         phi = (x, y, values, paid.obs)
         _write_rows(out, "network", _phi_rows(names, x, y, values))
-    title = f"{place.name}: {env.config.variant}, {command.num_agents} {place.agent.name} agents"
+    title = f"{_title(place)}: {env.config.variant}, {command.num_agents} {place.agent.name} agents"
     _write(out, "rewards", analysis_plot.draw_rewards(found, title, phi, names), as_rows([found]))
     _tell([found])
     return {
