@@ -18,7 +18,7 @@ import tyro
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import to_json
-from synthenv.runs.arguments import NAMES, Command, Common, Demo, Evaluate, List, MetaTrain, Train
+from synthenv.runs.arguments import NAMES, Command, Common, Demo, Evaluate, List, MetaTrain, Plot, Train
 from synthenv.runs.config import from_stored
 from synthenv.runs.presets import Form, form_of, preset
 
@@ -30,7 +30,7 @@ def parse(argv: list[str]) -> Command:
         meta_train = Annotated[MetaTrain, tyro.conf.subcommand(default=_meta_train_defaults(argv))]
     elif argv[:1] == ["demo"] and (stored := _stored(argv)):
         demo = Annotated[Demo, tyro.conf.subcommand(default=Demo(common=Common(seed=stored.get("seed", 0))))]
-    return tyro.cli(meta_train | Train | Evaluate | demo | List, args=argv, prog="synthenv")  # type: ignore[arg-type]
+    return tyro.cli(meta_train | Train | Evaluate | Plot | demo | List, args=argv, prog="synthenv")  # type: ignore[arg-type]
 
 
 def _meta_train_defaults(argv: list[str]) -> MetaTrain:
@@ -120,7 +120,11 @@ def _check(command: Command) -> None:
         raise UserError(f"--devices {common.devices} leaves nothing to compute on: pass 1 or more")
     if not 0 <= common.seed < 2**32:
         raise UserError(f"--seed {common.seed} is no seed: pass an integer from 0 to {2**32 - 1}")
-    if isinstance(command, Train | Evaluate) and command.max_steps is not None and command.max_steps < 1:
+    if (
+        isinstance(command, Train | Evaluate | Plot)
+        and command.max_steps is not None
+        and command.max_steps < 1
+    ):
         raise UserError(f"--max-steps {command.max_steps} trains nobody: pass 1 or more")
     if isinstance(command, MetaTrain | Demo) and command.resume and command.out is None:
         raise UserError("--resume goes on with which run? Pass its directory with --out")
@@ -203,6 +207,10 @@ def run(command: Command) -> dict[str, Any]:
             )
         case Evaluate():
             return commands.evaluate_curves(command) if command.curves else commands.evaluate(command)
+        case Plot():
+            from synthenv.runs import plot_command
+
+            return plot_command.plot(command)
         case Demo():
             return commands.demo(command.out, seed, command.resume)
         case List():

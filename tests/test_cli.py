@@ -64,7 +64,7 @@ HELP = """
 import contextlib, io, re, sys
 from synthenv.cli import main
 
-for words in ([], ["meta-train"], ["train"], ["evaluate"], ["demo"], ["list"]):
+for words in ([], ["meta-train"], ["train"], ["evaluate"], ["plot"], ["demo"], ["list"]):
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
         try:
@@ -93,6 +93,7 @@ def test_help_prints_the_flags_without_importing_jax():
     assert flags["main"] == {"--help"}
     assert common | {"--env", "--agent", "--num-agents", "--vary-hyperparams"} <= flags["train"]
     assert common | {"--proxy", "--num-agents", "--baselines", "--test-task"} <= flags["evaluate"]
+    assert common | {"--out", "--agent", "--num-agents", "--max-steps"} <= flags["plot"]
     assert common | {"--out"} <= flags["demo"]
     assert common | {"--out", "--preset", "--resume", "--task", "--agent.max-steps"} <= flags["meta-train"]
 
@@ -187,6 +188,15 @@ ERRORS = {
     "evaluate --proxy runs/never": "runs/never does not exist: pass the directory of a finished run",
     "evaluate --proxy taken --num-agents 0": "pass 1 or more",
     "evaluate --proxy taken --json taken": "it is a directory: pass another --json FILE",
+    "plot": "nothing to plot: pass a run directory or a shipped proxy",
+    "plot CartPole-v0": "CartPole-v0 is no proxy: pass a run directory or a shipped proxy",
+    "plot taken": "holds no finished proxy: finish the run with meta-train --resume",
+    "plot synthetic/Nothing-v0": "no shipped proxy 'synthetic/Nothing-v0'",
+    "plot synthetic/CartPole-v0:0 reward/CliffWalking:0": "pick one, or some alike",
+    "plot synthetic/CartPole-v0 --agent ppo": "choose --agent ddqn, dueling_ddqn or td3",
+    "plot reward/CliffWalking --num-agents 0": "pass 1 or more",
+    "plot reward/CliffWalking --max-steps 0": "--max-steps 0 trains nobody: pass 1 or more",
+    "plot reward/CliffWalking --out taken/file": "cannot use taken/file",
     "demo --resume": "Pass its directory with --out",
     "demo --distributed auto": "drop --distributed",
 }

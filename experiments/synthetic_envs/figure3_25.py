@@ -15,10 +15,8 @@ from matplotlib.axes import Axes
 from experiments.command_line import execute, parse
 from experiments.tables import read_csv, write_csv
 from synthenv.core.files import to_json
-from synthenv.runs.figures import BLUE, INK, ORANGE, QUIET, RED, dress, new_figure, save
-
-ROWS = {"proxy": ORANGE, "real": BLUE, "untrained": QUIET}
-LABELS = {"proxy": "trained in proxies", "real": "trained on the real task", "untrained": "untrained"}
+from synthenv.runs.analysis_plot import ROWS, draw_densities
+from synthenv.runs.figures import INK, ORANGE, RED, dress, new_figure, save
 
 
 @dataclass(frozen=True)
@@ -110,14 +108,6 @@ def read_returns(file: Path) -> dict[str, dict[int, np.ndarray]]:
     return {row: {i: np.array(r) for i, r in sorted(places.items())} for row, places in found.items()}
 
 
-def density(returns: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Gaussian kernel density with Silverman's bandwidth, at least 2: many agents return exactly the same."""
-    spread = min(returns.std(), np.subtract(*np.percentile(returns, [75, 25])) / 1.34)
-    bandwidth = max(0.9 * spread * len(returns) ** -0.2, 2.0)
-    kernels = np.exp(-0.5 * ((grid[:, None] - returns[None, :]) / bandwidth) ** 2)
-    return kernels.mean(axis=1) / (bandwidth * np.sqrt(2 * np.pi))
-
-
 def plot(config: Config) -> None:
     """Draw ``figure3_25.png`` from the table and the summaries."""
     from synthenv.envs import registry
@@ -130,31 +120,16 @@ def plot(config: Config) -> None:
         15, 4.6, f"Figures 3 and 25-27: {config.agent}, varied as in table 2, tested on {spec.name}"
     )
     densities, steps, episodes, each = figure.subplots(1, 4, width_ratios=(1.5, 0.6, 0.6, 1.8))
-    draw_densities(densities, returns, rows, spec.solved_return)
+    everything = {
+        row: np.concatenate([r.ravel() for r in places.values()]) for row, places in returns.items()
+    }
+    draw_densities(densities, "Figure 3: single test episodes", everything, rows, spec.solved_return)
     draw_bars(steps, rows, "train_steps", "Training steps")
     draw_bars(episodes, rows, "train_episodes", "Training episodes")
     draw_proxies(each, returns["proxy"], spec.solved_return)
     figure.legend(loc="outside lower left", ncols=5, frameon=False, fontsize=9)
     save(figure, config.out / "figure3_25.png")
     print(f"wrote {config.out / 'figure3_25.png'}")
-
-
-def draw_densities(axes: Axes, returns: dict[str, Any], rows: dict[str, Any], solved: float) -> None:
-    """Figure 3, top: kernel densities over histograms of all test episodes."""
-    dress(axes, "Figure 3: single test episodes", "return", "density")
-    everything = {row: np.concatenate([r.ravel() for r in returns[row].values()]) for row in ROWS}
-    values = np.concatenate(list(everything.values()))
-    low, high = min(values.min(), solved), max(values.max(), solved)
-    margin = 0.05 * (high - low) + 1
-    grid = np.linspace(low - margin, high + margin, 500)
-    for row, color in ROWS.items():
-        interval = "{:.1f}, {:.1f}".format(*rows[row]["ci95_return"])
-        label = (
-            f"{LABELS[row]}: {rows[row]['mean_return']:.1f} [{interval}], {rows[row]['num_agents']} agents"
-        )
-        axes.hist(everything[row], bins=40, range=(low, high), density=True, color=color, alpha=0.16)
-        axes.plot(grid, density(everything[row], grid), color=color, linewidth=2, label=label)
-    axes.axvline(solved, color=RED, linestyle="--", linewidth=1.2, label=f"solved: {solved:g}")
 
 
 def draw_bars(axes: Axes, rows: dict[str, Any], name: str, title: str) -> None:

@@ -93,12 +93,14 @@ class Agent(NamedTuple):
         Pure; jit it where the loop is owned. Under ``vmap`` it would run until the slowest member ends, see
         ``outer.slots``.
         """
-        return self.result(
-            jax.lax.while_loop(
-                lambda state: ~self.finished(state),
-                lambda state: self.step(state, env, env_params, hyperparams),
-                self.init(key, env, env_params, hyperparams),
-            )
+        return self.result(self.final_state(key, env, env_params, hyperparams))
+
+    def final_state(self, key: jax.Array, env: Any, env_params: Any, hyperparams: Any) -> PyTree:
+        """As ``train``, with all that the training holds at its end, such as the replay of those that have one."""
+        return jax.lax.while_loop(
+            lambda state: ~self.finished(state),
+            lambda state: self.step(state, env, env_params, hyperparams),
+            self.init(key, env, env_params, hyperparams),
         )
 
 

@@ -51,13 +51,16 @@ class GridWorld(environment.Environment[EnvState, EnvParams]):
         layout: the rows of the map, top to bottom.
         default_params: the numbers of this task.
 
+    Attributes:
+        cells: the map, one character a cell. [num_rows, num_cols]
+
     Raises:
         ValueError: the map is not rectangular, has unknown characters, or lacks its one start or a goal.
     """
 
     def __init__(self, name: str, layout: tuple[str, ...], default_params: EnvParams):
         super().__init__()
-        cells = parse_layout(layout)
+        self.cells = cells = parse_layout(layout)
         self._name = name
         self._default_params = default_params
         self.num_rows, self.num_cols = cells.shape

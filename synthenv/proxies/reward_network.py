@@ -52,8 +52,8 @@ class RewardParams(environment.EnvParams):
     real: Any = None
 
 
-def _box(space: Any, inputs: str) -> tuple[np.ndarray, np.ndarray]:
-    """Middle and half width [obs] of an observation space; 0 and 1 where it is unbounded."""
+def _box(space: Any, inputs: str, info_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Middle and half width [obs + info] of an observation space; 0 and 1 where it is unbounded, and of the info."""
     low, high = (
         np.broadcast_to(np.asarray(x, np.float64), space.shape).ravel() for x in (space.low, space.high)
     )
@@ -63,6 +63,7 @@ def _box(space: Any, inputs: str) -> tuple[np.ndarray, np.ndarray]:
             "inputs box: this task states no bounds for its observations; choose --proxy.inputs raw"
         )
     middle, half = np.where(bounded, (low + high) / 2, 0.0), np.where(bounded, (high - low) / 2, 1.0)
+    middle, half = np.pad(middle, (0, info_size)), np.pad(half, (0, info_size), constant_values=1.0)
     return middle.astype(np.float32), half.astype(np.float32)
 
 
@@ -86,7 +87,9 @@ class RewardNetwork(AroundTask):
                 f"{variant} needs an info vector, and this task has none: choose a variant without, or HalfCheetah"
             )
         self.obs_size = int(jnp.prod(jnp.array(real_env.observation_space(real_params).shape)))
-        self.middle, self.half = _box(real_env.observation_space(real_params), config.inputs)
+        self.middle, self.half = _box(
+            real_env.observation_space(real_params), config.inputs, 0 if self.linear else self.info_size
+        )
         # In a gridworld the network has one value per cell: computed once a training, looked up in every step.
         self.listed = isinstance(real_env, GridWorld) and not self.info_size
 
@@ -101,7 +104,7 @@ class RewardNetwork(AroundTask):
 
     def env_params(self, proxy_params: Params, discount: Any = 0.99) -> RewardParams:
         """Put evolved weights and the discount of the agent in training where the environment finds them."""
-        listed = self._apply(proxy_params, self._scaled(jnp.eye(self.obs_size))) if self.listed else None
+        listed = self.phi(proxy_params, jnp.eye(self.obs_size)) if self.listed else None
         return RewardParams(
             max_steps_in_episode=self.real_params.max_steps_in_episode,
             net=proxy_params,
@@ -140,16 +143,13 @@ class RewardNetwork(AroundTask):
         """Phi of one state, with the info vector of the transition if the variant takes it."""
         if self.listed:
             return params.potentials[real.cell]
-        x = self._scaled(obs.ravel())
-        return self._apply(params.net, jnp.concatenate([x, vector]) if self.augmented else x)
+        x = obs.ravel()
+        return self.phi(params.net, jnp.concatenate([x, vector]) if self.augmented else x)
 
-    def _scaled(self, x: jax.Array) -> jax.Array:
-        """Observations [..., obs] as the network takes them."""
-        if self.config.inputs == "raw":
-            return x
-        return (x - jnp.broadcast_to(self.middle, x.shape)) / jnp.broadcast_to(self.half, x.shape)
-
-    def _apply(self, net: Params, x: jax.Array) -> jax.Array:
+    def phi(self, net: Params, x: jax.Array) -> jax.Array:
+        """Phi of observations [..., obs], followed by the info vector if the variant takes it."""
+        if self.config.inputs == "box":
+            x = (x - jnp.broadcast_to(self.middle, x.shape)) / jnp.broadcast_to(self.half, x.shape)
         return apply_mlp(net, x, self.config.activation)[..., 0]
 
     def reset_env(self, key: jax.Array, params: RewardParams) -> tuple[jax.Array, RewardState]:

@@ -125,6 +125,33 @@ class Evaluate:
 
 
 @dataclasses.dataclass(frozen=True)
+class Plot:
+    """Draw what a proxy shows its agents: pictures with their numbers beside them.
+
+    Of a synthetic environment: states and rewards in training, in real tests and in answer to these (figures 4 and 8),
+    then densities of returns (figure 3). Of a reward network: its reward for every action in every cell of a gridworld
+    (figure 11), elsewhere learned beside real rewards in test episodes.
+
+    Attributes:
+        proxy: A run directory or a shipped proxy (reward/CliffWalking: all of the task, :i one of them); several that
+            are alike are averaged, or share the agents.
+        out: Directory to write; plots in the run directory, or a new one under runs/ if not given.
+        agent: The learner; if not given, whom the proxy was evolved with.
+        num_agents: Fresh agents with default hyperparameters, in the proxies and for each of figure 3's baselines.
+        max_steps: Training steps per agent in the proxy, its own budget if not given.
+    """
+
+    proxy: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help_behavior_hint="")
+    ]
+    out: Path | None = None
+    agent: AgentName | None = None
+    num_agents: int = 10
+    max_steps: int | None = None
+    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+
+
+@dataclasses.dataclass(frozen=True)
 class Demo:
     """Evolve a synthetic CartPole in minutes, then train ten unseen agents in it and test them on the real one.
 
@@ -145,5 +172,12 @@ class List:
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
 
 
-Command = MetaTrain | Train | Evaluate | Demo | List
-NAMES = {MetaTrain: "meta-train", Train: "train", Evaluate: "evaluate", Demo: "demo", List: "list"}
+Command = MetaTrain | Train | Evaluate | Plot | Demo | List
+NAMES = {
+    MetaTrain: "meta-train",
+    Train: "train",
+    Evaluate: "evaluate",
+    Plot: "plot",
+    Demo: "demo",
+    List: "list",
+}

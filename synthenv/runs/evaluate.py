@@ -124,6 +124,14 @@ def schedule_of(metadata: dict[str, Any], agent: str = "ddqn") -> AgentConfig:
     return replace(config, **{field: getattr(evolved, field) for field in kept})
 
 
+def budgeted(agent: AgentConfig, max_steps: int | None) -> AgentConfig:
+    """The agent with another number of training steps, and a buffer to hold them; itself if None."""
+    if max_steps is None:
+        return agent
+    room = 1 if isinstance(agent, TabularConfig) else max(agent.buffer_size, min(max_steps, 100_000))
+    return replace(agent, max_steps=max_steps, buffer_size=room)
+
+
 def _test_spec(place: Place, name: str) -> EnvSpec:
     """Another task to test on, for the same observations and actions."""
     spec = task_for(place.agent, name)
@@ -226,9 +234,7 @@ def evaluate(
     if test_task is not None:
         place = place._replace(spec=_test_spec(place, test_task))
     config = replace(place.agent, vary=vary)
-    if max_steps is not None:
-        room = 1 if isinstance(config, TabularConfig) else max(config.buffer_size, min(max_steps, 100_000))
-        config = replace(config, max_steps=max_steps, buffer_size=room)
+    config = budgeted(config, max_steps)
     rows = {"proxy": run_agents(place, config, num_agents, seed)}
     if baselines:
         num_baseline_agents = num_baseline_agents or num_agents

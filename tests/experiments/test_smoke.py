@@ -3,6 +3,7 @@
 import json
 import struct
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -10,13 +11,14 @@ import pytest
 
 from experiments import build_zoo
 from experiments.command_line import execute, parse
-from experiments.synthetic_envs import figure2_6, figure3_25, figure22_23, varied_seeds
+from experiments.reward_networks import figure11
+from experiments.synthetic_envs import figure2_6, figure3_25, figure4_8, figure22_23, varied_seeds
 from experiments.tables import read_csv, write_csv
 from synthenv.core.checkpoint import save_tree
 from synthenv.core.errors import UserError
 from synthenv.zoo import registry as zoo
 
-EXPERIMENTS = (figure2_6, figure3_25, figure22_23, varied_seeds, build_zoo)
+EXPERIMENTS = (figure2_6, figure3_25, figure4_8, figure11, figure22_23, varied_seeds, build_zoo)
 
 
 def png_size(file) -> tuple[int, int]:
@@ -149,10 +151,53 @@ def write_unlike_proxy(file, copy):
     return copy
 
 
-def test_figure3_25_density_is_one():
-    grid = np.linspace(-50, 260, 2000)
-    for returns in (np.full(40, 200.0), np.random.default_rng(0).normal(100, 20, 400)):
-        assert np.trapezoid(figure3_25.density(returns, grid), grid) == pytest.approx(1, abs=1e-3)
+def test_figure4_8(tmp_path, run_dirs, capsys):
+    config = replace(figure4_8.PRESETS["smoke"], out=tmp_path, proxies=(str(run_dirs[0]),))
+    for stage in (figure4_8.run, figure4_8.plot, figure4_8.report):
+        stage(config)
+    lines = read_csv(tmp_path / "figure4_8.csv")
+    assert [line["quantity"] for line in lines[::3]] == [
+        "next cart position", "next cart velocity", "next pole angle", "next pole velocity", "reward"
+    ]  # fmt: skip
+    assert len(lines) == 15 and [float(line["num"]) for line in lines[::3]] == 5 * [120]
+    returns = [float(line["mean_return"]) for line in read_csv(tmp_path / "returns.csv")]
+    assert len(returns) == 2 and sum(returns) == float(lines[1]["num"]), "a real pole pays 1 a step"
+    assert min(png_size(tmp_path / "figure4_8_CartPole-v0.png")) > 300
+    (found,) = figure4_8.read(tmp_path / "figure4_8.csv")["CartPole-v0"].values()
+    numbers = figure4_8.compare(found[-1])
+    assert numbers["real_std"] == 0 and numbers["shift"] == pytest.approx(
+        float(lines[12]["mean"]) - 1, rel=1e-3
+    )
+    assert "reward: std" in capsys.readouterr().out
+
+
+def test_figure11(tmp_path, capsys):
+    config = replace(
+        figure11.PRESETS["smoke"], out=tmp_path, runs=("reward/CliffWalking:0", "reward/CliffWalking:1")
+    )
+    for stage in (figure11.run, figure11.plot, figure11.report):
+        stage(config)
+    assert len(read_csv(tmp_path / "figure11.csv")) == 192
+    lines = read_csv(tmp_path / "figure11_networks.csv")
+    assert [line["network"] for line in lines] == ["0", "1", "mean"]
+    each = [float(line["path"]) for line in lines]
+    assert each[2] == pytest.approx(np.mean(each[:2]), rel=1e-2)
+    assert min(png_size(tmp_path / "figure11.png")) > 300
+    assert "path_best" in capsys.readouterr().out
+    with pytest.raises(UserError, match="no reward network of CliffWalking"):
+        figure11.run(replace(config, runs=("synthetic/CartPole-v0:0",)))
+
+
+def test_figure11_describes_the_real_reward():
+    """It says nothing about the way: -1 but for the goal, and ties go to the first action, right."""
+    rewards = np.full((4, 12, 4), -1.0)
+    rewards[2, 1:11, figure11.DOWN] = rewards[3, 0, figure11.RIGHT] = -100
+    rewards[2, 11, figure11.DOWN] = 0
+    found = {name: float(value) for name, value in figure11.describe(rewards).items()}
+    assert (
+        found["path"] == pytest.approx(-12 / 13, rel=1e-3) and found["cliff"] == -100 and found["other"] == -1
+    )
+    assert found["path_best"] == 12, "all but the first move, up, with which two others tie"
 
 
 def test_figure22_23(tmp_path):
@@ -235,7 +280,7 @@ def test_presets(experiment, capsys):
         assert preset.preset == name
         assert parse(presets, ["--preset", name]) == preset
     assert parse(presets, []) == presets["cpu"]
-    assert parse(presets, ["--seed", "7", "--preset=paper"]) == replace(presets["paper"], seed=7)
+    assert parse(presets, ["--out", "x", "--preset=paper"]) == replace(presets["paper"], out=Path("x"))
     with pytest.raises(SystemExit):
         parse(presets, ["--preset", "huge"])
     assert f"python -m {experiment.__name__}" in type(presets["cpu"]).__doc__
