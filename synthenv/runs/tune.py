@@ -14,12 +14,10 @@ References:
     Falkner et al. (2018), BOHB; Ferreira et al. (2022), section 4 and tables 3, 7, 10, 13 and 16.
 """
 
-import os
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import optuna
@@ -28,69 +26,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from synthenv.core.errors import UserError
 from synthenv.runs import metrics, tune_results
-from synthenv.runs.arguments import Tune
-from synthenv.runs.config import MetaTrainConfig, check
-from synthenv.runs.presets import preset
+from synthenv.runs.config import MetaTrainConfig
 from synthenv.runs.rundir import RESULT, RunDir
-from synthenv.runs.search_spaces import Param, exists, put, space
-from synthenv.runs.trials import task_for
+from synthenv.runs.tune_plan import Plan, suggest
 from synthenv.runs.tune_trial import Ending, Job, Worker, shares, wait_for
 
 STUDY = "study.db"
 Show = Callable[[dict[str, Any]], None]
-
-
-class Plan(NamedTuple):
-    """What a study was asked for.
-
-    Attributes:
-        command: the arguments.
-        base: config of every trial but for the parameters.
-        params: the search space.
-    """
-
-    command: Tune
-    base: MetaTrainConfig
-    params: tuple[Param, ...]
-
-    def asked(self) -> dict[str, Any]:
-        """What decides the outcome; the number of workers may change."""
-        chosen = (
-            "proxy",
-            "task",
-            "variant",
-            "preset",
-            "strategies",
-            "num_trials",
-            "num_generations",
-            "num_searches",
-        )
-        stored = {name: getattr(self.command, name) for name in chosen}
-        return {"command": "tune", "seed": self.command.common.seed, **stored, "base": self.base}
-
-
-def make_plan(command: Tune) -> Plan:
-    """Complete the arguments.
-
-    Raises:
-        UserError: if they do not fit together.
-    """
-    if command.variant is not None and command.proxy != "rn":
-        raise UserError("--variant is one of reward networks: add --proxy rn, or drop it")
-    task = command.task or ("CliffWalking" if command.proxy == "rn" else "CartPole-v0")
-    params = space(command.proxy, task, command.strategies)
-    base = preset(command.proxy, command.preset, task)
-    if command.variant is not None:
-        base = put(base, "proxy.variant", command.variant)
-    if command.strategies:
-        base = put(base, "strategy.name", command.strategies[0])
-    if command.num_generations is not None:
-        base = put(base, "outer.num_generations", command.num_generations)
-    if command.proxy == "se":  # the value is the number of generations until then
-        base = put(base, "outer.stop_when_solved", True)
-    check(base)
-    task_for(base.agent, base.task)
-    return Plan(replace(command, task=task), base, params)
 
 
 def tune(plan: Plan, out: Path, show: Show, notify: Callable[[str], None]) -> dict[str, Any]:
@@ -108,8 +50,6 @@ def tune(plan: Plan, out: Path, show: Show, notify: Callable[[str], None]) -> di
     Raises:
         UserError: if the directory holds something else, a finished or a damaged study, or no trial was completed.
     """
-    # This process needs the device only to name it, and workers may share it.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     with RunDir.create(out, plan.asked(), plan.command.resume) as run:
         if (out / RESULT).exists():
             raise UserError(f"the study in {out} is finished: choose another --out")
@@ -117,9 +57,15 @@ def tune(plan: Plan, out: Path, show: Show, notify: Callable[[str], None]) -> di
         for note in run.notes:
             notify(note)
         study = open_study(out, plan)
-        _take_up(study, out, notify)
-        _work_off(study, plan, out, show)
-        summary = tune_results.write(study, plan, out)
+        try:
+            _take_up(study, out, notify)
+            _work_off(study, plan, out, show)
+            summary = tune_results.write(study, plan, out)
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            cause = str(error).splitlines()[0]
+            raise UserError(
+                f"cannot use {out / STUDY} ({cause}): check the disk and go on with --resume"
+            ) from None
         run.save_result(summary)
         return summary
 
@@ -163,20 +109,6 @@ def sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
             constant_liar=True,
             seed=int(np.random.SeedSequence([seed, number]).generate_state(1)[0]),
         )
-
-
-def suggest(trial: Any, params: tuple[Param, ...], config: MetaTrainConfig) -> MetaTrainConfig:
-    """Fill a config with what the study proposes, parents first."""
-    for param in params:
-        if not exists(param, config):
-            continue
-        if param.choices:
-            drawn = trial.suggest_categorical(param.name, param.choices)
-        else:
-            draw = trial.suggest_int if isinstance(param.low, int) else trial.suggest_float
-            drawn = draw(param.name, *param.ends, log=param.log)
-        config = put(config, param.path, param.value(drawn))
-    return config
 
 
 def make_job(config: MetaTrainConfig, seed: int, out: Path, number: int, num_searches: int) -> Job:
@@ -255,7 +187,7 @@ def _work_off(study: optuna.Study, plan: Plan, out: Path, show: Show) -> None:
 
 def _goes_on(trial: Trial, done: int, value: float) -> bool:
     """Put a generation of a trial on record; whether there should be another."""
-    if done in trial.study.trials[trial.number].intermediate_values:
+    if done in trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values:
         return True  # a generation that was lost with its checkpoint and came again
     trial.report(value, done)
     return not trial.should_prune()

@@ -9,6 +9,7 @@ from rich.table import Table
 from synthenv.core.errors import UserError
 from synthenv.runs.arguments import Tune
 from synthenv.runs.commands import COLUMNS, console, new_directory
+from synthenv.runs.tune_plan import make_plan
 
 
 def tune(command: Tune) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def tune(command: Tune) -> dict[str, Any]:
         if error.name not in ("optuna", "sqlalchemy"):
             raise
         raise UserError(f"tune needs Optuna ({error}): pip install 'synthenv[hpo]'") from None
-    plan = studies.make_plan(command)
+    plan = make_plan(command)
     stem = f"tune-{command.proxy}-{plan.base.task}-{command.preset}-seed{command.common.seed}"
     out = command.out or new_directory(stem)
     live = console.is_terminal or console.is_jupyter
@@ -64,7 +65,8 @@ def _best_table(summary: dict[str, Any]) -> None:
     table = Table("parameter", "value", "importance", title=title, title_justify="left")
     for path, value in best["params"].items():
         said = f"{value:.4g}" if isinstance(value, float) else str(value)
-        table.add_row(path, said, f"{shares[path]:.0%}" if path in shares else "")
+        share = next((shares[name] for name in shares if name.split(" ")[0] == path), None)
+        table.add_row(path, said, "" if share is None else f"{share:.0%}")
     console.print(table)
 
 

@@ -35,7 +35,12 @@ def draw_importances(shares: Mapping[str, float], num_completed: int, num_trials
     axes.grid(visible=False)
     if not shares:
         axes.text(
-            0.5, 0.5, "too few completed trials to tell", transform=axes.transAxes, ha="center", color=QUIET
+            0.5,
+            0.5,
+            "too few completed trials, or all equally good",
+            transform=axes.transAxes,
+            ha="center",
+            color=QUIET,
         )
         axes.set_yticks([])
         return figure
@@ -57,7 +62,7 @@ def draw_history(trials: Sequence[tuple[int, str, float | None]], form: str) -> 
     """
     figure = new_figure(8.5, 4.6, "How the best configuration was found")
     axes = figure.subplots()
-    dress(axes, "", "trial", VALUES[form])
+    dress(axes, f"value: {VALUES[form]}", "trial", "value")
     completed = [
         (number, value) for number, state, value in trials if state == "complete" and value is not None
     ]

@@ -7,7 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import optuna
@@ -19,9 +19,7 @@ from synthenv.runs import metrics, tune_plot
 from synthenv.runs.config import MetaTrainConfig
 from synthenv.runs.presets import Form, preset
 from synthenv.runs.search_spaces import put
-
-if TYPE_CHECKING:
-    from synthenv.runs.tune import Plan
+from synthenv.runs.tune_plan import Plan
 
 BEST, TABLE = "best.json", "trials.csv"
 # Of the completed trials that is compared with the others, and the fewest of them that make a comparison.
@@ -35,7 +33,7 @@ def state_of(trial: FrozenTrial) -> str:
     return trial.state.name.lower()
 
 
-def chosen(trial: FrozenTrial, plan: "Plan") -> dict[str, Any]:
+def chosen(trial: FrozenTrial, plan: Plan) -> dict[str, Any]:
     """The parameters of a trial as the config has them, by path."""
     return {p.path: p.value(trial.params[p.name]) for p in plan.params if p.name in trial.params}
 
@@ -73,7 +71,7 @@ def news(study: optuna.Study, number: int) -> dict[str, Any]:
     }
 
 
-def config_of(trial: FrozenTrial, plan: "Plan") -> MetaTrainConfig:
+def config_of(trial: FrozenTrial, plan: Plan) -> MetaTrainConfig:
     """The config of a trial's searches."""
     config = plan.base
     for path, value in chosen(trial, plan).items():
@@ -102,7 +100,7 @@ def flags(config: MetaTrainConfig, form: Form, preset_name: str) -> list[str]:
     return words
 
 
-def write_table(study: optuna.Study, plan: "Plan", out: Path) -> None:
+def write_table(study: optuna.Study, plan: Plan, out: Path) -> None:
     """Write ``trials.csv``: one row for each attempt at a trial."""
     paths = list(dict.fromkeys(param.path for param in plan.params))
     table = io.StringIO()
@@ -125,7 +123,7 @@ def write_table(study: optuna.Study, plan: "Plan", out: Path) -> None:
     write_atomic(out / TABLE, table.getvalue().encode())
 
 
-def write_best(best: FrozenTrial, plan: "Plan", out: Path) -> dict[str, Any]:
+def write_best(best: FrozenTrial, plan: Plan, out: Path) -> dict[str, Any]:
     """Write ``best.json``: the best trial, its config and the command that repeats its first search."""
     config = config_of(best, plan)
     number = first_attempt(best)
@@ -144,7 +142,7 @@ def write_best(best: FrozenTrial, plan: "Plan", out: Path) -> dict[str, Any]:
     return found
 
 
-def importances(study: optuna.Study, plan: "Plan") -> dict[str, float]:
+def importances(study: optuna.Study, plan: Plan) -> dict[str, float]:
     """How much each parameter tells the best quarter of the completed trials from the rest (PED-ANOVA), summing to 1.
 
     Pruned and failed trials have no value to compare, so this is about survivors: a parameter that decides who is
@@ -166,7 +164,7 @@ def importances(study: optuna.Study, plan: "Plan") -> dict[str, float]:
     return {path_of[name]: float(share) for name, share in found.items()}
 
 
-def write(study: optuna.Study, plan: "Plan", out: Path) -> dict[str, Any]:
+def write(study: optuna.Study, plan: Plan, out: Path) -> dict[str, Any]:
     """Write everything that a finished study leaves.
 
     Returns:
