@@ -1,8 +1,9 @@
 """One trial of a study, and the processes that carry trials out.
 
-Widths, depths and activations are static, so nearly every trial compiles its own programs; the compilation cache on
-disk helps only those that meet a shape again. XLA maps memory for each program, and Linux allows a process 65,530
-maps: a worker forgets its programs after every trial.
+Widths, depths and activations are static, so nearly every trial compiles its own training programs; the compilation
+cache on disk helps only those that meet a shape again. Around these are some eighty programs of a tenth of a second,
+most of which the next trial can use. XLA maps memory for each, and Linux allows a process 65,530 maps, so a worker
+forgets its programs once it has half of that.
 """
 
 import contextlib
@@ -32,6 +33,8 @@ from synthenv.runs.rundir import RESULT
 
 # What may go wrong with hyperparameters alone: they make no sense, numbers overflow, XLA runs out of memory.
 SURVIVABLE = (UserError, ArithmeticError, jax.errors.JaxRuntimeError)
+
+MOST_MAPS = 30_000
 
 
 class Job(NamedTuple):
@@ -194,8 +197,17 @@ def _work(connection: Connection, cores: tuple[int, ...], settings: dict[str, An
 
     while True:
         connection.send(run_trial(connection.recv(), keep_on))
-        jax.clear_caches()
-        gc.collect()
+        if num_maps() > MOST_MAPS:
+            jax.clear_caches()
+            gc.collect()
+
+
+def num_maps() -> int:
+    """Memory maps of this process; 0 where nobody counts them."""
+    try:
+        return Path("/proc/self/maps").read_bytes().count(b"\n")
+    except OSError:
+        return 0
 
 
 def _die_with_parent() -> None:

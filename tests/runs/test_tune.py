@@ -9,7 +9,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
@@ -343,35 +342,33 @@ def test_too_few_or_equal_trials_tell_nothing(tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_from_the_command_line(tmp_path):
+def test_killed_and_resumed_from_the_command_line(tmp_path, capsys):
     """SIGKILL while a worker is busy, which must not outlive it; the rest needs no flags."""
     words = ["--preset", "smoke", "--num-trials", "2", "--num-generations", "1", "--out", "study"]
-    process: dict[str, Any] = {
-        "cwd": tmp_path,
-        "env": environment() | {"PYTHONPATH": str(REPO)},
-        "text": True,
-    }
-    killed = subprocess.Popen([*COMMAND, *words, "--seed", "5"], **process)
-    while not list(tmp_path.glob("study/trials/000/config.json")):
+    env = environment() | {"PYTHONPATH": str(REPO)}
+    killed = subprocess.Popen([*COMMAND, *words, "--seed", "5"], cwd=tmp_path, env=env)
+    while not Path("study/trials/000/config.json").exists():
         assert killed.poll() is None
         time.sleep(0.05)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    words = ["--resume", "--out", "study", "--json", "summary.json"]
-    resumed = subprocess.run([*COMMAND, *words], **process, capture_output=True, timeout=300)
-    assert resumed.returncode == 0, resumed.stderr
-    written = json.loads((tmp_path / "summary.json").read_text())
+    assert main(["tune", "--resume", "--out", "study", "--json", "summary.json"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    written = json.loads(Path("summary.json").read_text())
     assert written["command"] == "tune" and written["config"]["common"]["seed"] == 5
     results = written["results"]
     assert results["num_trials"] == 2 == results["completed"] and results["generations"] == 2
-    assert "trial 0 was interrupted" in resumed.stdout and results["best"]["command"] in resumed.stdout
-    rows = table(tmp_path / "study")
+    assert "trial 0 was interrupted" in said and results["best"]["command"] in said
+    rows = table()
     assert [row["run"] for row in rows] == ["trials/000", "trials/000", "trials/002"]
     assert [row["state"] for row in rows] == ["interrupted", "complete", "complete"]
     for row in rows:
-        assert zoo.load(str(tmp_path / "study" / row["run"]))
-    assert main(["tune", "--resume", "--out", str(tmp_path / "study")]) == 2
-    assert main(["meta-train", "--resume", "--out", str(tmp_path / "study")]) == 2
+        assert zoo.load(str(Path("study", row["run"])))
+    assert main(["tune", "--resume", "--out", "study"]) == 2
+    assert main(["meta-train", "--resume", "--out", "study"]) == 2
+    errors = capsys.readouterr().err
+    assert "the study in study is finished: choose another --out" in errors
+    assert "study holds a study: go on with synthenv tune" in errors
 
 
 def test_how_to_go_on_after_ctrl_c(monkeypatch, capsys):
