@@ -168,6 +168,18 @@ def exists(param: Param, config: MetaTrainConfig) -> bool:
     return param.when is None or attrgetter(param.when[0])(config) in param.when[1]
 
 
+def drawn(params: tuple[Param, ...], config: MetaTrainConfig) -> dict[str, Any]:
+    """What a study would have drawn for this config, by name; values outside of their ranges are left out."""
+    found = {}
+    for param in params:
+        value = attrgetter(param.path)(config)
+        value = _complement(value) if param.inverse else value
+        inside = value in param.choices if param.choices else param.ends[0] <= value <= param.ends[1]
+        if exists(param, config) and inside:
+            found[param.name] = value
+    return found
+
+
 def put(config: MetaTrainConfig, path: str, value: Any) -> MetaTrainConfig:
     """The config with another value at a path."""
     part_name, name = path.split(".")

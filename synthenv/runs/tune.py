@@ -28,6 +28,7 @@ from synthenv.core.errors import UserError
 from synthenv.runs import metrics, tune_results
 from synthenv.runs.config import MetaTrainConfig
 from synthenv.runs.rundir import RESULT, RunDir
+from synthenv.runs.search_spaces import drawn
 from synthenv.runs.tune_plan import Plan, suggest
 from synthenv.runs.tune_trial import Ending, Job, Worker, shares, wait_for
 
@@ -90,6 +91,10 @@ def open_study(out: Path, plan: Plan) -> optuna.Study:
             storage=storage,
             pruner=optuna.pruners.HyperbandPruner(-(-most // 9), most, reduction_factor=3),
         )
+        if (
+            not begun
+        ):  # the first trial is the preset itself, as far as it lies in the ranges: others have to beat it
+            study.enqueue_trial(drawn(plan.params, plan.base))
         study.get_trials()
     except (SQLAlchemyError, KeyError, optuna.exceptions.OptunaError, AssertionError):
         raise UserError(

@@ -22,7 +22,7 @@ from synthenv.runs import metrics, tune, tune_command, tune_plot, tune_results, 
 from synthenv.runs.arguments import Tune
 from synthenv.runs.config import from_stored
 from synthenv.runs.presets import preset
-from synthenv.runs.search_spaces import SPACES, put, space
+from synthenv.runs.search_spaces import SPACES, drawn, put, space
 from synthenv.runs.tune_plan import make_plan, suggest
 from synthenv.runs.tune_trial import Ending, Job, Worker, run_trial
 from synthenv.zoo import registry as zoo
@@ -215,6 +215,23 @@ def test_a_damaged_study_is_told(monkeypatch, damage):
         file.write_bytes(damage)
     with pytest.raises(UserError, match=r"study\.db is damaged or lost: put back a copy"):
         play(monkeypatch, falling, resume=True)
+
+
+def test_the_first_trial_is_the_preset(monkeypatch):
+    """Exactly, inverse parameters too; where the preset leaves a range the study draws that value."""
+    jobs = []
+
+    def story(job):
+        jobs.append(job)
+        yield Ending("complete", 1.0)
+
+    play(monkeypatch, story, num_trials=2)
+    plan = make_plan(SMOKE)
+    assert jobs[0].config == plan.base != jobs[1].config
+    plan = make_plan(Tune(task="CartPole-v0"))  # batches of 32, below table 3
+    assert plan.base.agent.batch_size == 32
+    names = drawn(plan.params, plan.base)
+    assert "agent.batch_size" not in names and names["1 - agent.discount"] == 0.01
 
 
 # ---------------------------------------------------------------- trials
