@@ -53,7 +53,7 @@ def make_plan(command: Tune) -> Plan:
     base = preset(command.proxy, command.preset, task)
     if command.variant is not None:
         base = put(base, "proxy.variant", command.variant)
-    if command.strategies:
+    if command.strategies and base.strategy.name not in command.strategies:
         base = put(base, "strategy.name", command.strategies[0])
     if command.num_generations is not None:
         base = put(base, "outer.num_generations", command.num_generations)
