@@ -4,6 +4,7 @@ Nothing heavy is imported before the arguments are parsed, so ``--help`` prints 
 compilation cache) before it is first imported.
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -18,19 +19,22 @@ import tyro
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import to_json
-from synthenv.runs.arguments import NAMES, Command, Common, Demo, Evaluate, List, MetaTrain, Plot, Train
+from synthenv.runs.arguments import NAMES, Command, Common, Demo, Evaluate, List, MetaTrain, Plot, Train, Tune
 from synthenv.runs.config import from_stored
 from synthenv.runs.presets import Form, form_of, preset
 
 
 def parse(argv: list[str]) -> Command:
     """Parse a command line; presets and resumed runs decide which defaults it shows and takes."""
-    meta_train, demo = MetaTrain, Demo
+    meta_train, demo, tune = MetaTrain, Demo, Tune
     if argv[:1] == ["meta-train"]:
         meta_train = Annotated[MetaTrain, tyro.conf.subcommand(default=_meta_train_defaults(argv))]
     elif argv[:1] == ["demo"] and (stored := _stored(argv)):
         demo = Annotated[Demo, tyro.conf.subcommand(default=Demo(common=Common(seed=stored.get("seed", 0))))]
-    return tyro.cli(meta_train | Train | Evaluate | Plot | demo | List, args=argv, prog="synthenv")  # type: ignore[arg-type]
+    elif argv[:1] == ["tune"] and (stored := _stored(argv)):
+        tune = Annotated[Tune, tyro.conf.subcommand(default=_tune_defaults(stored))]
+    commands = meta_train | Train | Evaluate | Plot | demo | tune | List
+    return tyro.cli(commands, args=argv, prog="synthenv")  # type: ignore[arg-type]
 
 
 def _meta_train_defaults(argv: list[str]) -> MetaTrain:
@@ -38,6 +42,8 @@ def _meta_train_defaults(argv: list[str]) -> MetaTrain:
     name, task = _option(argv, "--preset"), _option(argv, "--task")
     said = _option(argv, "--proxy")
     if name is None and said is None and (stored := _stored(argv)):
+        if stored.get("command") == "tune":
+            raise UserError(f"{_option(argv, '--out')} holds a study: go on with synthenv tune")
         config = from_stored(stored)
         return MetaTrain(
             proxy=form_of(config.proxy), config=config, common=Common(seed=stored.get("seed", 0))
@@ -46,6 +52,15 @@ def _meta_train_defaults(argv: list[str]) -> MetaTrain:
     if form is None or name not in (None, *get_args(get_type_hints(MetaTrain)["preset"])):
         return MetaTrain()  # tyro says what is wrong
     return MetaTrain(proxy=form, config=preset(form, name, task))
+
+
+def _tune_defaults(stored: dict[str, Any]) -> Tune:
+    """The arguments of the study to resume; those of no study are left to the directory to refuse."""
+    if stored.get("command") != "tune":
+        return Tune()
+    asked = {field.name: stored[field.name] for field in dataclasses.fields(Tune) if field.name in stored}
+    asked["strategies"] = tuple(asked.get("strategies", ()))
+    return Tune(**asked, common=Common(seed=stored.get("seed", 0)))
 
 
 def _stored(argv: list[str]) -> dict[str, Any] | None:
@@ -76,6 +91,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         command = parse(sys.argv[1:] if argv is None else argv)
         _check(command)
+        if isinstance(
+            command, Tune
+        ):  # it needs an accelerator only to name it: its workers shall have the memory
+            os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         configure_jax(command.common.devices, command.common.distributed)
         results = run(command)
         _write_json(command, results)
@@ -106,7 +125,7 @@ def _ask_again(unraisable: Any) -> None:
 
 def _how_to_go_on(command: Command | None) -> str:
     """What to add to a search's command line to finish it; other commands have nothing to lose."""
-    if not isinstance(command, MetaTrain | Demo):
+    if not isinstance(command, MetaTrain | Demo | Tune):
         return ""
     if command.out:
         return f"; synthenv {NAMES[type(command)]} --resume --out {shlex.quote(str(command.out))} goes on"
@@ -126,14 +145,19 @@ def _check(command: Command) -> None:
         and command.max_steps < 1
     ):
         raise UserError(f"--max-steps {command.max_steps} trains nobody: pass 1 or more")
-    if isinstance(command, MetaTrain | Demo) and command.resume and command.out is None:
+    if isinstance(command, MetaTrain | Demo | Tune) and command.resume and command.out is None:
         raise UserError("--resume goes on with which run? Pass its directory with --out")
     if isinstance(command, MetaTrain) and command.proxy != form_of(command.config.proxy):
         raise UserError(
             f"--proxy {command.proxy} and --proxy.form contradict each other: pass --proxy se, scb or rn alone"
         )
-    if isinstance(command, Demo) and common.distributed:
-        raise UserError("demo runs in one process: drop --distributed, or use meta-train")
+    if isinstance(command, Demo | Tune) and common.distributed:
+        name = NAMES[type(command)]
+        raise UserError(f"{name} runs on one machine: drop --distributed, or use meta-train")
+    if isinstance(command, Tune):
+        for name in ("num_trials", "num_workers", "num_searches", "num_generations"):
+            if (number := getattr(command, name)) is not None and number < 1:
+                raise UserError(f"--{name.replace('_', '-')} {number} does nothing: pass 1 or more")
     if common.json is not None and (common.json.is_dir() or not common.json.parent.is_dir()):
         cause = "it is a directory" if common.json.is_dir() else f"{common.json.parent} is no directory"
         raise UserError(f"cannot write {common.json}, because {cause}: pass another --json FILE")
@@ -213,6 +237,10 @@ def run(command: Command) -> dict[str, Any]:
             return plot_command.plot(command)
         case Demo():
             return commands.demo(command.out, seed, command.resume)
+        case Tune():
+            from synthenv.runs import tune_command
+
+            return tune_command.tune(command)
         case List():
             return commands.list_names()
 

@@ -64,7 +64,7 @@ HELP = """
 import contextlib, io, re, sys
 from synthenv.cli import main
 
-for words in ([], ["meta-train"], ["train"], ["evaluate"], ["plot"], ["demo"], ["list"]):
+for words in ([], ["meta-train"], ["train"], ["evaluate"], ["plot"], ["demo"], ["tune"], ["list"]):
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
         try:
@@ -73,7 +73,7 @@ for words in ([], ["meta-train"], ["train"], ["evaluate"], ["plot"], ["demo"], [
             assert not stop.code, stop.code
     flags = set(re.findall(r"--[a-z][a-z.-]*", text.getvalue()))
     print(*(words or ["main"]), *sorted(flags), sep="|")
-heavy = {"jax", "numpy", "matplotlib", "optax", "gymnax"} & set(sys.modules)
+heavy = {"jax", "numpy", "matplotlib", "optax", "gymnax", "optuna"} & set(sys.modules)
 assert not heavy, heavy
 """
 
@@ -95,6 +95,7 @@ def test_help_prints_the_flags_without_importing_jax():
     assert common | {"--proxy", "--num-agents", "--baselines", "--test-task"} <= flags["evaluate"]
     assert common | {"--out", "--agent", "--num-agents", "--max-steps"} <= flags["plot"]
     assert common | {"--out"} <= flags["demo"]
+    assert common | {"--out", "--num-trials", "--num-workers", "--resume"} <= flags["tune"]
     assert common | {"--out", "--preset", "--resume", "--task", "--agent.max-steps"} <= flags["meta-train"]
 
 
@@ -197,6 +198,15 @@ ERRORS = {
     "plot reward/CliffWalking --num-agents 0": "pass 1 or more",
     "plot reward/CliffWalking --max-steps 0": "--max-steps 0 trains nobody: pass 1 or more",
     "plot reward/CliffWalking --out taken/file": "cannot use taken/file",
+    "tune --resume": "Pass its directory with --out",
+    "tune --num-trials 0": "--num-trials 0 does nothing: pass 1 or more",
+    "tune --num-workers 0": "pass 1 or more",
+    "tune --num-generations 0": "pass 1 or more",
+    "tune --proxy se --task CliffWalking": "have no ranges for --proxy se --task CliffWalking: choose from CartPole-v0",
+    "tune --proxy se --variant additive_potential": "add --proxy rn, or drop it",
+    "tune --proxy se --preset paper": "has no preset 'paper': choose from fast",
+    "tune --out taken": "taken is not empty and holds no run (file): choose another --out",
+    "tune --distributed auto": "tune runs on one machine: drop --distributed",
     "demo --resume": "Pass its directory with --out",
     "demo --distributed auto": "drop --distributed",
 }

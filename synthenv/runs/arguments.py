@@ -6,8 +6,11 @@ from typing import Annotated, Literal
 
 import tyro
 
+from synthenv.outer.config import StrategyName
+from synthenv.proxies.config import Variant
 from synthenv.runs import presets
 from synthenv.runs.config import MetaTrainConfig
+from synthenv.runs.search_spaces import TunedForm
 
 AgentName = Literal[
     "ddqn",
@@ -45,6 +48,9 @@ class Common:
     distributed: str | None = None
 
 
+PresetName = Literal["fast", "table3", "paper", "released", "varied", "varied_stable", "smoke"]
+
+
 @dataclasses.dataclass(frozen=True)
 class MetaTrain:
     """Evolve a proxy of a task: a synthetic environment (se), a synthetic bandit (scb) or a reward network (rn).
@@ -62,7 +68,7 @@ class MetaTrain:
     """
 
     out: Path | None = None
-    preset: Literal["fast", "table3", "paper", "released", "varied", "varied_stable", "smoke"] = "fast"
+    preset: PresetName = "fast"
     proxy: presets.Form = "se"
     resume: bool = False
     config: Annotated[MetaTrainConfig, tyro.conf.arg(name="")] = dataclasses.field(
@@ -166,18 +172,57 @@ class Demo:
 
 
 @dataclasses.dataclass(frozen=True)
+class Tune:
+    """Search for the hyperparameters of agents, proxy and evolution strategy, in the ranges of the papers' tables.
+
+    Needs Optuna: pip install 'synthenv[hpo]'.
+
+    Attributes:
+        out: Directory of the study; a new one under runs/ if not given.
+        proxy: Form of the proxy: se (synthetic environment: fewest generations until solved) or rn (reward network:
+            best mean score).
+        task: Task id; CartPole-v0, or for rn CliffWalking if not given.
+        variant: rn only: of the reward network; the preset's if not given.
+        preset: Named configuration whose other fields stay as they are.
+        strategies: To choose from; the preset's alone if not given. Only paper_nes has a score transformation and
+            mirrored sampling, only paper_nes and open_es have a step size.
+        num_trials: Configurations to try.
+        num_workers: Trials at the same time, each in a process with its share of the cores.
+        num_generations: Of a search at most; the preset's if not given. Hopeless ones are stopped after a ninth or a
+            third of them.
+        num_searches: Searches of a trial, whose losses are added (3 in the paper for se).
+        resume: Go on with the unfinished study in --out, whose flags need not be repeated; where there is none, begin
+            it.
+    """
+
+    out: Path | None = None
+    proxy: TunedForm = "rn"
+    task: str | None = None
+    variant: Variant | None = None
+    preset: PresetName = "fast"
+    strategies: tuple[StrategyName, ...] = ()
+    num_trials: int = 50
+    num_workers: int = 1
+    num_generations: int | None = None
+    num_searches: int = 1
+    resume: bool = False
+    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+
+
+@dataclasses.dataclass(frozen=True)
 class List:
     """Name the tasks, the shipped proxies with their scores, and the presets."""
 
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
 
 
-Command = MetaTrain | Train | Evaluate | Plot | Demo | List
+Command = MetaTrain | Train | Evaluate | Plot | Demo | Tune | List
 NAMES = {
     MetaTrain: "meta-train",
     Train: "train",
     Evaluate: "evaluate",
     Plot: "plot",
     Demo: "demo",
+    Tune: "tune",
     List: "list",
 }

@@ -42,6 +42,10 @@ class Verdict(NamedTuple):
     train_steps: int = 0
 
 
+class StopSearch(Exception):
+    """Raised by ``on_generation``: end the run here, with its best proxy so far on disk; ``--resume`` can go on."""
+
+
 class Search:
     """A bi-level search: the config bound to its compiled pieces."""
 
@@ -173,7 +177,7 @@ def meta_train(
         seed: the only source of randomness.
         out: the run directory.
         resume: go on with an unfinished run.
-        on_generation: called with every metrics line, for progress.
+        on_generation: called with every metrics line, for progress; it may raise ``StopSearch``.
         notify: called with a line about anything the user should know (a damaged checkpoint, another machine).
 
     Returns:
@@ -197,7 +201,7 @@ def meta_train(
             line = metrics_line(state, log, time.perf_counter() - start, time.process_time() - cpu_start)
             line |= {"solved": verdict.solved, "deciding_mean": verdict.mean}
             line["total_train_steps"] += start_steps + verdict.train_steps
-            on_first(_record, run, state, line, on_generation)
+            on_first(_record, search, run, state, line, on_generation)
             state, finished = from_first((state, verdict.solved))  # unlike machines must not drift apart
         return on_first(_finish, search, state, bool(finished), run) or {}
 
@@ -219,12 +223,20 @@ def _store(run: RunDir) -> CheckpointStore:
 
 
 def _record(
-    run: RunDir, state: OuterState, line: dict[str, Any], on_generation: Callable[[dict[str, Any]], None]
+    search: Search,
+    run: RunDir,
+    state: OuterState,
+    line: dict[str, Any],
+    on_generation: Callable[[dict[str, Any]], None],
 ) -> None:
     """Put a generation on disk, metrics first, so that a checkpoint never lacks its line; then tell."""
     run.append_metrics(line)
     _store(run).save(int(state.generation), state, {"finished": line["solved"]})
-    on_generation(line)
+    try:
+        on_generation(line)
+    except StopSearch:
+        _save_best(search, state, run, _result(search, state, False, run))
+        raise
 
 
 def _restore(search: Search, run: RunDir, notify: Callable[[str], None]) -> tuple[OuterState, bool]:
@@ -250,9 +262,15 @@ def _finish(search: Search, state: OuterState, solved: bool, run: RunDir) -> dic
     """Write the best proxy, the result and the report."""
     if not np.isfinite(float(state.best_score)) and search.config.outer.num_incumbents:
         raise UserError("no incumbent ever had a finite score: lower agent.learning-rate or strategy.std")
+    result = _result(search, state, solved, run)
+    _save_best(search, state, run, result)
+    run.save_result(result)
+    return result
+
+
+def _result(search: Search, state: OuterState, solved: bool, run: RunDir) -> dict[str, Any]:
     metrics = run.read_metrics()
-    proxy = state.best_proxy if np.isfinite(float(state.best_score)) else search.strategy.mean(state.strategy)
-    result = {
+    return {
         "solved": solved if search.config.outer.objective == "max_reward" else None,
         "generations": int(state.generation),
         "best_incumbent": float(state.best_score),
@@ -260,6 +278,11 @@ def _finish(search: Search, state: OuterState, solved: bool, run: RunDir) -> dic
         "cpu_seconds": sum(line["cpu_seconds"] for line in metrics),
         "total_train_steps": sum(line["total_train_steps"] for line in metrics),
     }
+
+
+def _save_best(search: Search, state: OuterState, run: RunDir, result: dict[str, Any]) -> None:
+    """Write the best proxy so far, or the mean of the search's distribution where none was tested."""
+    proxy = state.best_proxy if np.isfinite(float(state.best_score)) else search.strategy.mean(state.strategy)
     metadata = {
         "task": search.config.task,
         "proxy": search.config.proxy._asdict(),
@@ -267,5 +290,3 @@ def _finish(search: Search, state: OuterState, solved: bool, run: RunDir) -> dic
         "result": result,
     }
     save_tree(run.best_proxy, search.unravel(proxy), metadata)
-    run.save_result(result)
-    return result

@@ -1,0 +1,188 @@
+"""What ``synthenv tune`` may change, and between which values: the papers' ranges as data. Imports nothing heavy.
+
+A parameter fills one field of a ``MetaTrainConfig``. It exists where its condition holds in the config as filled so
+far, so the order of a space matters: parents come before what hangs on them, and a preset's fixed choice is as good a
+parent as a sampled one.
+
+References:
+    Ferreira et al. (2022), tables 3, 7, 10, 13 and 16; appendix E.1 for the score transformations.
+"""
+
+from dataclasses import replace
+from operator import attrgetter
+from typing import Any, Literal, NamedTuple, get_args
+
+from synthenv.core.errors import UserError
+from synthenv.outer.config import TransformationName
+from synthenv.runs.config import MetaTrainConfig
+
+TunedForm = Literal["se", "rn"]
+Condition = tuple[str, tuple[Any, ...]]
+
+
+class Param(NamedTuple):
+    """One parameter of a search space.
+
+    Attributes:
+        path: field of a ``MetaTrainConfig``: part.name.
+        low: least value; integers mean an integer parameter.
+        high: greatest value, included.
+        log: on a logarithmic scale.
+        inverse: log only: the scale is that of 1 - value, "True (inv.)" in the tables.
+        choices: the values of a categorical parameter, which has no ends.
+        when: a path and the values there with which the parameter exists; None: always.
+        label: what the study calls it where two parameters share a field; the path if empty.
+    """
+
+    path: str
+    low: float = 0
+    high: float = 0
+    log: bool = False
+    inverse: bool = False
+    choices: tuple[Any, ...] = ()
+    when: Condition | None = None
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the study calls it; of an inverse one it knows 1 - value."""
+        name = self.label or self.path
+        return f"1 - {name}" if self.inverse else name
+
+    def value(self, drawn: Any) -> Any:
+        """The config's value for what the study drew."""
+        return 1 - drawn if self.inverse else drawn
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Between what the study draws."""
+        return (_complement(self.high), _complement(self.low)) if self.inverse else (self.low, self.high)
+
+
+def _complement(end: float) -> float:
+    """1 - end without the noise of binary fractions, so that 1 - 0.9 is 0.1."""
+    return round(1 - end, 12)
+
+
+ACTIVATIONS = ("tanh", "relu", "leaky_relu", "prelu")
+TRANSFORMATIONS = tuple(
+    name for name in get_args(TransformationName) if name != "centered_rank"
+)  # not the paper's
+PAPER_NES: Condition = ("strategy.name", ("paper_nes",))
+OPEN_ES: Condition = ("strategy.name", ("open_es",))
+# Agents that draw these anew every time do not look at them ("HPs: varied" in A.5).
+NOT_DRAWN: Condition = ("agent.vary", (False,))
+
+# Table 3, first rows. Table 7 names the same four for reward networks and prints no ranges. evosax's OpenES takes Adam
+# steps, which table 3 knows nothing of: that range is ours.
+STRATEGY = (
+    Param("strategy.std", 0.01, 1.0, log=True),
+    Param("strategy.step_size", 0.1, 1.0, log=True, when=PAPER_NES),
+    Param("strategy.mirrored", choices=(False, True), when=PAPER_NES),
+    Param("strategy.transformation", choices=TRANSFORMATIONS, when=PAPER_NES),
+    Param("strategy.step_size", 0.01, 0.2, log=True, when=OPEN_ES, label="strategy.step_size of Adam"),
+)
+
+
+def _proxy_shape(least_width: int) -> tuple[Param, ...]:
+    return (
+        Param("proxy.depth", 1, 2),
+        Param("proxy.hidden_size", least_width, 192, log=True),
+        Param("proxy.activation", choices=ACTIVATIONS),
+    )
+
+
+# Tables 3 and 16: what DDQN and TD3 share.
+_DEEP = (
+    Param("agent.batch_size", 64, 256, when=NOT_DRAWN),
+    Param("agent.learning_rate", 0.0001, 0.005, log=True, when=NOT_DRAWN),
+    Param("agent.tau", 0.005, 0.05, log=True),
+    Param("agent.depth", 1, 2, when=NOT_DRAWN),
+    Param("agent.hidden_size", 48, 192, log=True, when=NOT_DRAWN),
+    Param("agent.activation", choices=ACTIVATIONS),
+)
+# Table 3; table 13 has the same ranges.
+DDQN = (
+    Param("agent.init_episodes", 1, 20, log=True),
+    *_DEEP,
+    Param("agent.discount", 0.9, 0.999, log=True, inverse=True),
+    Param("agent.epsilon_init", 0.8, 1.0, log=True),
+    Param("agent.epsilon_min", 0.005, 0.05, log=True),
+    Param("agent.epsilon_decay", 0.8, 0.99, log=True, inverse=True),
+)
+# Table 10. Its inverse rows print the range of 1 - value: the optimised decay 0.0 lies in no other reading.
+Q_LEARNING = (
+    Param("agent.learning_rate", 0.001, 1.0, log=True, when=NOT_DRAWN),
+    Param("agent.discount", 0.0, 0.999, log=True, inverse=True, when=NOT_DRAWN),
+    Param("agent.epsilon_init", 0.01, 1.0, log=True),
+    Param("agent.epsilon_min", 0.01, 1.0, log=True),
+    Param("agent.epsilon_decay", 0.0, 0.999, log=True, inverse=True),
+)
+# Table 16. Its discount is logarithmic, but not inverse as elsewhere.
+TD3 = (
+    Param("agent.init_episodes", 1, 50, log=True),
+    *_DEEP,
+    Param("agent.discount", 0.9, 0.99, log=True),
+    Param("agent.policy_delay", 1, 3),
+    Param("agent.action_repeat", 1, 3),
+    Param("agent.action_std", 0.05, 0.2, log=True),
+    Param("agent.policy_std", 0.1, 0.4, log=True),
+    Param("agent.policy_clip", 0.25, 1.0, log=True),
+)
+
+_SE = (*STRATEGY, *_proxy_shape(48), *DDQN)
+_RN_TD3 = (*STRATEGY, *_proxy_shape(48), *TD3)
+SPACES: dict[TunedForm, dict[str, tuple[Param, ...]]] = {
+    "se": {"CartPole-v0": _SE, "Acrobot-v1": _SE},
+    "rn": {
+        "CliffWalking": (*STRATEGY, *_proxy_shape(32), *Q_LEARNING),
+        "CartPole-v0": _SE,
+        "MountainCarContinuous-v0": _RN_TD3,
+        "HalfCheetah": _RN_TD3,
+    },
+}
+
+
+def space(form: TunedForm, task: str, strategies: tuple[str, ...] = ()) -> tuple[Param, ...]:
+    """The parameters of a form of proxy and a task.
+
+    Args:
+        form: of the proxy.
+        task: task id.
+        strategies: to choose from; one or none leaves the config's.
+
+    Raises:
+        UserError: if the papers have no ranges for the task.
+    """
+    if task not in SPACES[form]:
+        known = ", ".join(SPACES[form])
+        raise UserError(
+            f"the papers' tables have no ranges for --proxy {form} --task {task}: choose from {known}"
+        )
+    choice = (Param("strategy.name", choices=strategies),) if len(strategies) > 1 else ()
+    return (*choice, *SPACES[form][task])
+
+
+def exists(param: Param, config: MetaTrainConfig) -> bool:
+    """Whether the condition of a parameter holds."""
+    return param.when is None or attrgetter(param.when[0])(config) in param.when[1]
+
+
+def drawn(params: tuple[Param, ...], config: MetaTrainConfig) -> dict[str, Any]:
+    """What a study would have drawn for this config, by name; values outside of their ranges are left out."""
+    found = {}
+    for param in params:
+        value = attrgetter(param.path)(config)
+        value = _complement(value) if param.inverse else value
+        inside = value in param.choices if param.choices else param.ends[0] <= value <= param.ends[1]
+        if exists(param, config) and inside:
+            found[param.name] = value
+    return found
+
+
+def put(config: MetaTrainConfig, path: str, value: Any) -> MetaTrainConfig:
+    """The config with another value at a path."""
+    part_name, name = path.split(".")
+    part: Any = getattr(config, part_name)
+    changed = part._replace(**{name: value}) if hasattr(part, "_replace") else replace(part, **{name: value})
+    return replace(config, **{part_name: changed})
