@@ -25,8 +25,8 @@ from peer_process import HERE, run_peer
 
 from synthenv.agents import ppo
 from synthenv.agents.bucket import Bucket
-from synthenv.agents.config import PPOConfig
 from synthenv.agents.hyperparams import fixed_hyperparams
+from synthenv.agents.ppo_config import PPOConfig
 from synthenv.envs import registry
 from synthenv.envs.rollout import evaluate
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from synthenv.agents.config import PPOConfig
+from synthenv.agents.ppo_config import PPOConfig
 from synthenv.agents.stopping import StopState, init_stop, update_stop
 from synthenv.agents.vector_rollout import ENV_WORDS, Envs, Steps, collect, reset_all
 from synthenv.core.types import Agent, Curve, TrainResult

@@ -26,7 +26,6 @@ from flax import struct
 from synthenv.agents import schedule
 from synthenv.agents.action_vectors import Actions, actions_of
 from synthenv.agents.bucket import Bucket
-from synthenv.agents.config import PPOConfig
 from synthenv.agents.icm_rollouts import curious_on_policy
 from synthenv.agents.on_policy import OnPolicyLearner, OnPolicySchedule
 from synthenv.agents.policy_gradient import (
@@ -37,6 +36,7 @@ from synthenv.agents.policy_gradient import (
     num_noise_words,
     standardize,
 )
+from synthenv.agents.ppo_config import PPOConfig
 from synthenv.agents.running_stats import RunningStats, init_stats, normalize, rescale, update_stats
 from synthenv.agents.vector_rollout import Steps
 from synthenv.core.types import Agent

@@ -29,7 +29,6 @@ from flax import struct
 from synthenv.agents import schedule
 from synthenv.agents.action_vectors import Actions, actions_of
 from synthenv.agents.bucket import Bucket
-from synthenv.agents.config import PPOMonteCarloConfig
 from synthenv.agents.icm_rollouts import curious_in_rollouts
 from synthenv.agents.policy_gradient import (
     Categorical,
@@ -39,6 +38,7 @@ from synthenv.agents.policy_gradient import (
     num_noise_words,
     standardize,
 )
+from synthenv.agents.ppo_config import PPOMonteCarloConfig
 from synthenv.agents.replay import Replay, Rows, RowsTransform, unchanged, unpack
 from synthenv.agents.schedule import Learner, Schedule
 from synthenv.core.types import Agent

@@ -10,12 +10,11 @@ from synthenv.agents.config import (
     AgentConfig,
     DDQNConfig,
     ICMConfig,
-    PPOConfig,
-    PPOMonteCarloConfig,
     TabularConfig,
     TD3Config,
     Variation,
 )
+from synthenv.agents.ppo_config import PPOConfig, PPOMonteCarloConfig
 
 # Table 5: the default agent of every evaluation after an SE was found (figures 3, 4, 7).
 TABLE5 = DDQNConfig()

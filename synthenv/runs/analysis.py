@@ -14,8 +14,9 @@ import numpy as np
 
 from synthenv.agents import registry as agents
 from synthenv.agents.action_vectors import actions_of
-from synthenv.agents.config import PPOConfig, PPOMonteCarloConfig, TabularConfig, TD3Config
+from synthenv.agents.config import TabularConfig, TD3Config
 from synthenv.agents.hyperparams import sample
+from synthenv.agents.ppo_config import PPOConfig, PPOMonteCarloConfig
 from synthenv.agents.replay import unpack
 from synthenv.core.errors import UserError
 from synthenv.core.types import Agent, Transition

@@ -85,6 +85,9 @@ _LEAST = {
     "agent.max_steps": 1,
     "agent.buffer_size": 1,
     "agent.stop_window": 1,
+    "agent.curiosity.feature_size": 1,
+    "agent.curiosity.hidden_size": 1,
+    "agent.curiosity.eta": 0,
     "strategy.num_pairs": 2,
     "outer.num_generations": 1,
     "outer.num_starts": 1,
@@ -101,22 +104,31 @@ _SHARES = (
     "agent.epsilon_min",
     "agent.epsilon_decay",
     "agent.gae_lambda",
+    "agent.curiosity.beta",
 )
 _ABOVE_ZERO = (
     "agent.learning_rate",
     "agent.clip_ratio",
     "agent.max_grad_norm",
+    "agent.curiosity.learning_rate",
     "strategy.std",
     "strategy.step_size",
 )
 
 
 def _numbers(config: MetaTrainConfig, paths: Iterable[str]) -> Iterator[tuple[str, float]]:
-    """The numbers at ``part.name`` paths that this config has."""
+    """The numbers at dotted paths that this config has."""
     for path in paths:
-        part, name = path.split(".")
-        if hasattr(getattr(config, part), name):
+        part, name = path.rsplit(".", 1)
+        if hasattr(_part(config, part), name):
             yield path, attrgetter(path)(config)
+
+
+def _part(config: Any, path: str) -> Any:
+    """The part at a dotted path; None if there is none."""
+    for name in path.split("."):
+        config = getattr(config, name, None)
+    return config
 
 
 def check(config: MetaTrainConfig) -> None:

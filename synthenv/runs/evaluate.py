@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from synthenv.agents.config import AgentConfig, PPOMonteCarloConfig, TabularConfig
+from synthenv.agents.config import AgentConfig, TabularConfig
+from synthenv.agents.ppo_config import PPOMonteCarloConfig
 from synthenv.agents.presets import AGENTS, REWARD_AGENTS
 from synthenv.core.errors import UserError
 from synthenv.envs.registry import EnvSpec

@@ -10,9 +10,10 @@ import pytest
 from synthenv.agents import icm, ppo, ppo_monte_carlo
 from synthenv.agents.action_vectors import Actions
 from synthenv.agents.bucket import Bucket
-from synthenv.agents.config import ICMConfig, PPOConfig, PPOMonteCarloConfig
+from synthenv.agents.config import ICMConfig
 from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.agents.icm_rollouts import curious_in_rollouts, rows_of, train_once
+from synthenv.agents.ppo_config import PPOConfig, PPOMonteCarloConfig
 from synthenv.agents.replay import Replay, pack_row, unpack
 from synthenv.agents.vector_rollout import Steps
 from synthenv.envs import registry

@@ -12,11 +12,11 @@ from gymnax.environments import spaces
 from synthenv.agents import ppo
 from synthenv.agents.action_vectors import Actions
 from synthenv.agents.bucket import Bucket
-from synthenv.agents.config import PPOConfig
 from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.agents.hyperparams import sample as sample_agents
 from synthenv.agents.on_policy import interact
 from synthenv.agents.ppo import Batch, Weights
+from synthenv.agents.ppo_config import PPOConfig
 from synthenv.agents.vector_rollout import Steps
 from synthenv.envs import registry
 from synthenv.envs.registry import EnvSpec

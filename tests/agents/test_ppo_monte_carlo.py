@@ -12,9 +12,9 @@ from gymnax.environments import spaces
 from synthenv.agents import ppo_monte_carlo
 from synthenv.agents.action_vectors import Actions
 from synthenv.agents.bucket import Bucket
-from synthenv.agents.config import PPOMonteCarloConfig
 from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.agents.policy_gradient import standardize
+from synthenv.agents.ppo_config import PPOMonteCarloConfig
 from synthenv.agents.ppo_monte_carlo import LearnerState, Policy, Weights
 from synthenv.agents.replay import Rows, unpack
 from synthenv.nets.mlp import Layer

@@ -93,3 +93,11 @@ def test_numbers_of_ppo_are_checked():
     for field, value in (("num_envs", 0), ("gae_lambda", 1.5), ("clip_ratio", 0.0)):
         with pytest.raises(UserError, match=f"--agent.{field.replace('_', '-')} {value}"):
             check(replace(FAST, agent=replace(AGENTS["ppo"], **{field: value})))
+
+
+def test_numbers_of_curiosity_are_checked():
+    agent = AGENTS["ddqn_icm"]
+    for field, value in (("feature_size", 0), ("beta", 1.5), ("learning_rate", 0.0), ("eta", -0.1)):
+        curiosity = agent.curiosity._replace(**{field: value})
+        with pytest.raises(UserError, match=f"--agent.curiosity.{field.replace('_', '-')} {value}"):
+            check(replace(FAST, agent=replace(agent, curiosity=curiosity)))

@@ -1,0 +1,111 @@
+"""What a person may choose about PPO. Imports nothing heavy, as its neighbour for the other agents.
+
+References:
+    Ferreira et al. (2022), table 18, and the released code for ``ppo_monte_carlo``.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from synthenv.agents.config import Activation, AgentConfig, ICMConfig, Variation
+
+
+@dataclass(frozen=True)
+class PPOConfig(AgentConfig):
+    """PPO with generalised advantage estimation, for discrete or continuous actions.
+
+    Attributes:
+        name: ppo.
+        learning_rate: Adam's, of actor and critic.
+        anneal_learning_rate: Let it fall linearly to zero at max_steps.
+        num_envs: Environments stepped side by side.
+        rollout_length: Steps of each environment per iteration.
+        num_epochs: Passes over an iteration's steps.
+        num_minibatches: Gradient steps per pass.
+        gae_lambda: Decay of the advantage estimate: 0 is one-step, 1 Monte Carlo.
+        clip_ratio: Distance from 1 beyond which a ratio of probabilities earns nothing.
+        value_coefficient: Weight of the critic's mean squared error.
+        entropy_coefficient: Weight of the policy's entropy.
+        max_grad_norm: Bound of the gradient's norm, over all weights.
+        hidden_size: Units per hidden layer.
+        depth: Hidden layers.
+        activation: Activation of every hidden layer.
+        action_std: Continuous actions only: first standard deviation, in units of the action's bound.
+        test_noise: Sample actions in tests too.
+        normalize_observations: Shift and scale observations to mean 0 and standard deviation 1. For tasks whose
+            observations are of very different scales; on CartPole it loses about one agent in twelve.
+        normalize_rewards: Divide rewards by the standard deviation of the discounted return.
+        curiosity: A bonus for transitions that a learned model does not foresee; None: none.
+    """
+
+    name: Literal["ppo"] = "ppo"
+    init_episodes: int = 0
+    max_episodes: int = 1_000_000
+    max_steps: int = 200_000
+    buffer_size: int = 1
+    learning_rate: float = 1e-3
+    anneal_learning_rate: bool = True
+    num_envs: int = 8
+    rollout_length: int = 128
+    num_epochs: int = 10
+    num_minibatches: int = 8
+    gae_lambda: float = 0.95
+    clip_ratio: float = 0.2
+    value_coefficient: float = 0.5
+    entropy_coefficient: float = 0.0
+    max_grad_norm: float = 0.5
+    hidden_size: int = 64
+    depth: int = 2
+    activation: Activation = "tanh"
+    action_std: float = 1.0
+    test_noise: bool = False
+    normalize_observations: bool = False
+    normalize_rewards: bool = True
+    curiosity: ICMConfig | None = None
+    variation: Variation = field(default_factory=lambda: Variation(batch_size=None, hidden_size=(21, 192)))
+
+
+@dataclass(frozen=True)
+class PPOMonteCarloConfig(AgentConfig):
+    """PPO as the papers' code has it, for discrete or continuous actions. Defaults: table 18, MountainCarContinuous.
+
+    ``init_episodes`` counts for the stop rule only.
+
+    Attributes:
+        name: ppo_monte_carlo.
+        learning_rate: Adam's, of actor and critic.
+        rollout_length: Decisions between two updates; the released code makes one once the collected steps exceed the
+            number of episodes in table 18 times the time limit.
+        num_epochs: Gradient steps per update, each on all steps since the last update.
+        clip_ratio: Distance from 1 beyond which a ratio of probabilities earns nothing.
+        value_coefficient: Weight of the critic's mean squared error.
+        entropy_coefficient: Weight of the policy's entropy.
+        hidden_size: Units per hidden layer.
+        depth: Hidden layers.
+        activation: Activation of every hidden layer.
+        action_std: Continuous actions only: first standard deviation.
+        test_noise: Sample actions in tests too, as the released code does.
+        curiosity: A bonus for transitions that a learned model does not foresee; None: none.
+    """
+
+    name: Literal["ppo_monte_carlo"] = "ppo_monte_carlo"
+    init_episodes: int = 0
+    max_episodes: int = 3000
+    max_steps: int = 3_000_000
+    buffer_size: int = 1
+    time_limit: Literal["terminal", "bootstrap"] = "terminal"
+    learning_rate: float = 3e-4
+    rollout_length: int = 10 * 999 + 1
+    num_epochs: int = 80
+    clip_ratio: float = 0.2
+    value_coefficient: float = 1.0
+    entropy_coefficient: float = 0.01
+    hidden_size: int = 64
+    depth: int = 2
+    activation: Activation = "relu"
+    action_std: float = 0.5
+    test_noise: bool = True
+    curiosity: ICMConfig | None = None
+    variation: Variation = field(
+        default_factory=lambda: Variation(learning_rate=(1e-4, 9e-4), batch_size=None, hidden_size=(21, 192))
+    )
