@@ -38,6 +38,8 @@ class Config:
         num_agents: Agents in all proxies together, spread evenly.
         num_baseline_agents: Agents trained on the real task, and as many untrained ones.
         max_steps: Overrides the training steps of every agent.
+        num_chosen: Also report so many proxies on their own, chosen by the returns of other agents; 0: none.
+        num_selection_agents: Agents that choose, in all proxies together; their seed is seed + 1.
         seed: The only source of randomness; choose none that a search had.
     """
 
@@ -48,6 +50,8 @@ class Config:
     num_agents: int = 400
     num_baseline_agents: int = 40
     max_steps: int | None = None
+    num_chosen: int = 0
+    num_selection_agents: int = 100
     seed: int = 1000
 
 
@@ -73,11 +77,26 @@ def run(config: Config) -> None:
         num_baseline_agents=config.num_baseline_agents,
         max_baseline_steps=config.max_steps,
     )
+    if config.num_chosen:
+        summary["chosen"], scores["chosen"] = choose(config)
     config.out.mkdir(parents=True, exist_ok=True)
     write_csv(config.out / "figure3_25.csv", as_rows(scores))
     asked = {name: value for name, value in asdict(config).items() if name != "out"}  # where, says nothing
     results = {"config": asked, "results": summary}
     (config.out / "figure3_25.json").write_text(to_json(results, indent=2) + "\n")
+
+
+def choose(config: Config) -> tuple[dict[str, Any], Any]:
+    """What fresh agents reach in the proxies in which other agents reach most."""
+    from synthenv.runs.evaluate import evaluate
+
+    how = {"vary": True, "agent": config.agent, "max_steps": config.max_steps}
+    asked, _ = evaluate(config.proxy, config.num_selection_agents, config.seed + 1, **how)
+    best = sorted(asked["proxies"], key=lambda row: -row["mean_return"])[: config.num_chosen]
+    names = sorted(row["proxy"] for row in best)
+    print(f"chosen: {', '.join(names)}", flush=True)
+    summary, scores = evaluate(names, config.num_agents, config.seed + 2, **how)
+    return summary | {"chosen_by": asked["proxies"]}, scores["proxy"]
 
 
 def as_rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
@@ -114,7 +133,7 @@ def plot(config: Config) -> None:
 
     returns = read_returns(config.out / "figure3_25.csv")
     summary = json.loads((config.out / "figure3_25.json").read_text())["results"]
-    rows = {"proxy": summary, **summary["baselines"]}
+    rows = {"proxy": summary, "chosen": summary.get("chosen"), **summary["baselines"]}
     spec = registry.make(summary["tested_on"])
     figure = new_figure(
         15, 4.6, f"Figures 3 and 25-27: {config.agent}, varied as in table 2, tested on {spec.name}"

@@ -18,8 +18,13 @@ from matplotlib.patches import Rectangle
 from synthenv.runs.distributions import Histogram, density
 from synthenv.runs.figures import BLUE, GREEN, INK, ORANGE, QUIET, RED, dress, new_figure
 
-ROWS = {"proxy": ORANGE, "real": BLUE, "untrained": QUIET}
-LABELS = {"proxy": "trained in proxies", "real": "trained on the real task", "untrained": "untrained"}
+ROWS = {"proxy": ORANGE, "chosen": GREEN, "real": BLUE, "untrained": QUIET}
+LABELS = {
+    "proxy": "trained in proxies",
+    "chosen": "trained in the chosen proxies",
+    "real": "trained on the real task",
+    "untrained": "untrained",
+}
 SERIES = (BLUE, ORANGE, GREEN)
 SMALLEST_SHARE = 3e-4
 CLIFF_REWARD = -50.0  # rewards down to here hide the others: the right panels of figure 11 leave them white
@@ -81,12 +86,12 @@ def draw_densities(
 ) -> None:
     """Kernel densities over histograms of the returns of each row's test episodes; ``rows`` are their summaries."""
     dress(axes, title, "return", "density")
-    flat = {row: returns[row].ravel() for row in ROWS}
+    flat = {row: returns[row].ravel() for row in ROWS if row in returns}
     values = np.concatenate(list(flat.values()))
     low, high = min(values.min(), solved), max(values.max(), solved)
     margin = 0.05 * (high - low) + 1
     grid = np.linspace(low - margin, high + margin, 500)
-    for row, color in ROWS.items():
+    for row, color in ((row, ROWS[row]) for row in flat):
         interval = "{:.1f}, {:.1f}".format(*rows[row]["ci95_return"])
         label = (
             f"{LABELS[row]}: {rows[row]['mean_return']:.1f} [{interval}], {rows[row]['num_agents']} agents"

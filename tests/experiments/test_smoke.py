@@ -131,6 +131,20 @@ def test_figure3_25(tmp_path, run_dirs):
     assert min(png_size(tmp_path / "figure3_25.png")) > 500
 
 
+def test_figure3_25_chooses_by_other_agents(tmp_path, run_dirs):
+    names = tuple(map(str, run_dirs))
+    changes = {"out": tmp_path, "proxy": names, "num_chosen": 1, "num_selection_agents": 4}
+    config = replace(figure3_25.PRESETS["smoke"], **changes)
+    figure3_25.run(config)
+    figure3_25.plot(config)
+    chosen = json.loads((tmp_path / "figure3_25.json").read_text())["results"]["chosen"]
+    best = max(chosen["chosen_by"], key=lambda row: row["mean_return"])
+    assert {row["proxy"]: row["num_agents"] for row in chosen["chosen_by"]} == dict.fromkeys(names, 2)
+    assert [row["proxy"] for row in chosen["proxies"]] == [best["proxy"]] and chosen["num_agents"] == 2
+    own = [line for line in read_csv(tmp_path / "figure3_25.csv") if line["row"] == "chosen"]
+    assert np.mean([float(line["mean_return"]) for line in own]) == pytest.approx(chosen["mean_return"])
+
+
 def test_figure3_25_takes_proxies_that_are_alike(tmp_path, run_dirs):
     config = replace(figure3_25.PRESETS["smoke"], out=tmp_path)
     other = write_unlike_proxy(run_dirs[0] / "best_proxy.safetensors", tmp_path / "other.safetensors")
