@@ -59,6 +59,8 @@ class RewardConfig(NamedTuple):
             which a potential may change what the best policy is.
         inputs: raw observations, as in the papers, or those mapped to [-1, 1] between the bounds that the task states
             (box), without which a fresh network hardly sees small ones, such as MountainCar's velocity.
+        output_scale: Factor on what the network says: a fresh one says about 0.3, which shapes nothing where the real
+            return is of the order of 100.
     """
 
     variant: Annotated[Variant, tyro.conf.arg(aliases=["--variant"])] = "additive_non_potential"
@@ -67,6 +69,7 @@ class RewardConfig(NamedTuple):
     activation: Activation = "prelu"
     terminal_potential: Literal["learned", "zero"] = "learned"
     inputs: Literal["raw", "box"] = "raw"
+    output_scale: float = 1.0
 
 
 ProxyConfig = SyntheticConfig | RewardConfig

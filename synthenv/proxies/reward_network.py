@@ -150,7 +150,7 @@ class RewardNetwork(AroundTask):
         """Phi of observations [..., obs], followed by the info vector if the variant takes it."""
         if self.config.inputs == "box":
             x = (x - jnp.broadcast_to(self.middle, x.shape)) / jnp.broadcast_to(self.half, x.shape)
-        return apply_mlp(net, x, self.config.activation)[..., 0]
+        return self.config.output_scale * apply_mlp(net, x, self.config.activation)[..., 0]
 
     def reset_env(self, key: jax.Array, params: RewardParams) -> tuple[jax.Array, RewardState]:
         """Reset the real environment."""

@@ -107,6 +107,7 @@ _SHARES = (
     "agent.curiosity.beta",
 )
 _ABOVE_ZERO = (
+    "proxy.output_scale",
     "agent.learning_rate",
     "agent.clip_ratio",
     "agent.max_grad_norm",

@@ -146,11 +146,13 @@ def test_stored_configs_find_their_class():
 
 def test_box_inputs():
     """Bounds become -1 and 1; what is unbounded stays; a task without bounds refuses."""
-    env, net, step, reset, _ = build("exclusive_non_potential", "MountainCarContinuous-v0", inputs="box")
+    env, net, step, reset, spec = build("exclusive_non_potential", "MountainCarContinuous-v0", inputs="box")
     _, state = reset(KEY, env.env_params(net))
     next_obs, _, reward, *_ = step(KEY, state, jnp.ones(1), env.env_params(net))
     scaled = (np.asarray(next_obs) - [-0.3, 0.0]) / [0.9, 0.07]
     np.testing.assert_allclose(reward, numpy_net(net, scaled), rtol=1e-5)
+    twice = RewardNetwork(spec.env, spec.env_params, env.config._replace(output_scale=2.0))
+    np.testing.assert_allclose(twice.phi(net, next_obs), 2 * reward, rtol=1e-5)
     cart = build("exclusive_non_potential", "CartPole-v0", inputs="box")[0]
     np.testing.assert_allclose(cart.half, [4.8, 1.0, 0.41887903, 1.0], rtol=1e-6)
     assert not cart.middle.any()
