@@ -53,6 +53,7 @@ class Config:
     Attributes:
         preset: Named configuration that the other flags override.
         out: Directory of figure24.csv and figure24.png.
+        transformations: Those to try.
         num_step_sizes: Random step sizes for each transformation, with and without mirrored sampling.
         num_generations: Most generations of a search.
         seed: Seed of the first search; the others follow.
@@ -60,6 +61,7 @@ class Config:
 
     preset: Literal["cpu", "paper", "smoke"] = "cpu"
     out: Path = Path("runs/figure24")
+    transformations: tuple[str, ...] = TRANSFORMATIONS
     num_step_sizes: int = 30
     num_generations: int = 50
     seed: int = 0
@@ -68,7 +70,9 @@ class Config:
 PRESETS = {
     "cpu": Config(),
     "paper": Config(preset="paper", num_step_sizes=219),
-    "smoke": Config(preset="smoke", num_step_sizes=1, num_generations=2),
+    "smoke": Config(
+        preset="smoke", transformations=("nes", "all_better_2"), num_step_sizes=1, num_generations=2
+    ),
 }
 
 
@@ -76,7 +80,7 @@ def points(config: Config) -> list[dict[str, Any]]:
     """What is to be tried, each with a seed of its own: first one step size for all, then the next."""
     low, high = np.log(STEP_SIZES)
     draws = np.random.default_rng(config.seed)
-    kinds = [(name, mirrored) for name in TRANSFORMATIONS for mirrored in (True, False)]
+    kinds = [(name, mirrored) for name in config.transformations for mirrored in (True, False)]
     return [
         {
             "transformation": name,
@@ -131,12 +135,12 @@ def solve(search: Any, point: dict[str, Any], num_generations: int) -> dict[str,
     return {"generations": num_generations, "solved": False}
 
 
-def summarise(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
+def summarise(rows: list[dict[str, str]], transformations: tuple[str, ...]) -> list[dict[str, Any]]:
     """Generations to solve of each transformation, mirrored and not: mean with its interval, and who solved."""
     from synthenv.runs.evaluate import bootstrap_interval
 
     out = []
-    for name in TRANSFORMATIONS:
+    for name in transformations:
         for mirrored in ("True", "False"):
             own = [row for row in rows if row["transformation"] == name and row["mirrored"] == mirrored]
             generations = np.array([float(row["generations"]) for row in own])
@@ -158,7 +162,7 @@ def summarise(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
 def plot(config: Config) -> None:
     """Write ``summary.csv`` and draw ``figure24.png`` from the table."""
     rows = read_csv(config.out / "figure24.csv")
-    summary = summarise(rows)
+    summary = summarise(rows, config.transformations)
     write_csv(config.out / "summary.csv", summary)
     figure = new_figure(11, 5.4, "Figure 24: generations until a synthetic 2x2 room teaches the real one")
     panels = figure.subplots(1, 2, sharey=True)
@@ -168,7 +172,7 @@ def plot(config: Config) -> None:
         dress(axes, title, "step size", "")
         # A little up and down, so that searches with nearly the same step size can be told apart.
         shift = np.random.default_rng(0).uniform(-0.28, 0.28, len(own))
-        height = np.array([TRANSFORMATIONS.index(row["transformation"]) for row in own]) + shift
+        height = np.array([config.transformations.index(row["transformation"]) for row in own]) + shift
         marks = axes.scatter(
             [float(row["step_size"]) for row in own],
             height,
@@ -182,9 +186,11 @@ def plot(config: Config) -> None:
         )
         axes.set_xscale("log")
         axes.set_xlim(*STEP_SIZES)
-        axes.set_yticks(range(len(TRANSFORMATIONS)), [name.replace("_", " ") for name in TRANSFORMATIONS])
+        axes.set_yticks(
+            range(len(config.transformations)), [name.replace("_", " ") for name in config.transformations]
+        )
         for line in (row for row in summary if row["mirrored"] == mirrored):
-            y = TRANSFORMATIONS.index(line["transformation"])
+            y = config.transformations.index(line["transformation"])
             axes.text(10.6, y, f"{line['mean_generations']:.0f}", va="center", color=BLUE, fontsize=9)
     assert marks is not None
     figure.colorbar(marks, ax=panels, label="generations (blue: their mean)")

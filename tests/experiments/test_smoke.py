@@ -9,16 +9,26 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import build_zoo
+from experiments import build_zoo, table20
 from experiments.command_line import execute, parse
 from experiments.reward_networks import figure11
-from experiments.synthetic_envs import figure2_6, figure3_25, figure4_8, figure22_23, varied_seeds
+from experiments.synthetic_envs import figure2_6, figure3_25, figure4_8, figure22_23, figure24, varied_seeds
 from experiments.tables import read_csv, write_csv
 from synthenv.core.checkpoint import save_tree
 from synthenv.core.errors import UserError
 from synthenv.zoo import registry as zoo
 
-EXPERIMENTS = (figure2_6, figure3_25, figure4_8, figure11, figure22_23, varied_seeds, build_zoo)
+EXPERIMENTS = (
+    figure2_6,
+    figure3_25,
+    figure4_8,
+    figure11,
+    figure22_23,
+    figure24,
+    table20,
+    varied_seeds,
+    build_zoo,
+)
 
 
 def png_size(file) -> tuple[int, int]:
@@ -82,6 +92,34 @@ def test_figure2_6_band_is_over_runs(tmp_path):
     np.testing.assert_array_equal(
         figure2_6.read_curves(tmp_path / "t.csv"), [[0, 1, 2, 3], [10, 11, 12, 13], [20, 21, 22, 23]]
     )
+
+
+@pytest.mark.rank_promotion_ok
+def test_figure24(tmp_path):
+    config = replace(figure24.PRESETS["smoke"], out=tmp_path)
+    figure24.run(replace(config, num_step_sizes=0))  # as if it had been stopped before the first search
+    figure24.run(config)
+    figure24.plot(config)
+    rows = read_csv(tmp_path / "figure24.csv")
+    assert [(row["transformation"], row["mirrored"]) for row in rows] == [
+        (name, mirrored) for name in ("nes", "all_better_2") for mirrored in ("True", "False")
+    ]
+    assert all(0.01 <= float(row["step_size"]) <= 10 for row in rows)
+    assert all((row["generations"] == "2") == (row["solved"] == "False") for row in rows)
+    before = (tmp_path / "figure24.csv").read_bytes()
+    figure24.run(config)  # finished: nothing is searched again
+    assert (tmp_path / "figure24.csv").read_bytes() == before
+    assert [row["searches"] for row in read_csv(tmp_path / "summary.csv")] == ["1"] * 4
+    assert min(png_size(tmp_path / "figure24.png")) > 500
+
+
+@pytest.mark.rank_promotion_ok
+def test_table20(tmp_path):
+    table20.run(replace(table20.PRESETS["smoke"], out=tmp_path))
+    (row,) = read_csv(tmp_path / "table20.csv")
+    assert (row["form"], row["task"], row["trainings"]) == ("rn", "CliffWalking", "6")
+    assert float(row["cpu_seconds"]) > 0 and row["paper_core_seconds"] == "160"
+    assert int(row["steps"]) <= 6 * 3 * 50
 
 
 @pytest.mark.rank_promotion_ok
