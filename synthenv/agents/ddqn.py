@@ -29,7 +29,7 @@ from synthenv.agents.replay import Replay, Rows, RowsTransform, sample_rows, unc
 from synthenv.agents.schedule import Learner, Schedule
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec
-from synthenv.nets.dueling import apply_dueling, init_dueling
+from synthenv.nets.dueling import apply_advantages, apply_dueling, init_dueling
 from synthenv.nets.mlp import apply_mlp, init_mlp
 
 PyTree = Any
@@ -87,9 +87,15 @@ def value_function(config: DDQNConfig) -> ValueFunction:
     return lambda params, obs, weight=None: apply_mlp(params, obs, config.activation)
 
 
+def rank(params: PyTree, obs: jax.Array, config: DDQNConfig) -> jax.Array:
+    """Scores [..., actions] of which the greedy action has the highest: of a dueling net the advantages alone."""
+    net = apply_advantages if config.name == "dueling_ddqn" else apply_mlp
+    return net(params, obs, config.activation)
+
+
 def act(params: PyTree, obs: jax.Array, config: DDQNConfig) -> jax.Array:
     """Greedy action for obs [..., obs]; ties go to the first action."""
-    return jnp.argmax(value_function(config)(params, obs, None), axis=-1)
+    return jnp.argmax(rank(params, obs, config), axis=-1)
 
 
 def value_of_best(scores: jax.Array, values: jax.Array) -> jax.Array:
@@ -117,13 +123,13 @@ def td_targets(
     target_params: PyTree,
     rows: Rows,
     discount: jax.Array,
-    values: ValueFunction,
+    config: DDQNConfig,
     weight: jax.Array | None = None,
 ) -> jax.Array:
     """Double-Q targets [B]: the online net picks the next action, the target net values it."""
-    next_q = values(params, rows.next_obs, weight)  # [B, actions]
-    next_q_target = values(target_params, rows.next_obs, weight)  # [B, actions]
-    return rows.reward + discount * rows.not_done * value_of_best(next_q, next_q_target)
+    scores = rank(params, rows.next_obs, config)  # [B, actions]
+    next_q_target = value_function(config)(target_params, rows.next_obs, weight)  # [B, actions]
+    return rows.reward + discount * rows.not_done * value_of_best(scores, next_q_target)
 
 
 def td_loss(
@@ -150,7 +156,7 @@ def gradient(
     def of_block(words: jax.Array, weight: jax.Array) -> PyTree:
         rows = transform(sample_rows(words, replay, obs_size))
         targets = td_targets(
-            weights.params, weights.target_params, rows, hyperparams.discount, values, weight
+            weights.params, weights.target_params, rows, hyperparams.discount, config, weight
         )
         return jax.grad(td_loss)(weights.params, rows, targets, weight, values)
 

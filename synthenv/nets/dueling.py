@@ -39,6 +39,11 @@ def init_dueling(
     )
 
 
+def apply_advantages(params: DuelingParams, x: jax.Array, activation: str) -> jax.Array:
+    """Advantages [..., actions] of observations x [..., in]: enough to rank a state's actions, without its value."""
+    return apply_mlp(params.advantage, apply_mlp(params.features, x, activation), activation)
+
+
 def apply_dueling(
     params: DuelingParams, x: jax.Array, activation: str, weight: jax.Array | None = None
 ) -> jax.Array:

@@ -16,6 +16,7 @@ from synthenv.agents.replay import Rows, sample_rows
 from synthenv.agents.schedule import Schedule
 from synthenv.envs import registry
 from synthenv.envs.rollout import evaluate
+from synthenv.nets.dueling import init_dueling
 from synthenv.nets.mlp import ACTIVATIONS, Layer
 from tests import probe_envs
 from tests.small_ddqn import BUCKET, QUICK, SMALL, TWO
@@ -53,19 +54,32 @@ VALUES = ddqn.value_function(SMALL)
 # ---------------------------------------------------------------- formulas, by hand
 
 
+@pytest.mark.parametrize("mean", ["state", "batch"])
+def test_advantages_rank_like_values(mean):
+    """A dueling net's value and mean are the same for all actions of a state, so its advantages rank them."""
+    config = replace(SMALL, name="dueling_ddqn", feature_size=6, advantage_mean=mean)
+    net = init_dueling(jax.random.key(0), 4, 5, 3, 2, 6)
+    obs = jax.random.normal(jax.random.key(1), (64, 4))
+    values = ddqn.value_function(config)(net, obs, jnp.full(64, 1 / 64))
+    scores = ddqn.rank(net, obs, config)
+    np.testing.assert_array_equal(scores.argmax(axis=1), values.argmax(axis=1))
+    assert len(set(scores.argmax(axis=1).tolist())) > 1
+    np.testing.assert_allclose(scores - scores[:, :1], values - values[:, :1], atol=1e-5)
+
+
 def test_double_q_targets():
     """The online net picks action 1, the target net values it at 20: not its own favourite's 30."""
     online, target = linear([[0.0, 0.0, 0.0]], [1.0, 3.0, 2.0]), linear([[0.0, 0.0, 0.0]], [10.0, 20.0, 30.0])
     rows = rows_of([[0.0]] * 3, [[0.0]] * 3, [0, 1, 2], [0.5, 0.5, 0.5], [1.0, 0.0, 1.25])
     # 0.5 + 0.9 * 20; terminal; a synthetic environment's bootstrap factor beyond one
-    np.testing.assert_allclose(ddqn.td_targets(online, target, rows, 0.9, VALUES), [18.5, 0.5, 23.0])
+    np.testing.assert_allclose(ddqn.td_targets(online, target, rows, 0.9, SMALL), [18.5, 0.5, 23.0])
 
 
 def test_targets_look_at_the_next_observation():
     """Q(s', .) = [s', -s'] online: the pick, and so the value, follows the sign of s'."""
     online, target = linear([[1.0, -1.0]], [0.0, 0.0]), linear([[0.0, 0.0]], [5.0, 7.0])
     rows = rows_of([[9.0], [9.0]], [[2.0], [-2.0]], [0, 0], [0.0, 0.0], [1.0, 1.0])
-    np.testing.assert_allclose(ddqn.td_targets(online, target, rows, 1.0, VALUES), [5.0, 7.0])
+    np.testing.assert_allclose(ddqn.td_targets(online, target, rows, 1.0, SMALL), [5.0, 7.0])
 
 
 def test_td_loss_and_gradient():
