@@ -21,11 +21,12 @@ VARIANTS = (
     "additive_non_potential",
     "exclusive_non_potential",
 )
-# Who is known to the searches of a task, and who is not.
+# Who is known to the searches of a task, and who is not. The paper has one unseen agent per task, ppo_monte_carlo being
+# its PPO; ppo is ours.
 AGENTS = {
     "CliffWalking": ("q_learning", "sarsa"),
     "CartPole-v0": ("ddqn", "dueling_ddqn"),
-    "MountainCarContinuous-v0": ("td3", "ppo_monte_carlo"),
+    "MountainCarContinuous-v0": ("td3", "ppo_monte_carlo", "ppo"),
     "HalfCheetah": ("td3", "ppo_monte_carlo"),
 }
 
@@ -111,7 +112,7 @@ def run(config: Config) -> None:
             path = config.out / f"{variant}-{seed}"
             searches.finish(search, seed, path)
             rows.setdefault(variant, []).append(str(path))
-    known, unseen = AGENTS[config.task]
+    known, *unseen = AGENTS[config.task]
     share = {"max_steps": config.max_steps, "show": _show, "store": config.out / "rows"}
     naming = {}
     for label, vary in ((known, False), (f"{known}, varied", True)):
@@ -121,13 +122,13 @@ def run(config: Config) -> None:
         naming[label] = summary["agents"][known]["proxies"]
     named = best_variant(*naming.values())
     print(f"best variant: {named}", flush=True)
-    summary, curves = evaluate_curves(rows, (known, unseen), config.num_agents, config.seed, **share)
+    summary, curves = evaluate_curves(rows, (known, *unseen), config.num_agents, config.seed, **share)
     varied, more = evaluate_curves(rows, (known,), config.num_agents, config.seed, vary=True, **share)
     label = f"{known}, varied"
     agents = {
         known: summary["agents"][known],
         label: varied["agents"][known],
-        unseen: summary["agents"][unseen],
+        **{agent: summary["agents"][agent] for agent in unseen},
     }
     curves |= {name.replace(known, label, 1): learned for name, learned in more.items()}
     asked = {name: value for name, value in asdict(config).items() if name != "out"}  # where, says nothing

@@ -65,7 +65,8 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
     console.print(verdict(result, config.outer.objective))
     curves = " --curves --baselines" if form_of(config.proxy) == "rn" else ""
     console.print(
-        f"report: {out / 'report.html'}   next: synthenv evaluate --proxy {out} --num-agents 40{curves}"
+        f"report: {out / 'report.html'}   next: synthenv evaluate --proxy {out} --num-agents 40{curves}, and"
+        f" synthenv plot {out}"
     )
     return result
 
