@@ -77,7 +77,7 @@ def write(
 
 
 def _draw_returns(axes: Axes, agent: str, curves: Mapping[str, Learned], colors: Mapping[str, str]) -> None:
-    dress(axes, f"{agent}: mean real return of a test, 95 % band over agents", "training steps", "return")
+    dress(axes, f"{agent}: mean real test return, 95 % band", "training steps", "return")
     grid = grid_of(curves)
     for row, learned in curves.items():
         steps, mean, low, high = band_of(learned, grid)
