@@ -91,9 +91,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         command = parse(sys.argv[1:] if argv is None else argv)
         _check(command)
-        if isinstance(
-            command, Tune
-        ):  # it needs an accelerator only to name it: its workers shall have the memory
+        if isinstance(command, Tune):
+            # It needs an accelerator only to name it: its workers shall have the memory.
             os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         configure_jax(command.common.devices, command.common.distributed)
         results = run(command)

@@ -114,17 +114,17 @@ def run(config: Config) -> None:
             rows.setdefault(variant, []).append(str(path))
     known, *unseen = AGENTS[config.task]
     share = {"max_steps": config.max_steps, "show": _show, "store": config.out / "rows"}
+    label = f"{known}, varied"
     naming = {}
-    for label, vary in ((known, False), (f"{known}, varied", True)):
+    for name, vary in ((known, False), (label, True)):
         summary, _ = evaluate_curves(
             rows, (known,), config.num_selection_agents, config.seed + 1, vary, baselines=False, **share
         )
-        naming[label] = summary["agents"][known]["proxies"]
+        naming[name] = summary["agents"][known]["proxies"]
     named = best_variant(*naming.values())
     print(f"best variant: {named}", flush=True)
     summary, curves = evaluate_curves(rows, (known, *unseen), config.num_agents, config.seed, **share)
     varied, more = evaluate_curves(rows, (known,), config.num_agents, config.seed, vary=True, **share)
-    label = f"{known}, varied"
     agents = {
         known: summary["agents"][known],
         label: varied["agents"][known],

@@ -18,19 +18,10 @@ from synthenv.outer.config import OuterConfig, StrategyConfig
 from synthenv.proxies.config import SyntheticConfig
 from synthenv.runs.config import MetaTrainConfig
 from synthenv.runs.figures import BLUE, INK, dress, new_figure, save
+from synthenv.runs.search_spaces import TRANSFORMATIONS
 
-TRANSFORMATIONS = (
-    "linear",
-    "rank",
-    "nes",
-    "nes_unnormalized",
-    "single_best",
-    "single_better",
-    "all_better_1",
-    "all_better_2",
-)
 STEP_SIZES = (0.01, 10.0)
-# The paper names noise (0.1), pairs (16), budget and Q-learning; the networks' size and table 10's agent are ours.
+# Noise, budget and Q-learning are those of the released code; the networks' size and table 10's agent are ours.
 SEARCH = MetaTrainConfig(
     "EmptyRoom22",
     SyntheticConfig(hidden_size=32, max_steps=10),
@@ -127,7 +118,7 @@ def solve(search: Any, point: dict[str, Any], num_generations: int) -> dict[str,
         **{name: point[name] for name in ("transformation", "mirrored", "step_size")}
     )
     strategy = make_strategy(moves, first.size, search.spec.solved_return)
-    state, log = bilevel.init_state(key, strategy, jnp.asarray(first)), None
+    state = bilevel.init_state(key, strategy, jnp.asarray(first))
     for generation in range(num_generations):
         state, log = bilevel.generation(key, state, strategy, search.runner, SEARCH.outer)
         if np.mean(log.incumbent_scores) >= search.spec.solved_return:

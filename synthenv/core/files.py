@@ -25,6 +25,18 @@ def disk_error(error: OSError, path: Path) -> UserError:
     return UserError(f"{cause}: check the path and the disk")
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory and those above it, unless it is there.
+
+    Raises:
+        UserError: if it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
 def write_atomic(path: str | Path, data: bytes) -> None:
     """Replace a file such that a reader, now or after a crash, finds the old content or the new, never a mixture.
 

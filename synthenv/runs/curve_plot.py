@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from synthenv.core.files import disk_error, write_atomic
+from synthenv.core.files import make_directory, write_atomic
 from synthenv.runs.curves import Learned, at_steps, bootstrap_band
-from synthenv.runs.figures import BLUE, CYCLE, INK, QUIET, RED, dress, new_figure
+from synthenv.runs.figures import BLUE, CYCLE, INK, QUIET, RED, dress, new_figure, save
 
 BASELINES = {"real": BLUE, "icm": QUIET, "count_based": QUIET}
 POINTS = 200
@@ -59,8 +59,7 @@ def write(
     Raises:
         UserError: if the disk is full or the directory cannot be written.
     """
-    png, table = io.BytesIO(), io.StringIO()
-    draw_curves(summary, curves, title or str(summary["tested_on"])).savefig(png, format="png", dpi=130)
+    table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("agent", "row", "steps", "mean_return", "low", "high"))
     grid = grid_of(curves)
@@ -68,11 +67,8 @@ def write(
         agent, row = name.split(": ", 1)
         for steps, *numbers in zip(*band_of(learned, grid), strict=True):
             writer.writerow((agent, row, f"{steps:.0f}", *(f"{number:.4g}" for number in numbers)))
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise disk_error(error, out) from error
-    write_atomic(out / "curves.png", png.getvalue())
+    make_directory(out)
+    save(draw_curves(summary, curves, title or str(summary["tested_on"])), out / "curves.png", dpi=130)
     write_atomic(out / "curves.csv", table.getvalue().encode())
 
 

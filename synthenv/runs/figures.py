@@ -1,10 +1,13 @@
 """How all figures look. Nothing here needs a display."""
 
+import io
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from synthenv.core.files import write_atomic
 
 INK, QUIET, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 BLUE, ORANGE, GREEN, RED = "#2563a8", "#d9730d", "#2f855a", "#b83280"
@@ -33,6 +36,8 @@ def dress(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
     axes.tick_params(colors=INK, length=0)
 
 
-def save(figure: Figure, file: Path) -> None:
-    """Write a PNG."""
-    figure.savefig(file, format="png", dpi=140)
+def save(figure: Figure, file: Path, dpi: int = 140) -> None:
+    """Write a PNG, whole or not at all."""
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=dpi)
+    write_atomic(file, png.getvalue())

@@ -10,7 +10,7 @@ import numpy as np
 
 from synthenv.agents.config import AgentConfig
 from synthenv.core.errors import UserError
-from synthenv.core.files import disk_error, to_json, write_atomic
+from synthenv.core.files import make_directory, to_json, write_atomic
 from synthenv.core.types import Curve
 from synthenv.runs.evaluate import Place
 from synthenv.runs.trials import TrialRunner
@@ -66,10 +66,7 @@ def _save(file: Path, learned: Learned) -> None:
     data = io.BytesIO()
     returns, steps = (np.asarray(x) for x in learned.curve)
     np.savez_compressed(data, returns=returns, steps=steps, which=learned.which)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise disk_error(error, file.parent) from error
+    make_directory(file.parent)
     write_atomic(file, data.getvalue())
 
 

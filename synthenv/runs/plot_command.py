@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from synthenv.core.errors import UserError
-from synthenv.core.files import disk_error, write_atomic
+from synthenv.core.files import make_directory, write_atomic
 from synthenv.envs.gridworld import GridWorld
 from synthenv.proxies.reward_network import RewardNetwork
 from synthenv.runs import analysis, analysis_plot, evaluate
@@ -18,6 +18,7 @@ from synthenv.runs.arguments import Plot
 from synthenv.runs.commands import console, new_directory
 from synthenv.runs.distributions import Histogram, as_rows, histogram, overlap
 from synthenv.runs.evaluate import Place
+from synthenv.runs.figures import save
 
 ACTIONS = ("right", "left", "down", "up")  # of a gridworld
 
@@ -180,17 +181,12 @@ def _tell(histograms: Sequence[Histogram]) -> None:
 def _write(out: Path, name: str, figure: Figure, rows: Iterable[Mapping[str, Any]]) -> None:
     """A picture, its numbers, and where they are."""
     _write_rows(out, name, rows)
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=130)
-    write_atomic(out / f"{name}.png", png.getvalue())
+    save(figure, out / f"{name}.png", dpi=130)
     console.print(f"{name}: {out / f'{name}.png'}   numbers: {out / f'{name}.csv'}", soft_wrap=True)
 
 
 def _write_rows(out: Path, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise disk_error(error, out) from error
+    make_directory(out)
     rows, table = list(rows), io.StringIO()
     writer = csv.DictWriter(table, rows[0], lineterminator="\n")
     writer.writeheader()

@@ -91,9 +91,8 @@ def open_study(out: Path, plan: Plan) -> optuna.Study:
             storage=storage,
             pruner=optuna.pruners.HyperbandPruner(-(-most // 9), most, reduction_factor=3),
         )
-        if (
-            not begun
-        ):  # the first trial is the preset itself, as far as it lies in the ranges: others have to beat it
+        if not begun:
+            # The first trial is the preset itself, as far as it lies in the ranges: the others have to beat it.
             study.enqueue_trial(drawn(plan.params, plan.base))
         study.get_trials()
     except (SQLAlchemyError, KeyError, optuna.exceptions.OptunaError, AssertionError):

@@ -1,6 +1,5 @@
 """The pictures of a study: which parameters mattered, and how the best value came about."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,8 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from synthenv.core.files import write_atomic
-from synthenv.runs.figures import BLUE, INK, ORANGE, QUIET, RED, dress, new_figure
+from synthenv.runs.figures import BLUE, INK, ORANGE, QUIET, RED, dress, new_figure, save
 
 VALUES = {
     "se": "generations until solved, summed over searches",
@@ -97,15 +95,9 @@ def draw_history(trials: Sequence[tuple[int, str, float | None]], form: str) -> 
 
 def write_importances(shares: Mapping[str, float], num_completed: int, num_trials: int, file: Path) -> None:
     """Write ``draw_importances`` as a PNG."""
-    _write(draw_importances(shares, num_completed, num_trials), file)
+    save(draw_importances(shares, num_completed, num_trials), file)
 
 
 def write_history(trials: Sequence[tuple[int, str, float | None]], form: str, file: Path) -> None:
     """Write ``draw_history`` as a PNG."""
-    _write(draw_history(trials, form), file)
-
-
-def _write(figure: Figure, file: Path) -> None:
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=140)
-    write_atomic(file, png.getvalue())
+    save(draw_history(trials, form), file)

@@ -156,9 +156,8 @@ def importances(study: optuna.Study, plan: Plan) -> dict[str, float]:
         return {}
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=TOP_SHARE)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # parameters that few trials have; the picture tells the number of trials
+        # Of parameters that few trials have: the picture tells the number of trials.
+        warnings.simplefilter("ignore")
         found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     path_of = {param.name: param.label or param.path for param in plan.params}
     return {path_of[name]: float(share) for name, share in found.items()}

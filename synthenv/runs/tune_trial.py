@@ -182,9 +182,8 @@ def wait_for(workers: Iterable[Worker]) -> list[Worker]:
 
 
 def _work(connection: Connection, cores: tuple[int, ...], settings: dict[str, Any]) -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches every process; the parent decides what to do
+    # Ctrl-C reaches every process; the parent decides what to do.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
