@@ -24,7 +24,7 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_th
 
 import jax
 import numpy as np
-from peer_process import HERE, run_peer
+from comparison import HERE, run_peer, train_and_test
 
 from synthenv.agents import registry as agents
 from synthenv.agents.bucket import Bucket
@@ -32,7 +32,6 @@ from synthenv.agents.config import AgentConfig
 from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.agents.presets import AGENTS
 from synthenv.envs import registry
-from synthenv.envs.rollout import evaluate
 from synthenv.runs.evaluate import bootstrap_interval
 
 STEPS = {"CartPole-v1": 30_000, "Pendulum-v1": 10_000}
@@ -60,25 +59,8 @@ def returns(task: str, name: str, init_episodes: int, seeds: list[int], num_test
     """Train and test each seed."""
     agent, spec, config = build(name, task, max_steps=STEPS[task], init_episodes=init_episodes)
     hyperparams = fixed_hyperparams(config, spec.solved_return)
-
-    def train(key: jax.Array) -> Any:
-        return agent.train(key, spec.env, spec.env_params, hyperparams)
-
-    def test(key: jax.Array, params: Any) -> jax.Array:
-        act = lambda key, obs: agent.act(key, params, obs)  # noqa: E731
-        return evaluate(key, spec.env, spec.env_params, act, num_tests, spec.max_steps).returns.mean()
-
-    train_fast, test_fast = jax.jit(train).lower(jax.random.key(0)).compile(), jax.jit(test)
-    row: dict[str, Any] = {"peer": f"synthenv {name}", "config": {"settings": "ours"}}
-    row |= {"returns": [], "steps": [], "steps_per_cpu_second": []}
-    for seed in seeds:
-        start = time.process_time()
-        trained = jax.block_until_ready(train_fast(jax.random.key(seed)))
-        seconds = time.process_time() - start
-        row["returns"].append(round(float(test_fast(jax.random.key(10_000 + seed), trained.params)), 1))
-        row["steps"].append(int(trained.num_steps))
-        row["steps_per_cpu_second"].append(round(int(trained.num_steps) / seconds))
-    return row
+    row = {"peer": f"synthenv {name}", "config": {"settings": "ours"}}
+    return row | train_and_test(agent, spec, hyperparams, seeds, num_tests)
 
 
 def speed(name: str, repeats: int) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import statistics
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,15 +19,13 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 if hasattr(os, "sched_setaffinity"):  # one core for us and, inherited, for the peers
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
-import jax
-from peer_process import HERE, run_peer
+from comparison import HERE, run_peer, train_and_test
 
 from synthenv.agents import ppo
 from synthenv.agents.bucket import Bucket
 from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.agents.ppo_config import PPOConfig
 from synthenv.envs import registry
-from synthenv.envs.rollout import evaluate
 
 STEPS = {"CartPole-v1": 50_000, "Pendulum-v1": 100_000}
 PEERS = (
@@ -44,25 +41,8 @@ def ours(task: str, seeds: list[int], num_tests: int) -> dict:
     space = spec.env.action_space(spec.env_params)
     agent = ppo.make(config, Bucket(config.depth, config.hidden_size), space)
     hyperparams = fixed_hyperparams(config, spec.solved_return)
-
-    def train(key):
-        return agent.train(key, spec.env, spec.env_params, hyperparams)
-
-    def test(key, params):
-        act = lambda key, obs: agent.act(key, params, obs)  # noqa: E731
-        return evaluate(key, spec.env, spec.env_params, act, num_tests, spec.max_steps).returns.mean()
-
-    train, test = jax.jit(train).lower(jax.random.key(0)).compile(), jax.jit(test)
-    out = {"peer": "synthenv", "config": {"settings": "ours"}, "returns": [], "steps": []}
-    out["steps_per_cpu_second"] = []
-    for seed in seeds:
-        start = time.process_time()
-        trained = jax.block_until_ready(train(jax.random.key(seed)))
-        seconds = time.process_time() - start
-        out["returns"].append(round(float(test(jax.random.key(10_000 + seed), trained.params)), 1))
-        out["steps"].append(int(trained.num_steps))
-        out["steps_per_cpu_second"].append(round(int(trained.num_steps) / seconds))
-    return out
+    row = {"peer": "synthenv", "config": {"settings": "ours"}}
+    return row | train_and_test(agent, spec, hyperparams, seeds, num_tests)
 
 
 def main() -> None:

@@ -59,7 +59,7 @@ class RewardConfig(NamedTuple):
             which a potential may change what the best policy is.
         inputs: raw observations, as in the papers, or those mapped to [-1, 1] between the bounds that the task states
             (box), without which a fresh network hardly sees small ones, such as MountainCar's velocity.
-        output_scale: Factor on what the network says: a fresh one says about 0.3, which shapes nothing where the real
+        output_scale: Factor on what the network says: a fresh one says less than 1, which shapes little where the real
             return is of the order of 100.
     """
 
