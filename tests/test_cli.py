@@ -143,7 +143,7 @@ def test_a_resumed_run_needs_no_flags(begun_with, tmp_path):
 
 def test_every_agent_can_be_named_and_made():
     """The command, the table of configs and the table of modules know the same agents."""
-    assert set(get_args(AgentName)) == set(AGENTS)
+    assert set(get_args(AgentName)) == {*AGENTS, evaluation.AS_EVOLVED}
     for name, config in AGENTS.items():
         assert config.name == name.removesuffix("_icm")
         assert (getattr(config, "curiosity", None) is not None) == name.endswith("_icm")

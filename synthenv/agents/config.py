@@ -69,6 +69,23 @@ class AgentConfig:
     variation: Variation = field(default_factory=Variation)
 
 
+def around(agent: Any) -> Any:
+    """Ranges from a third to three times what an agent has, as tables 2 and 9 have them around theirs; one layer more
+    or less. Agents without layers keep their ranges."""
+    if not hasattr(agent, "hidden_size"):
+        return agent.variation
+
+    def thirds(value: int) -> tuple[int, int]:
+        return -(-value // 3), 3 * value
+
+    return Variation(
+        learning_rate=(agent.learning_rate / 3, 3 * agent.learning_rate),
+        batch_size=thirds(agent.batch_size) if hasattr(agent, "batch_size") else None,
+        hidden_size=thirds(agent.hidden_size),
+        depth=(max(1, agent.depth - 1), agent.depth + 1),
+    )
+
+
 class ICMConfig(NamedTuple):
     """An intrinsic curiosity module. Defaults: table 15.
 

@@ -27,6 +27,7 @@ AgentName = Literal[
     "td3_discrete_icm",
     "ppo_icm",
     "ppo_monte_carlo_icm",
+    "as_evolved",
 ]
 
 
@@ -83,7 +84,8 @@ class Train:
 
     Attributes:
         env: A task (CartPole-v0), a shipped proxy (synthetic/CartPole-v0, or :i for one) or a run directory.
-        agent: The learner; if not given, whom the proxy was evolved with, or one that fits the task.
+        agent: The learner; if not given, whom the proxy was evolved with, or one that fits the task. as_evolved: with
+            the hyperparameters of its search too, not those of the papers' evaluations.
         num_agents: Fresh agents to train.
         vary_hyperparams: Draw every agent's hyperparameters at random (table 2; table 9 for tabular ones).
         max_steps: Training steps per agent; the proxy's own budget if not given.

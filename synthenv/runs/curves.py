@@ -25,7 +25,7 @@ from synthenv.runs.learned import Learned, learn
 HORIZONS = {
     "CliffWalking": (5_000, 500),
     "CartPole-v0": (50_000, 1000),
-    "MountainCarContinuous-v0": (100_000, 3000),
+    "MountainCarContinuous-v0": (150_000, 3000),
     "HalfCheetah": (100_000, 1000),
 }
 OTHERS = (50_000, 1000)

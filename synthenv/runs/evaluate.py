@@ -15,17 +15,19 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from synthenv.agents.config import AgentConfig, TabularConfig
+from synthenv.agents.config import AgentConfig, TabularConfig, around
 from synthenv.agents.ppo_config import PPOMonteCarloConfig
 from synthenv.agents.presets import AGENTS, REWARD_AGENTS
 from synthenv.core.errors import UserError
 from synthenv.envs.registry import EnvSpec
 from synthenv.outer.trial import TrainingGround
+from synthenv.proxies.reward_network import RewardNetwork
 from synthenv.runs.config import agent_from_stored
 from synthenv.runs.trials import TrialRunner, fitting_agent, proxy_ground, real_ground, task_for, zeros
 from synthenv.zoo import registry as zoo
 
 NUM_BOOTSTRAP = 10_000
+AS_EVOLVED = "as_evolved"  # whom a proxy was evolved with, hyperparameters and all
 
 
 class Place(NamedTuple):
@@ -64,7 +66,8 @@ def resolve(*names: str, agent: str | None = None) -> Place:
     """Find a training place.
 
     Args:
-        agent: who is to train there; if None, whom a proxy was evolved with, or one that fits the task.
+        agent: who is to train there; if None, whom a proxy was evolved with (with the hyperparameters of the papers'
+            evaluations; ``as_evolved``: with its own), or one that fits the task.
         names: a task id, or one or several of: a shipped proxy (all of a task, or ``:i``), a run directory, a proxy
             file.
 
@@ -88,6 +91,10 @@ def _load_proxies(name: str) -> list[zoo.LoadedProxy]:
 
 
 def _task_place(name: str, agent: str | None) -> Place:
+    if agent == AS_EVOLVED:
+        raise UserError(
+            f"{name} was not evolved with any agent: name one, or pass a shipped proxy or a run directory"
+        )
     agent = agent or fitting_agent(name)
     config = replace(AGENTS[agent], stop="solved", time_limit="terminal")
     try:
@@ -111,7 +118,10 @@ def _proxy_place(name: str, proxies: list[zoo.LoadedProxy], agent: str | None) -
 
 def schedule_of(metadata: dict[str, Any], agent: str = "ddqn") -> AgentConfig:
     """An agent of the papers' evaluations on the training budget that the proxy was evolved for."""
-    evolved, config = agent_from_stored(metadata["agent"]), AGENTS[agent]
+    evolved = agent_from_stored(metadata["agent"])
+    if agent == AS_EVOLVED:
+        return replace(evolved, vary=False, variation=around(evolved))
+    config = AGENTS[agent]
     kept = ["max_episodes", "max_steps", "stop", "stop_window", "test_episodes"]
     if "variant" in metadata["proxy"]:  # a reward network: the task's own agents, whose warm-up is their own
         config = REWARD_AGENTS.get(metadata["task"], {}).get(agent, config)
@@ -131,6 +141,18 @@ def budgeted(agent: AgentConfig, max_steps: int | None) -> AgentConfig:
         return agent
     room = 1 if isinstance(agent, TabularConfig) else max(agent.buffer_size, min(max_steps, 100_000))
     return replace(agent, max_steps=max_steps, buffer_size=room)
+
+
+def real_schedule(place: Place, default: AgentConfig, max_steps: int | None) -> AgentConfig:
+    """Whom to compare with on the real task: ``default``; beside reward networks the very agent that trains there.
+
+    Its budget is that of ``default``, unless ``max_steps`` says otherwise: what was ample in a proxy may be too little.
+    """
+    max_steps = max_steps or default.max_steps
+    if not isinstance(place.ground.env, RewardNetwork):
+        return replace(default, max_steps=max_steps)
+    room = max(place.agent.buffer_size, default.buffer_size)
+    return replace(place.agent, max_steps=max_steps, max_episodes=default.max_episodes, buffer_size=room)
 
 
 def _test_spec(place: Place, name: str) -> EnvSpec:
@@ -240,8 +262,8 @@ def evaluate(
     if baselines:
         num_baseline_agents = num_baseline_agents or num_agents
         real = resolve(place.spec.name, agent=place.agent.name)
-        schedule = replace(real.agent, vary=vary, max_steps=max_baseline_steps or real.agent.max_steps)
-        rows["real"] = run_agents(real, schedule, num_baseline_agents, seed)
+        schedule = real_schedule(place, real.agent, max_baseline_steps)
+        rows["real"] = run_agents(real, replace(schedule, vary=vary), num_baseline_agents, seed)
         rows["untrained"] = untrained(place, config, num_baseline_agents, seed)
     summary = {"agent": place.agent.name, "tested_on": place.spec.name, **summarise(rows["proxy"])}
     if place.proxies:

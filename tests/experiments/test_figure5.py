@@ -47,20 +47,32 @@ def test_finished_searches_are_left_alone(compared):
     assert len(proxies) == 2 and [p.stat().st_mtime_ns for p in proxies] == before
 
 
-def test_best_variant_and_ratio():
-    """Fewest steps, then the better end; against the better of two baselines."""
-    row = lambda steps, low, high, end=0.0: {  # noqa: E731
-        "steps_to_solve": steps,
-        "ci95_steps_to_solve": [low, high],
-        "final_return": end,
-    }
-    rows = {"a": row(50, 40, 60), "b": row(30, 20, 41, 1.0), "c": row(30, 20, 40, 2.0)}
+def test_best_variant():
+    """Fewest steps, then the better end."""
+    row = lambda steps, end=0.0: {"steps_to_solve": steps, "final_return": end}  # noqa: E731
+    rows = {"a": row(50), "b": row(30, 1.0), "c": row(30, 2.0)}
     assert figure5.best_variant(rows) == "c"
-    varied = {"a": row(50, 40, 60), "b": row(90, 80, 99), "c": row(80, 70, 90)}
+    varied = {"a": row(50), "b": row(90), "c": row(80)}
     assert figure5.best_variant(rows, varied) == "a"
-    kinds = {"proxies": rows, "baselines": {"real": row(100, 90, 110), "icm": row(60, 41, 80)}}
-    assert figure5.ratio(kinds, "c") == {"baseline": "icm", "ratio": 0.5, "apart": True}
-    assert figure5.ratio(kinds, "b") == {"baseline": "icm", "ratio": 0.5, "apart": False}
+
+
+def test_ratios():
+    """The better of two baselines, and of all that agents of one kind have."""
+    row = lambda steps, low, high: {"steps_to_solve": steps, "ci95_steps_to_solve": [low, high]}  # noqa: E731
+    agents = {
+        "small": {
+            "proxies": {"c": row(30, 20, 40)},
+            "baselines": {"real": row(100, 90, 110), "icm": row(60, 41, 80)},
+        },
+        "large": {"proxies": {"c": row(30, 20, 41)}, "baselines": {"real": row(120, 90, 150)}},
+    }
+    alone = figure5.ratios(agents, "c", (("small",), ("large",)))
+    assert alone == {
+        "small": {"baseline": "small: icm", "ratio": 0.5, "apart": True},
+        "large": {"baseline": "large: real", "ratio": 0.25, "apart": True},
+    }
+    kin = figure5.ratios(agents, "c", (("small", "large"),))
+    assert kin["large"] == {"baseline": "small: icm", "ratio": 0.5, "apart": False}
 
 
 def test_the_command_draws_curves(compared, tmp_path, capsys):

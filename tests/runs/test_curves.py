@@ -6,13 +6,15 @@ import jax
 import numpy as np
 import pytest
 
-from synthenv.agents.presets import TABLE11, TABLE14, TABLE17_MOUNTAIN_CAR
+from synthenv.agents.config import Variation, around
+from synthenv.agents.presets import AGENTS, TABLE11, TABLE14, TABLE17_MOUNTAIN_CAR
 from synthenv.core.errors import UserError
 from synthenv.core.types import Curve
-from synthenv.runs import curve_plot, curves
+from synthenv.runs import curve_plot, curves, evaluate
 from synthenv.runs.curves import at_steps, bounded, curious, steps_to_solve, summarise
 from synthenv.runs.learned import Learned, learn
 from synthenv.runs.trials import TrialRunner
+from synthenv.zoo import registry as zoo
 
 pytestmark = pytest.mark.rank_promotion_ok
 
@@ -135,3 +137,34 @@ def test_rows_are_remembered(tmp_path, monkeypatch):
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(UserError, match=r"npz is damaged .*: remove it"):
         learn(place, agent, 2, 0, tmp_path)
+
+
+# ---------------------------------------------------------------- who trains
+
+
+def test_as_evolved():
+    """The agent of the search itself, with ranges around its own numbers; a bare task was evolved with nobody."""
+    place = evaluate.resolve("synthetic/CartPole-v0:0", agent="as_evolved")
+    assert place.agent != evaluate.resolve("synthetic/CartPole-v0:0", agent="ddqn").agent
+    stored = zoo.load("synthetic/CartPole-v0:0")[0].metadata["agent"]
+    assert (place.agent.hidden_size, place.agent.batch_size) == (stored["hidden_size"], stored["batch_size"])
+    assert place.agent.variation.hidden_size == (-(-stored["hidden_size"] // 3), 3 * stored["hidden_size"])
+    with pytest.raises(UserError, match="was not evolved with any agent"):
+        evaluate.resolve("CartPole-v0", agent="as_evolved")
+
+
+def test_ranges_around_an_agent():
+    ranges = around(replace(TABLE14, learning_rate=3e-3, hidden_size=32, batch_size=33, depth=1))
+    assert ranges == Variation((pytest.approx(1e-3), pytest.approx(9e-3)), (11, 99), (11, 96), (1, 2))
+    assert around(TABLE11) == TABLE11.variation
+
+
+def test_beside_reward_networks_the_same_agent_trains_on_the_real_task():
+    """With its own hyperparameters, on the budget of the real task; beside SEs it is the evaluations' agent."""
+    place = evaluate.resolve("reward/CartPole-v0:0", agent="dueling_ddqn")
+    default = AGENTS["dueling_ddqn"]
+    bare = evaluate.real_schedule(place, default, None)
+    assert (bare.learning_rate, bare.batch_size) == (TABLE14.learning_rate, TABLE14.batch_size)
+    assert (bare.max_steps, bare.test_episodes) == (default.max_steps, place.agent.test_episodes)
+    se = evaluate.resolve("synthetic/CartPole-v0:0", agent="dueling_ddqn")
+    assert evaluate.real_schedule(se, default, 70) == replace(default, max_steps=70)
