@@ -38,6 +38,7 @@ class Config:
         num_agents: Agents in all proxies together, spread evenly.
         num_baseline_agents: Agents trained on the real task, and as many untrained ones.
         max_steps: Overrides the training steps of every agent.
+        max_baseline_steps: Bounds the agents on the real task; max_steps if not given.
         num_chosen: Also report so many proxies on their own, chosen by the returns of other agents; 0: none.
         num_selection_agents: Agents that choose, in all proxies together; their seed is seed + 1.
         seed: The only source of randomness; choose none that a search had.
@@ -50,6 +51,7 @@ class Config:
     num_agents: int = 400
     num_baseline_agents: int = 40
     max_steps: int | None = None
+    max_baseline_steps: int | None = None
     num_chosen: int = 0
     num_selection_agents: int = 100
     seed: int = 1000
@@ -75,7 +77,7 @@ def run(config: Config) -> None:
         agent=config.agent,
         max_steps=config.max_steps,
         num_baseline_agents=config.num_baseline_agents,
-        max_baseline_steps=config.max_steps,
+        max_baseline_steps=config.max_baseline_steps or config.max_steps,
     )
     if config.num_chosen:
         summary["chosen"], scores["chosen"] = choose(config)
