@@ -13,6 +13,7 @@ from synthenv.agents.presets import (
     TABLE14,
     TABLE16_HALF_CHEETAH,
     TABLE16_MOUNTAIN_CAR,
+    TABLE17_HALF_CHEETAH,
     TABLE17_MOUNTAIN_CAR,
 )
 from synthenv.outer.config import OuterConfig, StrategyConfig
@@ -61,8 +62,8 @@ def released(config: MetaTrainConfig) -> MetaTrainConfig:
 # Chosen by trial on one or two seeds a task: no committed experiment tells the effects of the parts apart.
 def _fast(config: MetaTrainConfig, std: float, step_size: float, **outer: int) -> MetaTrainConfig:
     strategy = config.strategy._replace(name="open_es", std=std, step_size=step_size)
-    shared = {"num_incumbents": 8, "common_random_numbers": True}
-    return replace(config, strategy=strategy, outer=config.outer._replace(**shared, **outer))
+    shared = {"num_incumbents": 8, "common_random_numbers": True} | outer
+    return replace(config, strategy=strategy, outer=config.outer._replace(**shared))
 
 
 _BRIEF_DDQN = replace(_schedule(TABLE14), max_steps=8000, max_episodes=400, buffer_size=8000)
@@ -75,6 +76,21 @@ _BRIEF_TD3 = replace(
     batch_size=32,
     hidden_size=32,
     learning_rate=2e-3,
+)
+# No more than ten episodes, and one test at the end: brax's steps are dear, and the threshold is far away.
+_BRIEF_CHEETAH = replace(
+    TABLE17_HALF_CHEETAH,
+    stop="none",
+    max_steps=10_000,
+    max_episodes=1000,
+    buffer_size=20_000,
+    init_episodes=2,
+    time_limit="terminal",
+    batch_size=64,
+    hidden_size=64,
+    learning_rate=1e-3,
+    tau=0.005,
+    action_std=0.2,
 )
 # MountainCarContinuous: a fresh network on raw observations would hardly see the velocity, at most 0.07, and would say
 # less than 1 where the return is 100; no figure has been made with these numbers yet. Those of HalfCheetah were never
@@ -101,7 +117,19 @@ FAST = {
         num_generations=20,
         num_test_episodes=3,
     ),
-    "HalfCheetah": _fast(PAPER["HalfCheetah"], 0.05, 0.03, num_starts=16),
+    "HalfCheetah": _fast(
+        replace(
+            PAPER["HalfCheetah"],
+            agent=_BRIEF_CHEETAH,
+            proxy=RewardConfig("additive_non_potential", hidden_size=32),
+            strategy=_STRATEGY._replace(num_pairs=8),
+        ),
+        0.05,
+        0.03,
+        num_starts=16,
+        num_incumbents=4,
+        num_generations=12,
+    ),
 }
 
 
