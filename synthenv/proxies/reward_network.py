@@ -62,7 +62,8 @@ def _box(space: Any, inputs: str, info_size: int) -> tuple[np.ndarray, np.ndarra
         raise UserError(
             "inputs box: this task states no bounds for its observations; choose --proxy.inputs raw"
         )
-    middle, half = np.where(bounded, (low + high) / 2, 0.0), np.where(bounded, (high - low) / 2, 1.0)
+    low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+    middle, half = (low + high) / 2, (high - low) / 2
     middle, half = np.pad(middle, (0, info_size)), np.pad(half, (0, info_size), constant_values=1.0)
     return middle.astype(np.float32), half.astype(np.float32)
 

@@ -42,8 +42,9 @@ def draw_curves(summary: Mapping[str, Any], curves: Mapping[str, Learned], title
     agents = summary["agents"]
     figure = new_figure(6.2 * len(agents) + 0.4, 7.4, title)
     panels = figure.subplots(2, len(agents), height_ratios=(1.7, 1), squeeze=False)
+    proxies = dict.fromkeys(row for kinds in agents.values() for row in kinds["proxies"])
+    colors = dict(zip(proxies, CYCLE * 9, strict=False)) | BASELINES
     for (agent, kinds), above, below in zip(agents.items(), panels[0], panels[1], strict=True):
-        colors = dict(zip(kinds["proxies"], CYCLE * 9, strict=False)) | BASELINES
         rows = kinds["proxies"] | kinds.get("baselines", {})
         _draw_returns(above, agent, {row: curves[f"{agent}: {row}"] for row in rows}, colors)
         _draw_steps(below, rows, colors)
