@@ -21,15 +21,17 @@ class Config:
     ``python -m experiments.build_zoo --runs runs/a runs/b --kind synthetic``
 
     Every proxy is tried with fresh agents: a synthetic one with hyperparameters drawn from table 2, a reward network
-    with the agents that it was evolved with, at their defaults. Mean real return, its 95 % interval, the number of
-    agents, and for a reward network the steps to solve go into the file and the manifest. Cost: about 2.5 minutes for
-    five synthetic CartPoles on 2 shared cores. Number to expect: a mean return of 195 or more for one of them.
+    with the agents that it was evolved with, at the defaults of the papers' evaluations. Mean real return, its 95 %
+    interval, the number of agents, and for a reward network the steps to solve go into the file and the manifest.
+    Cost: about 2.5 minutes for five synthetic CartPoles on 2 shared cores. Number to expect: a mean return of 195 or
+    more for one of them.
 
     Attributes:
         preset: Named configuration that the other flags override.
         runs: Run directories, in the order of their names in the zoo.
         kind: synthetic (MDP form), bandit (contextual bandit) or reward (reward network).
         num_agents: Fresh agents for each proxy.
+        agent: reward only: other agents; as_evolved: with the hyperparameters of the search.
         max_steps: Overrides the training steps of every agent.
         seed: Seed of the measurement; choose none that a search had.
         out: The zoo to write into; the package's own if not given.
@@ -39,6 +41,7 @@ class Config:
     runs: tuple[Path, ...] = ()
     kind: Literal["synthetic", "bandit", "reward"] = "synthetic"
     num_agents: int = 40
+    agent: str | None = None
     max_steps: int | None = None
     seed: int = 1000
     out: Path | None = None
@@ -92,8 +95,9 @@ def measure_rewards(config: Config) -> list[dict[str, Any]]:
     from synthenv.runs.curves import evaluate_curves
 
     names = [str(path) for path in config.runs]
+    agents = None if config.agent is None else (config.agent,)
     summary, _ = evaluate_curves(
-        names, None, config.num_agents, config.seed, baselines=False, max_steps=config.max_steps
+        names, agents, config.num_agents, config.seed, baselines=False, max_steps=config.max_steps
     )
     rows = summary["agents"][summary["agent"]]["proxies"]
     return [

@@ -19,6 +19,7 @@ from synthenv.agents.config import AgentConfig, TabularConfig, around
 from synthenv.agents.ppo_config import PPOMonteCarloConfig
 from synthenv.agents.presets import AGENTS, REWARD_AGENTS
 from synthenv.core.errors import UserError
+from synthenv.envs import registry
 from synthenv.envs.registry import EnvSpec
 from synthenv.outer.trial import TrainingGround
 from synthenv.proxies.reward_network import RewardNetwork
@@ -117,7 +118,10 @@ def _proxy_place(name: str, proxies: list[zoo.LoadedProxy], agent: str | None) -
 
 
 def schedule_of(metadata: dict[str, Any], agent: str = "ddqn") -> AgentConfig:
-    """An agent of the papers' evaluations on the training budget that the proxy was evolved for."""
+    """An agent of the papers' evaluations on the training budget that the proxy was evolved for.
+
+    In a reward network it warms up as long as it does elsewhere; what that is longer comes on top of the budget.
+    """
     evolved = agent_from_stored(metadata["agent"])
     if agent == AS_EVOLVED:
         return replace(evolved, vary=False, variation=around(evolved))
@@ -132,7 +136,11 @@ def schedule_of(metadata: dict[str, Any], agent: str = "ddqn") -> AgentConfig:
             kept.append("time_limit")
         if not isinstance(config, TabularConfig):
             kept.append("buffer_size")
-    return replace(config, **{field: getattr(evolved, field) for field in kept})
+    scheduled = replace(config, **{field: getattr(evolved, field) for field in kept})
+    longer = (
+        max(0, scheduled.init_episodes - evolved.init_episodes) * registry.make(metadata["task"]).max_steps
+    )
+    return replace(scheduled, max_steps=evolved.max_steps + longer)
 
 
 def budgeted(agent: AgentConfig, max_steps: int | None) -> AgentConfig:

@@ -1,6 +1,6 @@
 """Learning curves: steps to solve and interpolation by hand, baselines, the picture and its table."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import jax
 import numpy as np
@@ -9,10 +9,12 @@ import pytest
 from synthenv.agents.config import Variation, around
 from synthenv.agents.presets import AGENTS, TABLE11, TABLE14, TABLE17_MOUNTAIN_CAR
 from synthenv.core.errors import UserError
+from synthenv.core.files import plain
 from synthenv.core.types import Curve
 from synthenv.runs import curve_plot, curves, evaluate
 from synthenv.runs.curves import at_steps, bounded, curious, steps_to_solve, summarise
 from synthenv.runs.learned import Learned, learn
+from synthenv.runs.reward_presets import FAST
 from synthenv.runs.trials import TrialRunner
 from synthenv.zoo import registry as zoo
 
@@ -168,3 +170,12 @@ def test_beside_reward_networks_the_same_agent_trains_on_the_real_task():
     assert (bare.max_steps, bare.test_episodes) == (default.max_steps, place.agent.test_episodes)
     se = evaluate.resolve("synthetic/CartPole-v0:0", agent="dueling_ddqn")
     assert evaluate.real_schedule(se, default, 70) == replace(default, max_steps=70)
+
+
+def test_a_longer_warm_up_comes_on_top_of_the_budget():
+    """Table 17 warms up for 50 episodes of 999 steps, more than this search's agents trained at all."""
+    search = FAST["MountainCarContinuous-v0"]
+    metadata = plain({"task": search.task, "proxy": search.proxy._asdict(), "agent": asdict(search.agent)})
+    evolved, table17 = (evaluate.schedule_of(metadata, name) for name in ("as_evolved", "td3"))
+    assert (evolved.init_episodes, evolved.max_steps, evolved.hidden_size) == (10, 20_000, 32)
+    assert (table17.init_episodes, table17.max_steps, table17.hidden_size) == (50, 20_000 + 40 * 999, 128)
