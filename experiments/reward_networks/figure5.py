@@ -23,8 +23,9 @@ VARIANTS = (
     "exclusive_non_potential",
 )
 # Who is known to the searches of a task, and who is not. The first names the best variant; if another one is known, it
-# trains in that variant alone. The paper has one unseen agent per task, ppo_monte_carlo being its PPO; ppo is ours, and
-# so is as_evolved: the small TD3 of our searches, which have no time for that of table 17.
+# trains in that variant and bare only: curiosity is dear in large networks. The paper has one unseen agent per task,
+# ppo_monte_carlo being its PPO; ppo is ours, and so is as_evolved: the small TD3 of our searches, which have no time
+# for that of table 17.
 AGENTS = {
     "CliffWalking": (("q_learning",), ("sarsa",)),
     "CartPole-v0": (("ddqn",), ("dueling_ddqn",)),
@@ -135,7 +136,7 @@ def run(config: Config) -> None:
     curves |= {name.replace(known, label, 1): learned for name, learned in of_varied.items()}
     if more:
         others, of_others = evaluate_curves(
-            {named: rows[named]}, more, config.num_agents, config.seed, **share
+            {named: rows[named]}, more, config.num_agents, config.seed, baselines="bare", **share
         )
         agents |= others["agents"]
         curves |= of_others

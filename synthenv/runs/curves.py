@@ -10,7 +10,7 @@ References:
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -107,7 +107,7 @@ def bounded(agent: AgentConfig, task: str, max_steps: int | None, vary: bool) ->
 
 
 def rows_of(
-    names: Mapping[str, Sequence[str]], agent: str | None, baselines: bool
+    names: Mapping[str, Sequence[str]], agent: str | None, baselines: bool | Literal["bare"]
 ) -> tuple[EnvSpec, dict[str, dict[str, tuple[Place, AgentConfig]]]]:
     """Where an agent is to train: {"proxies": {name: (place, agent)}, "baselines": {...}}, and the task of them all."""
     places = {row: resolve(*proxies, agent=agent) for row, proxies in names.items()}
@@ -118,7 +118,8 @@ def rows_of(
     if baselines:
         bare = next(iter(places.values())).agent
         real = resolve(spec.name, agent=bare.name)
-        rows["baselines"] = {"real": (real, bare)} | {name: (real, a) for name, a in curious(bare)}
+        bonus = [] if baselines == "bare" else curious(bare)
+        rows["baselines"] = {"real": (real, bare)} | {name: (real, a) for name, a in bonus}
     return spec, rows
 
 
@@ -128,7 +129,7 @@ def evaluate_curves(
     num_agents: int,
     seed: int = 0,
     vary: bool = False,
-    baselines: bool = True,
+    baselines: bool | Literal["bare"] = True,
     max_steps: int | None = None,
     show: Callable[[str, int, int], None] = lambda row, done, total: None,
     store: Path | None = None,
@@ -142,7 +143,7 @@ def evaluate_curves(
         num_agents: fresh agents for each row.
         seed: randomness.
         vary: draw every agent's hyperparameters at random (table 9; else table 2).
-        baselines: add the agents on the real task, bare and with the exploration bonus of the papers.
+        baselines: add the agents on the real task, bare and with the exploration bonus of the papers; or bare only.
         max_steps: training steps per agent; what the papers' figures show if None.
         show: called with each row's name before it begins, how many are done, and of how many.
         store: directory of finished rows; what is there is not trained again.

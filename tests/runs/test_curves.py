@@ -96,6 +96,11 @@ def test_cliff(cliff):
     assert [s[0] for s in seen] == list(learned) and seen[-1][1:] == (5, 6)
 
 
+def test_bare_baseline_only():
+    rows = curves.rows_of({"Cliff": ("CliffWalking",)}, "q_learning", "bare")[1]
+    assert set(rows["baselines"]) == {"real"}
+
+
 def test_picture_and_table(cliff, tmp_path):
     summary, learned, _ = cliff
     curve_plot.write(summary, learned, tmp_path / "new")
