@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from synthenv.core.files import make_directory, write_atomic
 from synthenv.runs.curves import Learned, at_steps, bootstrap_band
@@ -80,8 +81,15 @@ def _draw_returns(axes: Axes, agent: str, curves: Mapping[str, Learned], colors:
         steps, mean, low, high = band_of(learned, grid)
         axes.plot(steps, mean, color=colors[row], linewidth=1.8, label=_short(row))
         axes.fill_between(steps, low, high, color=colors[row], alpha=0.2, linewidth=0)
+    _thousands(axes)
     threshold = next(iter(curves.values())).solved_return
     axes.axhline(threshold, color=RED, linewidth=1.1, linestyle="--")
+
+
+def _thousands(axes: Axes) -> None:
+    """Few ticks along the steps, that long numbers may not run into each other."""
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
 def _short(row: str, length: int = 28) -> str:
@@ -100,5 +108,6 @@ def _draw_steps(axes: Axes, rows: Mapping[str, Any], colors: Mapping[str, str]) 
         axes.text(high, place, note, va="center", fontsize=9, color=INK)
     axes.set_yticks(range(len(rows)), [_short(row) for row in rows])
     axes.set_xlim(0, 1.35 * max(summary["ci95_steps_to_solve"][1] for summary in rows.values()))
+    _thousands(axes)
     axes.invert_yaxis()
     axes.grid(visible=False)
