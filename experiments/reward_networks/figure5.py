@@ -106,40 +106,14 @@ def search_config(config: Config, variant: str) -> MetaTrainConfig:
 def run(config: Config) -> None:
     """Evolve, name, compare; write ``summary.json``, and ``curves.csv`` with ``curves.png``."""
     from synthenv.runs import curve_plot
-    from synthenv.runs.curves import evaluate_curves
 
-    rows: dict[str, list[str]] = {}
-    for variant in config.variants:
-        search = search_config(config, variant)
-        for seed in range(config.first_seed, config.first_seed + config.num_searches):
-            path = config.out / f"{variant}-{seed}"
-            searches.finish(search, seed, path)
-            rows.setdefault(variant, []).append(str(path))
+    rows = evolve(config)
     (known, *more), unseen = AGENTS[config.task]
-    share = {"max_steps": config.max_steps, "show": _show, "store": config.out / "rows"}
     label = f"{known}, varied"
-    naming = {}
-    for name, vary in ((known, False), (label, True)):
-        summary, _ = evaluate_curves(
-            rows, (known,), config.num_selection_agents, config.seed + 1, vary, baselines=False, **share
-        )
-        naming[name] = summary["agents"][known]["proxies"]
-    named = best_variant(*naming.values())
+    named, naming = name_variant(config, rows, known, label)
     print(f"best variant: {named}", flush=True)
-    summary, curves = evaluate_curves(rows, (known, *unseen), config.num_agents, config.seed, **share)
-    varied, of_varied = evaluate_curves(rows, (known,), config.num_agents, config.seed, vary=True, **share)
-    agents = {
-        known: summary["agents"][known],
-        label: varied["agents"][known],
-        **{agent: summary["agents"][agent] for agent in unseen},
-    }
-    curves |= {name.replace(known, label, 1): learned for name, learned in of_varied.items()}
-    if more:
-        others, of_others = evaluate_curves(
-            {named: rows[named]}, more, config.num_agents, config.seed, baselines="bare", **share
-        )
-        agents |= others["agents"]
-        curves |= of_others
+    summary, curves = compare(config, rows, named, label)
+    agents = summary["agents"]
     asked = {name: value for name, value in asdict(config).items() if name != "out"}  # where, says nothing
     results = {
         "config": asked,
@@ -151,8 +125,61 @@ def run(config: Config) -> None:
     }
     (config.out / "summary.json").write_text(to_json(results, indent=2) + "\n")
     title = f"{config.task}: reward networks ({config.search}, {config.objective}), {config.num_searches} searches each"
-    curve_plot.write(summary | {"agents": agents}, curves, config.out, title)
+    curve_plot.write(summary, curves, config.out, title)
     print(f"wrote {config.out / 'curves.png'}")
+
+
+def evolve(config: Config) -> dict[str, list[str]]:
+    """Bring every search to its end; the run directories of each variant."""
+    rows: dict[str, list[str]] = {}
+    for variant in config.variants:
+        search = search_config(config, variant)
+        for seed in range(config.first_seed, config.first_seed + config.num_searches):
+            path = config.out / f"{variant}-{seed}"
+            searches.finish(search, seed, path)
+            rows.setdefault(variant, []).append(str(path))
+    return rows
+
+
+def _shared(config: Config) -> dict[str, Any]:
+    """What all measurements have in common."""
+    return {"max_steps": config.max_steps, "show": _show, "store": config.out / "rows"}
+
+
+def name_variant(
+    config: Config, rows: dict[str, list[str]], known: str, label: str
+) -> tuple[str, dict[str, Any]]:
+    """The best variant by agents of its own, as they are and varied (``label``), and what these reached."""
+    from synthenv.runs.curves import evaluate_curves
+
+    num, seed, naming = config.num_selection_agents, config.seed + 1, {}
+    for name, vary in ((known, False), (label, True)):
+        summary, _ = evaluate_curves(rows, (known,), num, seed, vary, baselines=False, **_shared(config))
+        naming[name] = summary["agents"][known]["proxies"]
+    return best_variant(*naming.values()), naming
+
+
+def compare(
+    config: Config, rows: dict[str, list[str]], named: str, label: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All agents in all variants and on the real task, as ``evaluate_curves`` does it."""
+    from synthenv.runs.curves import evaluate_curves
+
+    (known, *more), unseen = AGENTS[config.task]
+    num, seed, shared = config.num_agents, config.seed, _shared(config)
+    summary, curves = evaluate_curves(rows, (known, *unseen), num, seed, **shared)
+    varied, of_varied = evaluate_curves(rows, (known,), num, seed, vary=True, **shared)
+    agents = {
+        known: summary["agents"][known],
+        label: varied["agents"][known],
+        **{agent: summary["agents"][agent] for agent in unseen},
+    }
+    curves |= {name.replace(known, label, 1): learned for name, learned in of_varied.items()}
+    if more:
+        others, of_others = evaluate_curves({named: rows[named]}, more, num, seed, baselines="bare", **shared)
+        agents |= others["agents"]
+        curves |= of_others
+    return summary | {"agents": agents}, curves
 
 
 def best_variant(*measured: dict[str, dict[str, Any]]) -> str:

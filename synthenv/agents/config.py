@@ -70,8 +70,10 @@ class AgentConfig:
 
 
 def around(agent: Any) -> Any:
-    """Ranges from a third to three times what an agent has, as tables 2 and 9 have them around theirs; one layer more
-    or less. Agents without layers keep their ranges."""
+    """Ranges from a third to three times what an agent has, and one layer more or less, the rule of tables 2 and 9.
+
+    Agents without layers keep the ranges that they have.
+    """
     if not hasattr(agent, "hidden_size"):
         return agent.variation
 
