@@ -1,11 +1,13 @@
 """Off-policy agents: test returns after an equal number of steps, and steps per CPU second, beside other packages.
 
-    python benchmarks/bench_off_policy.py [--only returns speed] [--json FILE]
+    python benchmarks/bench_off_policy.py [--only returns speed] [--tasks CartPole-v0] [--json FILE]
 
-``returns`` trains DDQN, Dueling DDQN and discrete TD3 on CartPole-v1 and TD3 on Pendulum-v1, and the DQN and TD3 of
-Stable-Baselines3 in the same run if ``SYNTHENV_SB3_PYTHON`` names its interpreter (see ``peers/README.md``). ``speed``
-times the agents of table 5 on CartPole-v0, two lengths of one training by one compiled program and their difference,
-beside what the released PyTorch code was measured to do. One core; compilation and tests are not charged.
+``returns`` trains DDQN, Dueling DDQN and discrete TD3 on CartPole-v1, discrete TD3 on CartPole-v0 too, the task of its
+settings, and TD3 on Pendulum-v1; and the DQN and TD3 of Stable-Baselines3 in the same run if ``SYNTHENV_SB3_PYTHON``
+names its interpreter (see ``peers/README.md``). ``speed`` times the agents of table 5 on CartPole-v0, two lengths of
+one training by one compiled program and their difference, beside the released PyTorch code, in turn, if
+``SYNTHENV_RELEASED_CODE`` names a clone of it, else beside what it was once measured to do. One core; compilation and
+tests are not charged.
 """
 
 import argparse
@@ -34,7 +36,7 @@ from synthenv.agents.presets import AGENTS
 from synthenv.envs import registry
 from synthenv.runs.evaluate import bootstrap_interval
 
-STEPS = {"CartPole-v1": 30_000, "Pendulum-v1": 10_000}
+STEPS = {"CartPole-v1": 30_000, "CartPole-v0": 30_000, "Pendulum-v1": 10_000}
 # Warm-ups of about 200 (CartPole) and 1,000 steps (Pendulum). Discrete TD3 as in table 5, made for SEs, and acting on
 # one-hot samples at the first temperature throughout: the best mean of nine settings that were tried on CartPole-v1
 # with other seeds, outside of this file.
@@ -44,10 +46,16 @@ ROWS = (
     ("CartPole-v1", "dueling_ddqn", 10, {}),
     ("CartPole-v1", "td3_discrete", 10, {}),
     ("CartPole-v1", "td3_discrete", 10, HARD),
+    ("CartPole-v0", "td3_discrete", 10, {}),
+    ("CartPole-v0", "td3_discrete", 10, HARD),
     ("Pendulum-v1", "td3", 5, {}),
 )
-# Steps per CPU second of the released code at the sizes of table 5, on the real CartPole, on a machine of this kind.
-RELEASED = {"ddqn": 542, "dueling_ddqn": 238, "td3_discrete": 267}
+# Names in the released code, and its steps per CPU second where it was first measured, on another processor.
+RELEASED = {
+    "ddqn": ("ddqn", 542),
+    "dueling_ddqn": ("duelingddqn", 238),
+    "td3_discrete": ("td3_discrete_vary", 267),
+}
 SHORT, LONG = 1000, 4000
 
 
@@ -70,7 +78,7 @@ def returns(
 
 
 def speed(name: str, repeats: int) -> dict[str, Any]:
-    """Steps per CPU second, each with a gradient step, once per repeat."""
+    """Steps per CPU second, each with a gradient step, once per repeat, in turn with the released code."""
     agent, spec, config = build(name, "CartPole-v0", init_episodes=1, buffer_size=20_000)
     hyperparams = fixed_hyperparams(config, spec.solved_return)
     train = jax.jit(lambda key, h: agent.train(key, spec.env, spec.env_params, h).num_steps)
@@ -83,21 +91,47 @@ def speed(name: str, repeats: int) -> dict[str, Any]:
         return time.process_time() - start
 
     seconds(0, SHORT)  # compile
-    rates = [(LONG - SHORT) / (seconds(seed, LONG) - seconds(seed, SHORT)) for seed in range(repeats)]
-    median = statistics.median(rates)
-    return {
-        "agent": name,
-        "steps_per_cpu_second": [round(rate) for rate in rates],
-        "median": round(median),
-        "released_not_measured_in_this_run": RELEASED[name],
-        "ratio": round(median / RELEASED[name], 1),
-    }
+    ours, theirs = [], []
+    for seed in range(repeats):
+        ours.append((LONG - SHORT) / (seconds(seed, LONG) - seconds(seed, SHORT)))
+        theirs.append(released(name, seed))
+    return {"agent": name, "steps_per_cpu_second": [round(r) for r in ours]} | compared(name, ours, theirs)
+
+
+def released(name: str, seed: int) -> dict[str, Any]:
+    """The line that the released code's agent prints."""
+    code = os.environ.get("SYNTHENV_RELEASED_CODE")
+    if not code:
+        return {"note": "skipped: SYNTHENV_RELEASED_CODE is not set"}
+    options = {"code": code, "agent": RELEASED[name][0]}
+    return run_peer("released_off_policy.py", "SYNTHENV_SB3_PYTHON", [seed], **options)
+
+
+def compared(name: str, ours: list[float], theirs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Medians and their ratio; with what was once measured where the released code did not run."""
+    median = statistics.median(ours)
+    rates = [rate for line in theirs for rate in line.get("steps_per_cpu_second", [])]
+    if len(rates) < len(theirs):
+        note = next(line["note"] for line in theirs if "note" in line)
+        once = RELEASED[name][1]
+        found = {"released_not_measured_in_this_run": once, "note": note, "ratio": round(median / once, 1)}
+    else:
+        ratios = sorted(us / them for us, them in zip(ours, rates, strict=True))
+        found = {
+            "released_steps_per_cpu_second": rates,
+            "released_median": round(statistics.median(rates)),
+            "released_versions": theirs[0]["versions"],
+            "ratio": round(statistics.median(ratios), 1),
+            "ratio_range": [round(ratios[0], 1), round(ratios[-1], 1)],
+        }
+    return {"median": round(median)} | found
 
 
 def main() -> None:
     """Print a line for each measurement; write all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=["returns", "speed"], default=["returns", "speed"])
+    parser.add_argument("--tasks", nargs="+", choices=list(STEPS), default=list(STEPS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--test-episodes", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5)
@@ -116,7 +150,7 @@ def main() -> None:
             rows.append(speed(name, a.repeats))
             keep("speed", rows)
     if "returns" in a.only:
-        for task, steps in STEPS.items():
+        for task in a.tasks:
             rows = []
             for _, *row in (row for row in ROWS if row[0] == task):
                 rows.append(returns(task, *row, a.seeds, a.test_episodes))
@@ -124,7 +158,7 @@ def main() -> None:
             for settings in ("ours", "own"):
                 options = {
                     "task": task,
-                    "steps": steps,
+                    "steps": STEPS[task],
                     "test_episodes": a.test_episodes,
                     "settings": settings,
                 }

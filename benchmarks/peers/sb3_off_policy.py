@@ -1,4 +1,4 @@
-"""Test returns and CPU seconds of Stable-Baselines3's DQN on CartPole-v1 or TD3 on Pendulum-v1.
+"""Test returns and CPU seconds of Stable-Baselines3's DQN on CartPole or TD3 on Pendulum-v1.
 
 Stands alone: run it with the interpreter of an environment made from ``requirements-sb3.txt``. Prints one JSON line.
 ``--settings ours`` takes those of synthenv's agents as far as the package has them; ``own`` the package's defaults. The
@@ -53,7 +53,7 @@ TD3 = {
 def parse():
     """Command line of the benchmark."""
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--task", choices=["CartPole-v1", "Pendulum-v1"], default="CartPole-v1")
+    p.add_argument("--task", choices=["CartPole-v0", "CartPole-v1", "Pendulum-v1"], default="CartPole-v1")
     p.add_argument("--settings", choices=["ours", "own"], default="ours")
     p.add_argument("--steps", type=int, default=30_000)
     p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -64,7 +64,7 @@ def parse():
 def build(a, seed):
     """The agent of this task."""
     env = make_vec_env(a.task, 1, seed=seed)
-    name, settings = ("DQN", DQN) if a.task == "CartPole-v1" else ("TD3", TD3)
+    name, settings = ("DQN", DQN) if a.task.startswith("CartPole") else ("TD3", TD3)
     settings = settings if a.settings == "ours" else {}
     if settings is TD3:
         settings = settings | {"action_noise": NormalActionNoise(np.zeros(1), np.full(1, 0.05))}
