@@ -28,7 +28,7 @@ from synthenv.agents.config import AgentConfig, Variation
 from synthenv.agents.hyperparams import sample
 from synthenv.outer.trial import TrialResult, TrialTask
 from synthenv.runs.config import MetaTrainConfig
-from synthenv.runs.meta_train import Search
+from synthenv.runs.search import Search
 from synthenv.runs.synthetic_presets import FAST, VARIED
 
 HERE = Path(__file__).resolve().parent

@@ -69,7 +69,7 @@ def measure(form: Literal["se", "rn"], task: str, config: Config) -> dict[str, A
     """One generation, without what the first one compiles."""
     import jax
 
-    from synthenv.runs.meta_train import Search
+    from synthenv.runs.search import Search
 
     asked = preset(form, config.search, task)
     search = Search(replace(asked, outer=asked.outer._replace(num_starts=1)), config.seed)

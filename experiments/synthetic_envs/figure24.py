@@ -88,7 +88,7 @@ def run(config: Config) -> None:
     """Try every point that ``figure24.csv`` lacks."""
     import jax
 
-    from synthenv.runs.meta_train import Search
+    from synthenv.runs.search import Search
 
     config.out.mkdir(parents=True, exist_ok=True)
     file = config.out / "figure24.csv"

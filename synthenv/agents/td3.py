@@ -6,10 +6,7 @@ environment takes the index of its largest entry, and the critics see the vector
 
 References:
     Fujimoto et al. (2018), Addressing function approximation error in actor-critic methods.
-    Jang et al. (2017), Categorical reparameterization with Gumbel-softmax.
-    Ferreira et al. (2022), tables 5, 16 and 17, and the released code: a test acts with exploration noise there
-    (``test_noise``), the Gumbel temperature falls to a twentieth in 2,000 gradient steps (``annealed``) or is trained
-    (``learned``, the agents of figure 3).
+    Ferreira et al. (2022), tables 5, 16 and 17.
 """
 
 from functools import partial
@@ -21,23 +18,20 @@ import optax
 from flax import struct
 
 from synthenv.agents import schedule
-from synthenv.agents.action_vectors import Actions, actions_of, env_action, gumbel_softmax
+from synthenv.agents.action_vectors import Actions, actions_of, env_action
 from synthenv.agents.batch import sum_over_blocks
 from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import TD3Config
 from synthenv.agents.icm import curious
 from synthenv.agents.replay import Replay, RowsTransform, sample_rows, unchanged
 from synthenv.agents.schedule import Learner, Schedule
-from synthenv.core.keys import gumbel, normal, uniform
+from synthenv.agents.td3_policy import Actor, Policy, act, noisy_action, propose
+from synthenv.core.keys import normal, uniform
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec
 from synthenv.nets.mlp import Params, apply_mlp, init_mlp
 
 _ADAM = optax.scale_by_adam()
-_ANNEALING_STEPS = 2000
-_COLDEST = (
-    0.05  # annealing ends at this share of the first temperature; a learned one gets no lower than this
-)
 
 
 @struct.dataclass
@@ -53,21 +47,6 @@ class Hyperparams(schedule.Hyperparams):
     policy_std: Any
     policy_clip: Any
     temperature: Any
-
-
-class Actor(NamedTuple):
-    """The policy network, and the temperature of its samples (unused by continuous actions)."""
-
-    net: Params
-    temperature: jax.Array
-
-
-class Policy(NamedTuple):
-    """What a test needs: the actor, how often it was trained, and the noise of exploration."""
-
-    actor: Actor
-    num_updates: jax.Array
-    action_std: jax.Array
 
 
 class Weights(NamedTuple):
@@ -99,31 +78,6 @@ def init(
     return Weights(actor, critics, actor, critics, _ADAM.init(actor), _ADAM.init(critics), std)
 
 
-def temperature(actor: Actor, num_updates: jax.Array, config: TD3Config) -> jax.Array:
-    """Of the Gumbel-softmax after so many gradient steps; the actor's own is the first one unless it is learned."""
-    if config.temperature_mode == "learned":
-        return jnp.maximum(actor.temperature, _COLDEST)
-    if config.temperature_mode == "fixed":
-        return actor.temperature
-    share = jnp.minimum(num_updates / _ANNEALING_STEPS, 1.0)
-    return actor.temperature * (1.0 - (1.0 - _COLDEST) * share)
-
-
-def propose(
-    words: jax.Array,
-    actor: Actor,
-    obs: jax.Array,
-    num_updates: jax.Array,
-    actions: Actions,
-    config: TD3Config,
-) -> jax.Array:
-    """The policy's action vector [..., size] for obs [..., obs]; words uint32 [..., size] (unused if continuous)."""
-    out = apply_mlp(actor.net, obs, config.activation)
-    if not actions.discrete:
-        return actions.bound * jnp.tanh(out)
-    return gumbel_softmax(gumbel(words), out, temperature(actor, num_updates, config), config.one_hot)
-
-
 def explore(
     words: jax.Array,
     weights: Weights,
@@ -143,25 +97,6 @@ def explore(
     else:
         anything = actions.bound * (2.0 * uniform(words[3 * size :]) - 1.0)
     return jnp.where(warm_up, anything, noisy)
-
-
-def noisy_action(
-    words: jax.Array, policy: Policy, obs: jax.Array, actions: Actions, config: TD3Config
-) -> jax.Array:
-    """The policy's action with exploration noise on every component; words uint32 [3 * size]."""
-    size = actions.size
-    action = propose(words[:size], policy.actor, obs, policy.num_updates, actions, config)
-    action += policy.action_std * normal(words[size:].reshape(size, 2))
-    return action if actions.discrete else jnp.clip(action, -actions.bound, actions.bound)
-
-
-def act(key: jax.Array, policy: Policy, obs: jax.Array, actions: Actions, config: TD3Config) -> jax.Array:
-    """The action of a test: without noise, or with that of exploration as the released code has it."""
-    if config.test_noise:
-        words = jax.random.bits(key, (3 * actions.size,))
-        return env_action(noisy_action(words, policy, obs, actions, config), actions)
-    out = apply_mlp(policy.actor.net, obs, config.activation)
-    return jnp.argmax(out, axis=-1) if actions.discrete else actions.bound * jnp.tanh(out)
 
 
 def value(critic: Params, obs: jax.Array, action: jax.Array, config: TD3Config) -> jax.Array:

@@ -1,38 +1,25 @@
 """What the subcommands do, with progress bars and tables on the terminal."""
 
 import dataclasses
-import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import Progress
 
 from synthenv.core.errors import UserError
 from synthenv.envs import registry as envs
 from synthenv.runs import curve_plot, curves, reward_presets, synthetic_presets
 from synthenv.runs import evaluate as evaluation
-from synthenv.runs import meta_train as search
+from synthenv.runs import meta_train as search_run
 from synthenv.runs.arguments import Evaluate
 from synthenv.runs.config import MetaTrainConfig
 from synthenv.runs.presets import form_of
 from synthenv.runs.report import write_report
+from synthenv.runs.tables import COLUMNS, console, curve_table, listing, return_table, with_interval
 from synthenv.zoo import registry as zoo
-
-# Piped output should not be squeezed into 80 columns.
-console = Console(width=None if sys.stdout.isatty() else 120)
-COLUMNS = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    MofNCompleteColumn(),
-    TextColumn("{task.fields[numbers]}"),
-    TimeElapsedColumn(),
-)
 
 
 def speak_once() -> None:
@@ -55,7 +42,7 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
                     soft_wrap=True,
                 )
 
-        result = search.meta_train(config, seed, out, resume, show, progress.console.print)
+        result = search_run.meta_train(config, seed, out, resume, show, progress.console.print)
     if not result:  # the first process has it
         return result
     try:
@@ -106,7 +93,7 @@ def train(
         summary, rows = evaluation.evaluate(env, num_agents, seed, vary, agent=agent, max_steps=max_steps)
     returns = rows["proxy"].returns.mean(axis=1)
     console.print(f"real returns, agent by agent: {' '.join(f'{x:.0f}' for x in returns)}")
-    _table(
+    return_table(
         f"{num_agents} {summary['agent']} agents trained in {env}, tested on the real task", {env: summary}
     )
     return summary
@@ -131,7 +118,7 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
         )
     rows = {name: summary}
     rows |= {f"baseline: {row}": numbers for row, numbers in summary.get("baselines", {}).items()}
-    _table(f"{summary['agent']}, tested on {summary['tested_on']}", rows)
+    return_table(f"{summary['agent']}, tested on {summary['tested_on']}", rows)
     return summary
 
 
@@ -159,36 +146,9 @@ def evaluate_curves(command: Evaluate) -> dict[str, Any]:
         )
     out = command.out or new_directory(f"curves-{summary['tested_on']}")
     curve_plot.write(summary, learned, out)
-    _curve_table(summary)
+    curve_table(summary)
     console.print(f"curves: {out / 'curves.png'}   numbers: {out / 'curves.csv'}")
     return summary
-
-
-def _curve_table(summary: dict[str, Any]) -> None:
-    for agent, kinds in summary["agents"].items():
-        title = f"{agent}: training steps until ten real tests in a row reach {summary['solved_return']:g}"
-        columns = (
-            "trained in",
-            "steps to solve [95 % CI]",
-            "solved",
-            "return at the end [95 % CI]",
-            "agents",
-        )
-        rows = []
-        for kind, prefix in (("proxies", ""), ("baselines", "baseline: ")):
-            for row, numbers in kinds.get(kind, {}).items():
-                steps, (low, high) = numbers["steps_to_solve"], numbers["ci95_steps_to_solve"]
-                end, (end_low, end_high) = numbers["final_return"], numbers["ci95_final_return"]
-                rows.append(
-                    (
-                        prefix + row,
-                        f"{steps:,.0f} [{low:,.0f}, {high:,.0f}]",
-                        f"{numbers['solved_share']:.0%}",
-                        f"{end:.1f} [{end_low:.1f}, {end_high:.1f}]",
-                        str(numbers["num_agents"]),
-                    )
-                )
-        _listing(title, columns, rows)
 
 
 def demo(out: Path | None, seed: int, resume: bool = False, num_agents: int = 10) -> dict[str, Any]:
@@ -208,7 +168,7 @@ def demo(out: Path | None, seed: int, resume: bool = False, num_agents: int = 10
     trained = evaluation.summarise(evaluation.run_agents(place, agent, num_agents, seed + 1))
     control = evaluation.summarise(evaluation.untrained(place, agent, num_agents, seed + 1))
     rows = {"trained only in the evolved proxy": trained, "untrained control": control}
-    _table("real CartPole-v0 (best possible return: 200)", rows)
+    return_table("real CartPole-v0 (best possible return: 200)", rows)
     seconds = time.perf_counter() - start
     console.print(f"{seconds:.0f} s since this command was started. Look at {out / 'report.html'}")
     return {
@@ -223,37 +183,25 @@ def demo(out: Path | None, seed: int, resume: bool = False, num_agents: int = 10
 def list_names() -> dict[str, Any]:
     """What ``--task``, ``--env``, ``--proxy`` and ``--preset`` may say."""
     tasks = envs.thresholds()
-    _listing(
+    listing(
         "tasks",
         ("task", "solved at a return of", "time limit"),
         [(name, f"{solved_return:g}", str(max_steps)) for name, (solved_return, max_steps) in tasks.items()],
     )
     scores = {name: entry["scores"] for name, entry in zoo.manifest().items()}
-    _listing(
+    listing(
         "shipped proxies (without :i all of a task), as measured when they were built",
         ("proxy", "mean real return [95 % CI]", "agents"),
-        [(name, _with_interval(score), str(score["num_agents"])) for name, score in scores.items()],
+        [(name, with_interval(score), str(score["num_agents"])) for name, score in scores.items()],
     )
     presets = {"se and scb": synthetic_presets.ABOUT_PRESETS, "rn": reward_presets.ABOUT_PRESETS}
     rows = [(form, name, about) for form, abouts in presets.items() for name, about in abouts.items()]
-    _listing("presets of meta-train", ("proxy", "preset", "what it is"), rows)
+    listing("presets of meta-train", ("proxy", "preset", "what it is"), rows)
     return {
         "tasks": {name: {"solved_return": r, "max_steps": m} for name, (r, m) in tasks.items()},
         "proxies": scores,
         "presets": presets,
     }
-
-
-def _with_interval(row: dict[str, Any]) -> str:
-    low, high = row["ci95_return"]
-    return f"{row['mean_return']:.1f} [{low:.1f}, {high:.1f}]"
-
-
-def _listing(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(*columns, title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
 
 
 def new_directory(stem: str) -> Path:
@@ -262,19 +210,3 @@ def new_directory(stem: str) -> Path:
     while path.exists():
         path, number = Path("runs") / f"{stem}-{number}", number + 1
     return path
-
-
-def _table(title: str, rows: dict[str, dict[str, Any]]) -> None:
-    table = Table(title=title, title_justify="left")
-    for column in ("trained in", "mean return [95 % CI]", "median", "training steps", "episodes", "agents"):
-        table.add_column(column, justify="left" if column == "trained in" else "right")
-    for name, row in rows.items():
-        table.add_row(
-            name,
-            _with_interval(row),
-            f"{row['median_return']:.0f}",
-            f"{row['mean_train_steps']:.0f}",
-            f"{row['mean_train_episodes']:.0f}",
-            str(row["num_agents"]),
-        )
-    console.print(table)

@@ -10,135 +10,22 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
 from synthenv.core.checkpoint import CheckpointStore, save_tree
 from synthenv.core.errors import UserError
-from synthenv.outer import bilevel
 from synthenv.outer.bilevel import GenerationLog, OuterState
-from synthenv.outer.objectives import make_objective
-from synthenv.outer.strategy import make_strategy
-from synthenv.proxies import registry as proxies
-from synthenv.runs.config import MetaTrainConfig, check
+from synthenv.runs.config import MetaTrainConfig
 from synthenv.runs.processes import from_first, on_first
 from synthenv.runs.rundir import RunDir
-from synthenv.runs.trials import TrialRunner, proxy_ground, task_for
-
-
-class Verdict(NamedTuple):
-    """Whether a generation ends the search, and what finding it out took.
-
-    ``mean`` is the mean score that decided; None if the incumbents' was too low to ask.
-    """
-
-    state: OuterState
-    solved: bool
-    mean: float | None = None
-    train_steps: int = 0
+from synthenv.runs.search import Search
 
 
 class StopSearch(Exception):
     """Raised by ``on_generation``: end the run here, with its best proxy so far on disk; ``--resume`` can go on."""
-
-
-class Search:
-    """A bi-level search: the config bound to its compiled pieces."""
-
-    def __init__(self, config: MetaTrainConfig, seed: int):
-        check(config)
-        self.config = config
-        self.spec = task_for(config.agent, config.task)
-        self.root_key = jax.random.key(seed)
-        self.proxy = proxies.make(self.spec.env, self.spec.env_params, config.proxy)
-        key_proxy, self.key_init = jax.random.split(jax.random.fold_in(self.root_key, 2**31 - 1))
-        ground, self.first_proxy, self.unravel = proxy_ground(self.proxy, self.proxy.init_params(key_proxy))
-        outer = config.outer
-        objective = make_objective(outer.objective, self.spec.solved_return, outer.unsolved_weight)
-        self.runner = TrialRunner(config.agent, ground, self.spec, outer.num_test_episodes, objective)
-        whole = dataclasses.replace(config.agent, variation=type(config.agent)().variation)  # of table 2
-        self.confirmer = TrialRunner(whole, ground, self.spec, outer.num_test_episodes)
-        self.solved_score = config.outer.solved_score or self.spec.solved_return
-        self.strategy = make_strategy(config.strategy, self.first_proxy.size, self.spec.solved_return)
-
-    def start(self) -> OuterState:
-        """The state before the first generation."""
-        return bilevel.init_state(self.key_init, self.strategy, jnp.asarray(self.first_proxy))
-
-    def choose_start(self) -> tuple[OuterState, int]:
-        """The same at the best of ``num_starts`` random proxies, and the training steps that finding it took."""
-        num = self.config.outer.num_starts
-        if num <= 1:
-            return self.start(), 0
-        keys = jax.random.split(self.key_init, num)
-        candidates = jax.vmap(lambda key: ravel_pytree(self.proxy.init_params(key))[0])(keys)
-        self.first_proxy, outcomes = bilevel.choose_start(
-            jax.random.fold_in(self.key_init, 1),
-            np.asarray(candidates),
-            self.runner,
-            self.config.strategy.std,
-        )
-        return self.start(), int(sum(outcome.num_steps.sum() for outcome in outcomes))
-
-    def advance(self, state: OuterState) -> tuple[OuterState, GenerationLog]:
-        """One generation."""
-        return bilevel.generation(self.root_key, state, self.strategy, self.runner, self.config.outer)
-
-    def check_solved(
-        self, state: OuterState, log: GenerationLog, notify: Callable[[str], None] = lambda line: None
-    ) -> Verdict:
-        """Whether the incumbent of this generation solves the task; if so, it is the one to keep.
-
-        A mean over few agents is easily lucky, over many generations some will be, and agents other than the
-        search's own may fail where those do well. So with ``confirm_agents`` the incumbent is tried once more, on
-        fresh agents of table 2, and they decide.
-        """
-        scores, config = log.incumbent_scores, self.config.outer
-        if not config.stop_when_solved or not len(scores) or not np.mean(scores) >= self.solved_score:
-            return Verdict(state, False)
-        margin, steps = 0.0, 0
-        if config.confirm_agents:
-            notify(
-                f"incumbents reach {np.mean(scores):.1f}: up to {config.confirm_agents} fresh agents of table 2"
-                " decide whether that is solved ..."
-            )
-            scores, steps = self.confirm(log.incumbent, int(state.generation))
-            margin = standard_error(scores)
-        mean = float(np.mean(scores))
-        solved = bool(mean - margin >= self.solved_score)
-        if solved:
-            state = state._replace(best_proxy=jnp.asarray(log.incumbent), best_score=jnp.float32(mean))
-        elif np.array_equal(state.best_proxy, log.incumbent):
-            # The best so far was lucky: others may overtake it.
-            state = state._replace(best_score=jnp.float32(np.nan_to_num(mean, nan=-np.inf)))
-        return Verdict(state, solved, mean, steps)
-
-    def confirm(self, incumbent: np.ndarray, generation: int) -> tuple[np.ndarray, int]:
-        """Scores of fresh agents on ``incumbent`` [D], and their training steps; asked in rounds of 16.
-
-        Most incumbents that are asked about fall short, and the first round usually shows it.
-        """
-        key = jax.random.fold_in(self.root_key, generation)
-        scores, steps, wanted = np.zeros(0, np.float32), 0, self.config.outer.confirm_agents
-        while len(scores) < wanted:
-            agents = np.arange(min(16, wanted - len(scores)))
-            proxies = np.tile(incumbent, (len(agents), 1))
-            trials = self.confirmer.run(
-                jax.random.fold_in(key, 1 + len(scores)), proxies, agents, len(agents)
-            )
-            scores, steps = np.append(scores, trials.score), steps + int(trials.num_steps.sum())
-            if not np.mean(scores) + standard_error(scores) >= self.solved_score:
-                break
-        return scores, steps
-
-
-def standard_error(scores: np.ndarray) -> float:
-    """Of the mean of ``scores`` [N]."""
-    return float(np.std(scores) / np.sqrt(len(scores)))
 
 
 def metrics_line(state: OuterState, log: GenerationLog, seconds: float, cpu_seconds: float) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from synthenv.envs.gridworld import GridWorld
 from synthenv.proxies.reward_network import RewardNetwork
 from synthenv.runs import analysis, analysis_plot, evaluate
 from synthenv.runs.arguments import Plot
-from synthenv.runs.commands import console, new_directory
+from synthenv.runs.commands import new_directory
 from synthenv.runs.distributions import Histogram, as_rows, histogram, overlap
 from synthenv.runs.evaluate import Place
 from synthenv.runs.figures import save
+from synthenv.runs.tables import console
 
 ACTIONS = ("right", "left", "down", "up")  # of a gridworld
 

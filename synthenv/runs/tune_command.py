@@ -8,7 +8,8 @@ from rich.table import Table
 
 from synthenv.core.errors import UserError
 from synthenv.runs.arguments import Tune
-from synthenv.runs.commands import COLUMNS, console, new_directory
+from synthenv.runs.commands import new_directory
+from synthenv.runs.tables import COLUMNS, console
 from synthenv.runs.tune_plan import make_plan
 
 

@@ -24,7 +24,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 
 from synthenv.core.errors import UserError
-from synthenv.runs import meta_train as search
+from synthenv.runs import meta_train as search_run
 from synthenv.runs import metrics
 from synthenv.runs.config import MetaTrainConfig
 from synthenv.runs.presets import form_of
@@ -75,7 +75,7 @@ def run_trial(job: Job, keep_on: Callable[[int, float], bool]) -> Ending:
         if not math.isfinite(sum(losses)):
             return Ending("failed", reason="its score is not finite")
         return Ending("complete", sum(losses))
-    except search.StopSearch:
+    except search_run.StopSearch:
         return Ending("pruned", reason="no better than its rivals so far")
     except SURVIVABLE as error:
         first_line = (str(error).splitlines() or [""])[0]
@@ -107,14 +107,14 @@ def _search(
     def on_generation(line: dict[str, Any]) -> None:
         over = line["solved"] or line["generation"] + 1 == config.outer.num_generations
         if not tell(line) and not over:  # what is over costs nothing more
-            raise search.StopSearch
+            raise search_run.StopSearch
 
     for line in metrics.read(run):
         tell(line)
     if (run / RESULT).exists():
         return json.loads((run / RESULT).read_bytes())
     try:
-        return search.meta_train(
+        return search_run.meta_train(
             config, seed, run, resume=True, on_generation=on_generation, notify=lambda line: None
         )
     finally:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from gymnax.environments import spaces
 
-from synthenv.agents import td3
+from synthenv.agents import td3, td3_policy
 from synthenv.agents.action_vectors import Actions, actions_of, gumbel_softmax
 from synthenv.agents.bucket import Bucket
 from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.agents.replay import Rows, init_replay, pack_row, write_row
-from synthenv.agents.td3 import Actor, Policy
+from synthenv.agents.td3_policy import Actor, Policy
 from synthenv.core.keys import gumbel, normal
 from synthenv.nets.mlp import Layer
 from tests import probe_envs
@@ -65,10 +65,12 @@ def test_temperature(mode, after):
     """Annealed falls to a twentieth in 2,000 steps; a learned one does not fall below 0.05."""
     config = replace(DISCRETE, temperature_mode=mode)
     actor = Actor((), jnp.float32(2.0))
-    got = [td3.temperature(actor, jnp.int32(n), config) for n in (0, 1000, 2000, 9000)]
+    got = [td3_policy.temperature(actor, jnp.int32(n), config) for n in (0, 1000, 2000, 9000)]
     np.testing.assert_allclose(got, after, rtol=1e-5)
     if mode == "learned":
-        assert td3.temperature(Actor((), jnp.float32(-1.0)), jnp.int32(0), config) == pytest.approx(0.05)
+        assert td3_policy.temperature(Actor((), jnp.float32(-1.0)), jnp.int32(0), config) == pytest.approx(
+            0.05
+        )
 
 
 def test_action_spaces():
@@ -97,10 +99,10 @@ def test_actions_stay_in_bounds():
 def test_a_test_is_greedy_unless_released():
     policy = Policy(Actor(linear([[0.0]], [0.5]), jnp.float32(1)), jnp.int32(0), jnp.float32(0.3))
     keys = jax.random.split(jax.random.key(0), 300)
-    greedy = jax.vmap(lambda k: td3.act(k, policy, jnp.ones(1), LINE, SMALL))(keys)
+    greedy = jax.vmap(lambda k: td3_policy.act(k, policy, jnp.ones(1), LINE, SMALL))(keys)
     np.testing.assert_allclose(greedy, 2 * np.tanh(0.5), rtol=1e-5)
     config = replace(SMALL, test_noise=True)
-    noisy = jax.vmap(lambda k: td3.act(k, policy, jnp.ones(1), LINE, config))(keys)
+    noisy = jax.vmap(lambda k: td3_policy.act(k, policy, jnp.ones(1), LINE, config))(keys)
     np.testing.assert_allclose([noisy.mean(), noisy.std()], [2 * np.tanh(0.5), 0.3], atol=0.06)
 
 
@@ -211,7 +213,7 @@ def test_continuous_probe():
     """The actor finds the target for both observations."""
     result = train(jax.random.key(0), Target(), SMALL, "line")
     for obs in (-1.0, 1.0):
-        action = td3.act(jax.random.key(0), result.params, jnp.array([obs]), LINE, SMALL)
+        action = td3_policy.act(jax.random.key(0), result.params, jnp.array([obs]), LINE, SMALL)
         assert action[0] == pytest.approx(obs, abs=0.2)
 
 
@@ -230,5 +232,5 @@ def test_discrete_probe(probe, config):
     """The policy picks the rewarded action for every observation."""
     result = train(jax.random.key(0), probe(), config, "two")
     for obs in (-1.0, 1.0):
-        action = td3.act(jax.random.key(0), result.params, jnp.array([obs]), CHOICE, config)
+        action = td3_policy.act(jax.random.key(0), result.params, jnp.array([obs]), CHOICE, config)
         assert action == (1 if probe is probe_envs.ActionReward or obs > 0 else 0)
