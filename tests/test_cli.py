@@ -21,9 +21,8 @@ from synthenv.agents.registry import hyperparams_class
 from synthenv.cli import main, parse
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain, to_json
-from synthenv.runs import evaluate as evaluation
 from synthenv.runs import meta_train as runs
-from synthenv.runs import reward_presets, synthetic_presets
+from synthenv.runs import places, reward_presets, synthetic_presets
 from synthenv.runs.arguments import AgentName
 from synthenv.runs.config import agent_from_stored
 from synthenv.runs.presets import preset as preset_of
@@ -143,7 +142,7 @@ def test_a_resumed_run_needs_no_flags(begun_with, tmp_path):
 
 def test_every_agent_can_be_named_and_made():
     """The command, the table of configs and the table of modules know the same agents."""
-    assert set(get_args(AgentName)) == {*AGENTS, evaluation.AS_EVOLVED}
+    assert set(get_args(AgentName)) == {*AGENTS, places.AS_EVOLVED}
     for name, config in AGENTS.items():
         assert config.name == name.removesuffix("_icm")
         assert (getattr(config, "curiosity", None) is not None) == name.endswith("_icm")
@@ -299,8 +298,8 @@ def test_json_of_evaluate(finished, monkeypatch, capsys):
     """With baselines: each row has the same keys, and numbers of agents that were really trained."""
     path, _ = finished
     small = {"max_steps": 40, "buffer_size": 64, "hidden_size": 32, "depth": 1, "batch_size": 32}
-    short = dataclasses.replace(evaluation.AGENTS["ddqn"], **small)
-    monkeypatch.setitem(evaluation.AGENTS, "ddqn", short)
+    short = dataclasses.replace(places.AGENTS["ddqn"], **small)
+    monkeypatch.setitem(places.AGENTS, "ddqn", short)
     words = ["evaluate", "--proxy", str(path), "--num-agents", "2", "--baselines", "--json", "result.json"]
     assert main(words) == 0
     written = json.loads(Path("result.json").read_text())

@@ -53,7 +53,7 @@ def run(config: Config) -> None:
     from synthenv.envs.gridworld import GridWorld
     from synthenv.proxies.reward_network import RewardNetwork
     from synthenv.runs.analysis import grid_rewards
-    from synthenv.runs.evaluate import resolve
+    from synthenv.runs.places import resolve
 
     found: dict[str, list[np.ndarray]] = {}
     for name in config.runs:

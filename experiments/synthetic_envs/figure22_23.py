@@ -178,7 +178,8 @@ def finished_rows(config: Config, asked: dict[str, Any]) -> tuple[dict[str, Any]
 
 def run_row(config: Config, name: str, spec: EnvSpec, held_out: Transition) -> tuple[dict, list]:
     """Fit the models of a row, train its agents in them and test those; returns the summary and a line per agent."""
-    from synthenv.runs.evaluate import Place, run_agents, summarise
+    from synthenv.runs.evaluate import run_agents, summarise
+    from synthenv.runs.places import Place
     from synthenv.runs.trials import proxy_ground, real_ground, zeros
 
     row, errors = ROWS[name], {}

@@ -67,7 +67,7 @@ PRESETS = {
 def run(config: Config) -> None:
     """Write ``figure4_8.csv`` (a line per task, agent, quantity and series) and ``returns.csv`` (one per agent)."""
     from synthenv.runs.analysis import experience, histograms
-    from synthenv.runs.evaluate import budgeted, resolve
+    from synthenv.runs.places import budgeted, resolve
 
     lines, returns = [], []
     for proxy in config.proxies:

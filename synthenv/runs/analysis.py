@@ -26,7 +26,8 @@ from synthenv.envs.rollout import Act, rollout
 from synthenv.proxies.reward_network import RewardNetwork, RewardParams, RewardState
 from synthenv.proxies.synthetic_env import SyntheticBandit, SyntheticState
 from synthenv.runs.distributions import Histogram, histogram
-from synthenv.runs.evaluate import Place, Scores
+from synthenv.runs.evaluate import Scores
+from synthenv.runs.places import Place
 
 TRAINING, TESTING, RESPONSE = (
     "training in the SE",

@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from synthenv.core.errors import UserError
 from synthenv.envs import registry as envs
-from synthenv.runs import curve_plot, curves, reward_presets, synthetic_presets
+from synthenv.runs import curve_plot, curves, places, reward_presets, synthetic_presets
 from synthenv.runs import evaluate as evaluation
 from synthenv.runs import meta_train as search_run
 from synthenv.runs.arguments import Evaluate
@@ -163,7 +163,7 @@ def demo(out: Path | None, seed: int, resume: bool = False, num_agents: int = 10
     console.print(
         f"\nNow {num_agents} fresh agents, their hyperparameters drawn at random from the paper's table 2 ..."
     )
-    place = evaluation.resolve(str(out))
+    place = places.resolve(str(out))
     agent = dataclasses.replace(place.agent, vary=True)
     trained = evaluation.summarise(evaluation.run_agents(place, agent, num_agents, seed + 1))
     control = evaluation.summarise(evaluation.untrained(place, agent, num_agents, seed + 1))

@@ -18,8 +18,9 @@ from synthenv.agents.config import AgentConfig, ICMConfig, TabularConfig
 from synthenv.agents.presets import TABLE12
 from synthenv.core.errors import UserError
 from synthenv.envs.registry import EnvSpec
-from synthenv.runs.evaluate import Place, bootstrap_interval, resolve
+from synthenv.runs.evaluate import bootstrap_interval
 from synthenv.runs.learned import Learned, learn
+from synthenv.runs.places import Place, resolve
 
 # Training steps and episodes: what the papers' figures show, less for continuous control.
 HORIZONS = {

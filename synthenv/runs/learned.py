@@ -12,7 +12,7 @@ from synthenv.agents.config import AgentConfig
 from synthenv.core.errors import UserError
 from synthenv.core.files import make_directory, to_json, write_atomic
 from synthenv.core.types import Curve
-from synthenv.runs.evaluate import Place
+from synthenv.runs.places import Place
 from synthenv.runs.trials import TrialRunner
 
 

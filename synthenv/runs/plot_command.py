@@ -13,12 +13,12 @@ from synthenv.core.errors import UserError
 from synthenv.core.files import make_directory, write_atomic
 from synthenv.envs.gridworld import GridWorld
 from synthenv.proxies.reward_network import RewardNetwork
-from synthenv.runs import analysis, analysis_plot, evaluate
+from synthenv.runs import analysis, analysis_plot, evaluate, places
 from synthenv.runs.arguments import Plot
 from synthenv.runs.commands import new_directory
 from synthenv.runs.distributions import Histogram, as_rows, histogram, overlap
-from synthenv.runs.evaluate import Place
 from synthenv.runs.figures import save
+from synthenv.runs.places import Place
 from synthenv.runs.tables import console
 
 ACTIONS = ("right", "left", "down", "up")  # of a gridworld
@@ -34,10 +34,10 @@ def plot(command: Plot) -> dict[str, Any]:
         raise UserError(f"--num-agents {command.num_agents} trains nobody: pass 1 or more")
     if not command.proxy:
         raise UserError("nothing to plot: pass a run directory or a shipped proxy")
-    place = evaluate.resolve(*command.proxy, agent=command.agent)
+    place = places.resolve(*command.proxy, agent=command.agent)
     if not place.proxies:
         raise UserError(f"{place.name} is no proxy: pass a run directory or a shipped proxy")
-    place = place._replace(agent=evaluate.budgeted(place.agent, command.max_steps))
+    place = place._replace(agent=places.budgeted(place.agent, command.max_steps))
     out = command.out or _home(command.proxy, place)
     if not isinstance(place.ground.env, RewardNetwork):
         found = _synthetic(place, command, out)
@@ -78,7 +78,7 @@ def _synthetic(place: Place, command: Plot, out: Path) -> dict[str, Any]:
     _write(out, "states", analysis_plot.draw_histograms(histograms, title), as_rows(histograms))
     _tell(histograms)
     with console.status(f"training {num} agents in {place.spec.name}"):
-        real = evaluate.resolve(place.spec.name, agent=place.agent.name)
+        real = places.resolve(place.spec.name, agent=place.agent.name)
         scores = {
             "proxy": met.scores,
             "real": evaluate.run_agents(real, real.agent, num, seed),

@@ -17,10 +17,10 @@ from synthenv.core.files import plain
 from synthenv.envs import registry
 from synthenv.proxies import registry as proxies
 from synthenv.proxies.config import RewardConfig
-from synthenv.runs import analysis, analysis_plot, distributions
+from synthenv.runs import analysis, analysis_plot, distributions, places
 from synthenv.runs import evaluate as evaluation
 from synthenv.runs.distributions import density, histogram, overlap
-from synthenv.runs.evaluate import Place, resolve
+from synthenv.runs.places import Place, resolve
 from synthenv.runs.trials import proxy_ground
 
 pytestmark = pytest.mark.rank_promotion_ok
@@ -239,9 +239,9 @@ def small_agents(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     for name in ("ddqn", "td3"):
-        small = replace(evaluation.AGENTS[name], max_steps=40, max_episodes=2, **SMALL)
-        monkeypatch.setitem(evaluation.AGENTS, name, small)
-        for agents in evaluation.REWARD_AGENTS.values():
+        small = replace(places.AGENTS[name], max_steps=40, max_episodes=2, **SMALL)
+        monkeypatch.setitem(places.AGENTS, name, small)
+        for agents in places.REWARD_AGENTS.values():
             if name in agents:
                 monkeypatch.setitem(agents, name, replace(agents[name], **SMALL))
 

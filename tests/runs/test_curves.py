@@ -11,7 +11,7 @@ from synthenv.agents.presets import AGENTS, TABLE11, TABLE14, TABLE17_MOUNTAIN_C
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain
 from synthenv.core.types import Curve
-from synthenv.runs import curve_plot, curves, evaluate
+from synthenv.runs import curve_plot, curves, places
 from synthenv.runs.curves import at_steps, bounded, curious, steps_to_solve, summarise
 from synthenv.runs.learned import Learned, learn
 from synthenv.runs.reward_presets import FAST
@@ -151,13 +151,13 @@ def test_rows_are_remembered(tmp_path, monkeypatch):
 
 def test_as_evolved():
     """The agent of the search itself, with ranges around its own numbers; a bare task was evolved with nobody."""
-    place = evaluate.resolve("synthetic/CartPole-v0:0", agent="as_evolved")
-    assert place.agent != evaluate.resolve("synthetic/CartPole-v0:0", agent="ddqn").agent
+    place = places.resolve("synthetic/CartPole-v0:0", agent="as_evolved")
+    assert place.agent != places.resolve("synthetic/CartPole-v0:0", agent="ddqn").agent
     stored = zoo.load("synthetic/CartPole-v0:0")[0].metadata["agent"]
     assert (place.agent.hidden_size, place.agent.batch_size) == (stored["hidden_size"], stored["batch_size"])
     assert place.agent.variation.hidden_size == (-(-stored["hidden_size"] // 3), 3 * stored["hidden_size"])
     with pytest.raises(UserError, match="was not evolved with any agent"):
-        evaluate.resolve("CartPole-v0", agent="as_evolved")
+        places.resolve("CartPole-v0", agent="as_evolved")
 
 
 def test_ranges_around_an_agent():
@@ -168,19 +168,19 @@ def test_ranges_around_an_agent():
 
 def test_beside_reward_networks_the_same_agent_trains_on_the_real_task():
     """With its own hyperparameters, on the budget of the real task; beside SEs it is the evaluations' agent."""
-    place = evaluate.resolve("reward/CartPole-v0:0", agent="dueling_ddqn")
+    place = places.resolve("reward/CartPole-v0:0", agent="dueling_ddqn")
     default = AGENTS["dueling_ddqn"]
-    bare = evaluate.real_schedule(place, default, None)
+    bare = places.real_schedule(place, default, None)
     assert (bare.learning_rate, bare.batch_size) == (TABLE14.learning_rate, TABLE14.batch_size)
     assert (bare.max_steps, bare.test_episodes) == (default.max_steps, place.agent.test_episodes)
-    se = evaluate.resolve("synthetic/CartPole-v0:0", agent="dueling_ddqn")
-    assert evaluate.real_schedule(se, default, 70) == replace(default, max_steps=70)
+    se = places.resolve("synthetic/CartPole-v0:0", agent="dueling_ddqn")
+    assert places.real_schedule(se, default, 70) == replace(default, max_steps=70)
 
 
 def test_a_longer_warm_up_comes_on_top_of_the_budget():
     """Table 17 warms up for 50 episodes of 999 steps, more than this search's agents trained at all."""
     search = FAST["MountainCarContinuous-v0"]
     metadata = plain({"task": search.task, "proxy": search.proxy._asdict(), "agent": asdict(search.agent)})
-    evolved, table17 = (evaluate.schedule_of(metadata, name) for name in ("as_evolved", "td3"))
+    evolved, table17 = (places.schedule_of(metadata, name) for name in ("as_evolved", "td3"))
     assert (evolved.init_episodes, evolved.max_steps, evolved.hidden_size) == (10, 20_000, 32)
     assert (table17.init_episodes, table17.max_steps, table17.hidden_size) == (50, 20_000 + 40 * 999, 128)
