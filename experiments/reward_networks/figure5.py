@@ -183,20 +183,26 @@ def compare(
 
 
 def best_variant(*measured: dict[str, dict[str, Any]]) -> str:
-    """Fewest steps to solve in sum over measurements; of equals, the better return at the end."""
+    """Fewest steps to solve in sum over measurements; of equals, the better mean return over all of training."""
 
-    def rank(row: str) -> tuple[float, float]:
-        steps = sum(rows[row]["steps_to_solve"] for rows in measured)
-        return steps, -sum(rows[row]["final_return"] for rows in measured)
+    def in_sum(row: str) -> tuple[float, float]:
+        steps, returns = zip(*(rank(rows[row]) for rows in measured), strict=True)
+        return sum(steps), sum(returns)
 
-    return min(measured[0], key=rank)
+    return min(measured[0], key=in_sum)
+
+
+def rank(row: dict[str, Any]) -> tuple[float, float]:
+    """Lower is better: steps to solve, and where none solves the task minus the mean return over all of training."""
+    return row["steps_to_solve"], -row["mean_return_in_training"]
 
 
 def ratios(agents: dict[str, Any], named: str, kin: Iterable[tuple[str, ...]]) -> dict[str, dict[str, Any]]:
     """Steps to solve of each agent in the named variant over those of the better baseline.
 
     ``kin`` are agents of one kind with other hyperparameters or of another make: the best of all their baselines is
-    the baseline of each. ``apart`` says whether the intervals are.
+    the baseline of each. ``apart`` says whether the intervals are. Mean returns over all of training, ours and theirs,
+    stand beside, for tasks that none solves.
     """
     found = {}
     for kind in kin:
@@ -205,7 +211,7 @@ def ratios(agents: dict[str, Any], named: str, kin: Iterable[tuple[str, ...]]) -
             for agent in kind
             for row, numbers in agents[agent]["baselines"].items()
         }
-        better = min(baselines, key=lambda row: baselines[row]["steps_to_solve"])
+        better = min(baselines, key=lambda row: rank(baselines[row]))
         theirs = baselines[better]
         for agent in kind:
             ours = agents[agent]["proxies"][named]
@@ -213,6 +219,8 @@ def ratios(agents: dict[str, Any], named: str, kin: Iterable[tuple[str, ...]]) -
                 "baseline": better,
                 "ratio": ours["steps_to_solve"] / theirs["steps_to_solve"],
                 "apart": ours["ci95_steps_to_solve"][1] < theirs["ci95_steps_to_solve"][0],
+                "returns_in_training": [ours["mean_return_in_training"], theirs["mean_return_in_training"]],
+                "returns_apart": ours["ci95_return_in_training"][0] > theirs["ci95_return_in_training"][1],
             }
     return found
 
@@ -222,13 +230,16 @@ def _show(row: str, done: int, total: int) -> None:
 
 
 def report(config: Config) -> None:
-    """Tell the ratios."""
+    """Tell the ratios; of a task that none solves the returns."""
     results = json.loads((config.out / "summary.json").read_text())
     for agent, found in results["ratios"].items():
-        apart = "intervals apart" if found["apart"] else "intervals overlap"
-        print(
-            f"{agent}: {results['named']} takes {found['ratio']:.2f} of {found['baseline']}'s steps, {apart}"
-        )
+        unsolved = found["ratio"] == 1.0
+        apart = "apart" if found["returns_apart" if unsolved else "apart"] else "overlap"
+        ours, theirs = found["returns_in_training"]
+        numbers = f"takes {found['ratio']:.2f} of {found['baseline']}'s steps"
+        if unsolved:
+            numbers = f"has a mean return of {ours:.1f} in training, {found['baseline']} of {theirs:.1f}"
+        print(f"{agent}: {results['named']} {numbers}, intervals {apart}")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from synthenv.runs.arguments import Evaluate
 from synthenv.runs.config import MetaTrainConfig
 from synthenv.runs.presets import form_of
 from synthenv.runs.report import write_report
-from synthenv.runs.tables import COLUMNS, console, curve_table, listing, return_table, with_interval
+from synthenv.runs.tables import COLUMNS, console, curve_table, listing, return_table
 from synthenv.zoo import registry as zoo
 
 
@@ -192,7 +192,7 @@ def list_names() -> dict[str, Any]:
     listing(
         "shipped proxies (without :i all of a task), as measured when they were built",
         ("proxy", "mean real return [95 % CI]", "agents"),
-        [(name, with_interval(score), str(score["num_agents"])) for name, score in scores.items()],
+        [(name(score), str(score["num_agents"])) for name, score in scores.items()],
     )
     presets = {"se and scb": synthetic_presets.ABOUT_PRESETS, "rn": reward_presets.ABOUT_PRESETS}
     rows = [(form, name, about) for form, abouts in presets.items() for name, about in abouts.items()]

@@ -33,7 +33,7 @@ def band_of(learned: Learned, grid: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def draw_curves(summary: Mapping[str, Any], curves: Mapping[str, Learned], title: str) -> Figure:
-    """One column per agent: its curves above, its steps to solve below.
+    """One column per agent: its curves above, its steps to solve below; its mean returns, where none ever solves.
 
     Args:
         summary: of ``curves.evaluate_curves``.
@@ -48,7 +48,15 @@ def draw_curves(summary: Mapping[str, Any], curves: Mapping[str, Learned], title
     for (agent, kinds), above, below in zip(agents.items(), panels[0], panels[1], strict=True):
         rows = kinds["proxies"] | kinds.get("baselines", {})
         _draw_returns(above, agent, {row: curves[f"{agent}: {row}"] for row in rows}, colors)
-        _draw_steps(below, rows, colors)
+        if any(
+            row["solved_share"]
+            for kinds in agents.values()
+            for rows in kinds.values()
+            for row in rows.values()
+        ):
+            _draw_steps(below, rows, colors)
+        else:
+            _draw_means(below, rows, colors)
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=6, frameon=False)
     return figure
 
@@ -100,14 +108,32 @@ def _short(row: str, length: int = 28) -> str:
 def _draw_steps(axes: Axes, rows: Mapping[str, Any], colors: Mapping[str, str]) -> None:
     dress(axes, "training steps to solve, mean with 95 % interval", "training steps", "")
     for place, (row, summary) in enumerate(rows.items()):
-        mean, (low, high) = summary["steps_to_solve"], summary["ci95_steps_to_solve"]
-        axes.barh(place, mean, color=colors[row], height=0.62)
-        axes.plot([low, high], [place, place], color=INK, linewidth=1.6)
         missed = round((1 - summary["solved_share"]) * summary["num_agents"])
-        note = f"  {mean:,.0f}" + (f"  ({missed} of {summary['num_agents']} never)" if missed else "")
-        axes.text(high, place, note, va="center", fontsize=9, color=INK)
-    axes.set_yticks(range(len(rows)), [_short(row) for row in rows])
+        note = f"  ({missed} of {summary['num_agents']} never)" if missed else ""
+        _draw_bar(axes, place, summary["steps_to_solve"], summary["ci95_steps_to_solve"], colors[row], note)
     axes.set_xlim(0, 1.35 * max(summary["ci95_steps_to_solve"][1] for summary in rows.values()))
+    _finish_bars(axes, rows)
+
+
+def _draw_means(axes: Axes, rows: Mapping[str, Any], colors: Mapping[str, str]) -> None:
+    dress(axes, "mean return over all of training, 95 % interval (none solves the task)", "return", "")
+    for place, (row, summary) in enumerate(rows.items()):
+        mean, interval = summary["mean_return_in_training"], summary["ci95_return_in_training"]
+        _draw_bar(axes, place, mean, interval, colors[row], "")
+    axes.margins(x=0.25)
+    _finish_bars(axes, rows)
+
+
+def _draw_bar(
+    axes: Axes, place: int, mean: float, interval: tuple[float, float], color: str, note: str
+) -> None:
+    axes.barh(place, mean, color=color, height=0.62)
+    axes.plot(interval, [place, place], color=INK, linewidth=1.6)
+    axes.text(max(*interval, 0), place, f"  {mean:,.0f}{note}", va="center", fontsize=9, color=INK)
+
+
+def _finish_bars(axes: Axes, rows: Mapping[str, Any]) -> None:
+    axes.set_yticks(range(len(rows)), [_short(row) for row in rows])
     _thousands(axes)
     axes.invert_yaxis()
     axes.grid(visible=False)

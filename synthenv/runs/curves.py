@@ -66,12 +66,16 @@ def bootstrap_band(values: np.ndarray, num_draws: int = 1000) -> np.ndarray:
 
 
 def summarise(learned: Learned) -> dict[str, Any]:
-    """The JSON summary of A agents: steps to solve and the last tests, with intervals over agents."""
+    """The JSON summary of A agents: steps to solve, the last tests, and the mean over all of training.
+
+    The last is the area under the curve per training step: it tells learners apart where nobody solves the task.
+    """
     steps, solved = steps_to_solve(learned)
     rows = np.arange(len(learned.num_tests))[:, None]
     last = learned.num_tests[:, None] - 1 - np.arange(WINDOW)[None, :]
     final = np.where(last >= 0, learned.curve.returns[rows, np.maximum(last, 0)], np.nan)
     final = np.nanmean(final, axis=1)
+    area = np.nanmean(at_steps(learned, np.linspace(0, learned.budget, 201)), axis=1)
     return {
         "steps_to_solve": float(steps.mean()),
         "ci95_steps_to_solve": bootstrap_interval(steps.astype(float)),
@@ -79,6 +83,8 @@ def summarise(learned: Learned) -> dict[str, Any]:
         "solved_share": float(solved.mean()),
         "final_return": float(final.mean()),
         "ci95_final_return": bootstrap_interval(final),
+        "mean_return_in_training": float(area.mean()),
+        "ci95_return_in_training": bootstrap_interval(area),
         "budget": learned.budget,
         "num_agents": len(steps),
     }

@@ -126,7 +126,7 @@ FAST = {
         0.05,
         0.03,
         num_incumbents=4,
-        num_generations=12,
+        num_generations=24,
     ),
 }
 

@@ -27,7 +27,7 @@ def return_table(title: str, rows: dict[str, dict[str, Any]]) -> None:
     for name, row in rows.items():
         table.add_row(
             name,
-            with_interval(row),
+            bracketed(row, "return", "mean_"),
             f"{row['median_return']:.0f}",
             f"{row['mean_train_steps']:.0f}",
             f"{row['mean_train_episodes']:.0f}",
@@ -37,37 +37,32 @@ def return_table(title: str, rows: dict[str, dict[str, Any]]) -> None:
 
 
 def curve_table(summary: dict[str, Any]) -> None:
-    """Steps to solve and the return at the end, a table for each agent of a summary of ``evaluate_curves``."""
+    """Steps to solve and returns, a table for each agent of a summary of ``evaluate_curves``."""
+    columns = ("trained in", "steps to solve", "solved", "return in training", "return at the end", "agents")
     for agent, kinds in summary["agents"].items():
-        title = f"{agent}: training steps until ten real tests in a row reach {summary['solved_return']:g}"
-        columns = (
-            "trained in",
-            "steps to solve [95 % CI]",
-            "solved",
-            "return at the end [95 % CI]",
-            "agents",
+        title = (
+            f"{agent}: training steps until ten real tests in a row reach {summary['solved_return']:g}; mean real"
+            " test return over all of training, and at the end [95 % CI]"
         )
-        rows = []
-        for kind, prefix in (("proxies", ""), ("baselines", "baseline: ")):
-            for row, numbers in kinds.get(kind, {}).items():
-                steps, (low, high) = numbers["steps_to_solve"], numbers["ci95_steps_to_solve"]
-                end, (end_low, end_high) = numbers["final_return"], numbers["ci95_final_return"]
-                rows.append(
-                    (
-                        prefix + row,
-                        f"{steps:,.0f} [{low:,.0f}, {high:,.0f}]",
-                        f"{numbers['solved_share']:.0%}",
-                        f"{end:.1f} [{end_low:.1f}, {end_high:.1f}]",
-                        str(numbers["num_agents"]),
-                    )
-                )
+        rows = [
+            (
+                prefix + row,
+                bracketed(numbers, "steps_to_solve", form=",.0f"),
+                f"{numbers['solved_share']:.0%}",
+                bracketed(numbers, "return_in_training", "mean_"),
+                bracketed(numbers, "final_return"),
+                str(numbers["num_agents"]),
+            )
+            for kind, prefix in (("proxies", ""), ("baselines", "baseline: "))
+            for row, numbers in kinds.get(kind, {}).items()
+        ]
         listing(title, columns, rows)
 
 
-def with_interval(row: dict[str, Any]) -> str:
-    """A mean return as people read it."""
-    low, high = row["ci95_return"]
-    return f"{row['mean_return']:.1f} [{low:.1f}, {high:.1f}]"
+def bracketed(row: dict[str, Any], name: str, prefix: str = "", form: str = ".1f") -> str:
+    """A number of a summary and its interval."""
+    low, high = row[f"ci95_{name}"]
+    return f"{row[prefix + name]:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def listing(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -31,7 +31,10 @@ def test_summary(compared, capsys):
         assert all(row["num_agents"] == 2 and row["budget"] == 400 for row in kinds["proxies"].values())
     assert results["named"] in compared.variants and "out" not in results["config"]
     figure5.report(compared)
-    assert f"{results['named']} takes" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    solves = [found["ratio"] != 1.0 for found in results["ratios"].values()]
+    assert told.count(f"{results['named']} takes") == sum(solves)
+    assert told.count(f"{results['named']} has a mean return") == len(solves) - sum(solves)
 
 
 def test_pictures(compared):
@@ -48,8 +51,8 @@ def test_finished_searches_are_left_alone(compared):
 
 
 def test_best_variant():
-    """Fewest steps, then the better end."""
-    row = lambda steps, end=0.0: {"steps_to_solve": steps, "final_return": end}  # noqa: E731
+    """Fewest steps, then the better return in training."""
+    row = lambda steps, mean=0.0: {"steps_to_solve": steps, "mean_return_in_training": mean}  # noqa: E731
     rows = {"a": row(50), "b": row(30, 1.0), "c": row(30, 2.0)}
     assert figure5.best_variant(rows) == "c"
     varied = {"a": row(50), "b": row(90), "c": row(80)}
@@ -58,7 +61,11 @@ def test_best_variant():
 
 def test_ratios():
     """The better of two baselines, and of all that agents of one kind have."""
-    row = lambda steps, low, high: {"steps_to_solve": steps, "ci95_steps_to_solve": [low, high]}  # noqa: E731
+
+    def row(steps, low, high, mean=0.0):
+        steps = {"steps_to_solve": steps, "ci95_steps_to_solve": [low, high]}
+        return steps | {"mean_return_in_training": mean, "ci95_return_in_training": [mean - 1, mean + 1]}
+
     agents = {
         "small": {
             "proxies": {"c": row(30, 20, 40)},
@@ -67,12 +74,22 @@ def test_ratios():
         "large": {"proxies": {"c": row(30, 20, 41)}, "baselines": {"real": row(120, 90, 150)}},
     }
     alone = figure5.ratios(agents, "c", (("small",), ("large",)))
+    returns = {"returns_in_training": [0.0, 0.0], "returns_apart": False}
     assert alone == {
-        "small": {"baseline": "small: icm", "ratio": 0.5, "apart": True},
-        "large": {"baseline": "large: real", "ratio": 0.25, "apart": True},
+        "small": {"baseline": "small: icm", "ratio": 0.5, "apart": True, **returns},
+        "large": {"baseline": "large: real", "ratio": 0.25, "apart": True, **returns},
     }
     kin = figure5.ratios(agents, "c", (("small", "large"),))
-    assert kin["large"] == {"baseline": "small: icm", "ratio": 0.5, "apart": False}
+    assert kin["large"] == {"baseline": "small: icm", "ratio": 0.5, "apart": False, **returns}
+    budget = (100, 100, 100)
+    unsolved = {
+        "proxies": {"c": row(*budget, 9)},
+        "baselines": {"real": row(*budget, 1), "icm": row(*budget, 5)},
+    }
+    found = figure5.ratios({"none": unsolved}, "c", (("none",),))["none"]
+    assert (
+        found["baseline"] == "none: icm" and found["returns_in_training"] == [9, 5] and found["returns_apart"]
+    )
 
 
 def test_the_command_draws_curves(compared, tmp_path, capsys):

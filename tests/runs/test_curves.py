@@ -49,6 +49,7 @@ def test_summary():
     summary = summarise(learned([9.0] * 10, [0.0] * 20))
     assert summary["steps_to_solve"] == (10 + 1000) / 2 and summary["solved_share"] == 0.5
     assert summary["final_return"] == 4.5 and summary["num_agents"] == 2
+    assert summary["mean_return_in_training"] == 4.5
     low, high = summary["ci95_steps_to_solve"]
     assert (low, high) == (10, 1000)
 
