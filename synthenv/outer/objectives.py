@@ -37,7 +37,10 @@ def area(curve: Curve) -> jax.Array:
 
 
 def auc(trained: TrainResult, returns: jax.Array) -> jax.Array:
-    """Area under the curve of real test returns over training steps."""
+    """Area under the curve of real test returns over training steps, as released.
+
+    Trainings of equally many episodes differ in steps: where returns are negative, short episodes score better.
+    """
     if trained.curve is None:
         raise ValueError("auc needs tests on the way: set agent.test_episodes to 1 or more")
     return area(trained.curve)
