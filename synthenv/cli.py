@@ -41,6 +41,8 @@ def _meta_train_defaults(argv: list[str]) -> MetaTrain:
     """What holds where no flag says otherwise: the fields of the run to resume, or of the preset."""
     name, task = _option(argv, "--preset"), _option(argv, "--task")
     said = _option(argv, "--proxy")
+    if _option(argv, "--variant") and said != "rn" and "--resume" not in argv:
+        raise UserError("--variant is for reward networks: add --proxy rn")
     if name is None and said is None and (stored := _stored(argv)):
         if stored.get("command") == "tune":
             raise UserError(f"{_option(argv, '--out')} holds a study: go on with synthenv tune")
@@ -144,6 +146,8 @@ def _check(command: Command) -> None:
         and command.max_steps < 1
     ):
         raise UserError(f"--max-steps {command.max_steps} trains nobody: pass 1 or more")
+    if isinstance(command, Evaluate) and command.out is not None and not command.curves:
+        raise UserError("--out is where --curves draws: add --curves, or write the numbers with --json FILE")
     if isinstance(command, MetaTrain | Demo | Tune) and command.resume and command.out is None:
         raise UserError("--resume goes on with which run? Pass its directory with --out")
     if isinstance(command, MetaTrain) and command.proxy != form_of(command.config.proxy):

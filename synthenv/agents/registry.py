@@ -14,7 +14,7 @@ from synthenv.agents.ppo_config import PPOConfig, PPOMonteCarloConfig
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec
 
-_MODULES: dict[type[AgentConfig], ModuleType] = {
+MODULES: dict[type[AgentConfig], ModuleType] = {
     DDQNConfig: ddqn,
     TD3Config: td3,
     PPOConfig: ppo,
@@ -25,7 +25,7 @@ _MODULES: dict[type[AgentConfig], ModuleType] = {
 
 def hyperparams_class(config: AgentConfig) -> Any:
     """The struct of the values that may differ between agents of one program."""
-    return _MODULES[type(config)].Hyperparams
+    return MODULES[type(config)].Hyperparams
 
 
 def make(config: AgentConfig, bucket: Bucket, action_space: Any, task: EnvSpec | None = None) -> Agent:
@@ -37,4 +37,4 @@ def make(config: AgentConfig, bucket: Bucket, action_space: Any, task: EnvSpec |
         action_space: of the environments it trains in.
         task: the real task, where it is tested while it trains; only if ``config.test_episodes`` is above 0.
     """
-    return _MODULES[type(config)].make(config, bucket, action_space, task if config.test_episodes else None)
+    return MODULES[type(config)].make(config, bucket, action_space, task if config.test_episodes else None)

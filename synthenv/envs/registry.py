@@ -30,7 +30,7 @@ class EnvSpec(NamedTuple):
     """A task: an environment, its numbers, and when it counts as solved.
 
     Attributes:
-        name: the id it was made by; ``env.name`` may differ (CartPole-v0 is gymnax's CartPole).
+        name: the id it was made by, ``env.name`` too.
         env: a gymnax 1.x environment, the same object on every call.
         env_params: its ``EnvParams``, with ``max_steps_in_episode`` equal to ``max_steps``.
         solved_return: undiscounted return of an episode from which on the task counts as solved.
@@ -44,6 +44,15 @@ class EnvSpec(NamedTuple):
     max_steps: int
 
 
+class CartPoleV0(cartpole.CartPole):
+    """gymnax's CartPole, which calls itself CartPole-v1 whatever its time limit is."""
+
+    @property
+    def name(self) -> str:
+        """Its id."""
+        return "CartPole-v0"
+
+
 class _Entry(NamedTuple):
     build: Callable[[], Environment]
     max_steps: int
@@ -52,7 +61,7 @@ class _Entry(NamedTuple):
 
 _ENTRIES = {
     # Limits and thresholds of gym 0.17.3, unchanged in gymnasium.
-    "CartPole-v0": _Entry(cartpole.CartPole, 200, 195.0),
+    "CartPole-v0": _Entry(CartPoleV0, 200, 195.0),
     "CartPole-v1": _Entry(cartpole.CartPole, 500, 475.0),
     "Acrobot-v1": _Entry(acrobot.Acrobot, 500, -100.0),
     "MountainCar-v0": _Entry(mountain_car.MountainCar, 200, -110.0),
@@ -94,10 +103,9 @@ def make(name: str) -> EnvSpec:
             the task is made of is not installed.
     """
     if name not in _ENTRIES:
-        (closest,) = difflib.get_close_matches(name, names(), n=1, cutoff=0.0)
-        raise UserError(
-            f"unknown environment {name!r}; did you mean {closest!r}? known ids: {', '.join(names())}"
-        )
+        close = difflib.get_close_matches(name, names(), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ";"
+        raise UserError(f"unknown environment {name!r}{hint} known ids: {', '.join(names())}")
     entry = _ENTRIES[name]
     # Some EnvParams hold jax arrays. A first call inside jit must not put tracers into the cache.
     with jax.ensure_compile_time_eval():

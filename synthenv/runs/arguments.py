@@ -88,7 +88,7 @@ class Train:
             the hyperparameters of its search too, not those of the papers' evaluations.
         num_agents: Fresh agents to train.
         vary_hyperparams: Draw every agent's hyperparameters at random (table 2; table 9 for tabular ones).
-        max_steps: Training steps per agent; the proxy's own budget if not given.
+        max_steps: Training steps per agent at most, where no stop rule ends them; the proxy's own budget if not given.
     """
 
     env: str = "synthetic/CartPole-v0"
@@ -177,7 +177,7 @@ class Demo:
 class Tune:
     """Search for the hyperparameters of agents, proxy and evolution strategy, in the ranges of the papers' tables.
 
-    Needs Optuna: pip install 'synthenv[hpo]'.
+    Needs Optuna, which make setup installs; else pip install -e '.[hpo]'.
 
     Attributes:
         out: Directory of the study; a new one under runs/ if not given.

@@ -18,7 +18,7 @@ from synthenv.runs.arguments import Evaluate
 from synthenv.runs.config import MetaTrainConfig
 from synthenv.runs.presets import form_of
 from synthenv.runs.report import write_report
-from synthenv.runs.tables import COLUMNS, console, curve_table, listing, return_table
+from synthenv.runs.tables import COLUMNS, bracketed, console, curve_table, listing, return_table
 from synthenv.zoo import registry as zoo
 
 
@@ -52,8 +52,9 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
     console.print(verdict(result, config.outer.objective))
     curves = " --curves --baselines" if form_of(config.proxy) == "rn" else ""
     console.print(
-        f"report: {out / 'report.html'}   next: synthenv evaluate --proxy {out} --num-agents 40{curves}, and"
-        f" synthenv plot {out}"
+        f"report: {out / 'report.html'}\nnext:   synthenv evaluate --proxy {out} --num-agents 40{curves}\n"
+        f"        synthenv plot {out}",
+        soft_wrap=True,
     )
     return result
 
@@ -93,6 +94,12 @@ def train(
         summary, rows = evaluation.evaluate(env, num_agents, seed, vary, agent=agent, max_steps=max_steps)
     returns = rows["proxy"].returns.mean(axis=1)
     console.print(f"real returns, agent by agent: {' '.join(f'{x:.0f}' for x in returns)}")
+    if early := int(np.sum(rows["proxy"].num_steps < summary["max_steps"])):
+        rule = "" if summary["stop"] == "none" else f", or by their stop rule ({summary['stop']})"
+        budget = f"{summary['max_steps']:,} steps"
+        console.print(
+            f"{early} of {num_agents} ended before their {budget}: by their number of episodes{rule}"
+        )
     return_table(
         f"{num_agents} {summary['agent']} agents trained in {env}, tested on the real task", {env: summary}
     )
@@ -132,6 +139,8 @@ def evaluate_curves(command: Evaluate) -> dict[str, Any]:
 
         def show(row: str, done: int, total: int) -> None:
             progress.update(bar, completed=done, total=total, numbers=row)
+            if not console.is_terminal:
+                console.print(f"{done + 1}/{total}  {row}", soft_wrap=True)
 
         summary, learned = curves.evaluate_curves(
             command.proxy,
@@ -191,8 +200,17 @@ def list_names() -> dict[str, Any]:
     scores = {name: entry["scores"] for name, entry in zoo.manifest().items()}
     listing(
         "shipped proxies (without :i all of a task), as measured when they were built",
-        ("proxy", "mean real return [95 % CI]", "agents"),
-        [(name(score), str(score["num_agents"])) for name, score in scores.items()],
+        ("proxy", "agent", "mean real return [95 % CI]", "steps to solve [95 % CI]", "agents"),
+        [
+            (
+                name,
+                str(score.get("agent", "ddqn")),
+                bracketed(score, "return", "mean_"),
+                bracketed(score, "steps_to_solve", form=",.0f") if "steps_to_solve" in score else "",
+                str(score["num_agents"]),
+            )
+            for name, score in scores.items()
+        ],
     )
     presets = {"se and scb": synthetic_presets.ABOUT_PRESETS, "rn": reward_presets.ABOUT_PRESETS}
     rows = [(form, name, about) for form, abouts in presets.items() for name, about in abouts.items()]

@@ -131,6 +131,7 @@ def evaluate(
         rows["real"] = run_agents(real, replace(schedule, vary=vary), num_baseline_agents, seed)
         rows["untrained"] = untrained(place, config, num_baseline_agents, seed)
     summary = {"agent": place.agent.name, "tested_on": place.spec.name, **summarise(rows["proxy"])}
+    summary |= {"stop": config.stop, "max_steps": config.max_steps}
     if place.proxies:
         summary["proxies"] = summarise_proxies(place, rows["proxy"])
     if baselines:

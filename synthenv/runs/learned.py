@@ -46,7 +46,11 @@ def learn(place: Place, agent: AgentConfig, num_agents: int, seed: int, store: P
     which = np.arange(num_agents) % len(place.weights)
     key = jax.random.fold_in(jax.random.key(seed), 2**31 - 3)
     trained = runner.run(key, place.weights[which], np.arange(num_agents), num_agents)
-    assert trained.curve is not None
+    if trained.curve is None:
+        raise UserError(
+            f"{agent.name} plays no tests while it trains, so it has no curve: drop --curves, or give it tests"
+            " (docs/add-an-agent.md)"
+        )
     num_tests = np.sum(np.asarray(trained.curve.steps) > 0, axis=1)
     learned = Learned(trained.curve, num_tests, which, place.spec.solved_return, agent.max_steps)
     if file:

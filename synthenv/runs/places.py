@@ -77,12 +77,12 @@ def _task_place(name: str, agent: str | None) -> Place:
         raise UserError(
             f"{name} was not evolved with any agent: name one, or pass a shipped proxy or a run directory"
         )
-    agent = agent or fitting_agent(name)
-    config = replace(AGENTS[agent], stop="solved", time_limit="terminal")
     try:
-        spec = task_for(config, name)
+        registry.make(name)
     except UserError as error:
         raise UserError(f"{error}; or pass a shipped proxy or a run directory") from None
+    config = replace(AGENTS[agent or fitting_agent(name)], stop="solved", time_limit="terminal")
+    spec = task_for(config, name)
     return Place(name, spec, real_ground(spec), zeros(1), config)
 
 

@@ -45,9 +45,12 @@ tr:first-child td {{ border-top: 0 }} td:first-child {{ color: #52606d; width: 4
 
 LEGEND = (
     "Generations count from 0, as in metrics.jsonl. An incumbent is the search's present proxy, evaluated by"
-    " fresh agents; members are its perturbed copies (the band is the middle half of them). The deciding agents are"
-    " fresh ones of table 2, asked once the incumbents' agents have reached the threshold; the best return is theirs"
-    " from then on, so it can fall. The busy share is the part of the workers' time that advanced a training."
+    " fresh agents; members are its perturbed copies (the band is the middle half of them). The busy share is the part"
+    " of the workers' time that advanced a training."
+)
+DECIDING = (
+    " The deciding agents are fresh ones of table 2, asked once the incumbents' agents have reached the threshold; the"
+    " best return is theirs from then on, so it can fall."
 )
 
 
@@ -82,10 +85,14 @@ def write_report(run: str | Path) -> Path:
         state=html.escape(_state(lines, result)),
         cards="".join(_card(value, label) for value, label in _headlines(lines, threshold, objective)),
         png=base64.b64encode(png).decode(),
-        legend=LEGEND,
+        legend=LEGEND + (DECIDING if any(line.get("deciding_mean") is not None for line in lines) else ""),
         next_title="Use it" if result is not None else "Go on",
-        commands=html.escape(_commands(run, result)),
-        result=_table(result or {"": "not finished yet"}),
+        commands=html.escape(_commands(run, config, result)),
+        result=_table(
+            {name: value for name, value in result.items() if value is not None}
+            if result
+            else {"": "not finished yet"}
+        ),
         config=_table(config),
         environment=_table(stored.get("environment", {})),
     )
@@ -170,11 +177,14 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _commands(run: Path, result: Mapping[str, Any] | None) -> str:
+def _commands(run: Path, config: Mapping[str, Any], result: Mapping[str, Any] | None) -> str:
     """What to type next: evaluate a finished run, resume another."""
-    if result is not None:
-        return f"synthenv evaluate --proxy {shlex.quote(str(run))} --num-agents 40 --vary-hyperparams"
-    return f"synthenv meta-train --resume --out {shlex.quote(str(run))}"
+    path, proxy = shlex.quote(str(run)), config.get("proxy")
+    if result is None:
+        return f"synthenv meta-train --resume --out {path}"
+    if isinstance(proxy, dict) and "variant" in proxy:  # a reward network: what counts is how fast
+        return f"synthenv evaluate --proxy {path} --curves --baselines --num-agents 40"
+    return f"synthenv evaluate --proxy {path} --num-agents 40 --vary-hyperparams"
 
 
 def _card(value: str, label: str) -> str:

@@ -152,5 +152,5 @@ ABOUT_PRESETS = {
     "fast": "ours, for minutes on a CPU",
     "paper": "Ferreira et al. (2022) as published: tables 6-8, 10, 13, 16 with All Better 2",
     "released": "the same as the released code ran it: NES unnormalised; MountainCarContinuous with tanh",
-    "smoke": "seconds, to see the machinery work; teaches nothing",
+    "smoke": "seconds (HalfCheetah: minutes, to compile), to see the machinery work; teaches nothing",
 }

@@ -22,7 +22,14 @@ COLUMNS = (
 def return_table(title: str, rows: dict[str, dict[str, Any]]) -> None:
     """Returns and costs, a row for each summary of ``evaluate``."""
     table = Table(title=title, title_justify="left")
-    for column in ("trained in", "mean return [95 % CI]", "median", "training steps", "episodes", "agents"):
+    for column in (
+        "trained in",
+        "mean return [95 % CI]",
+        "median",
+        "mean training steps",
+        "episodes",
+        "agents",
+    ):
         table.add_column(column, justify="left" if column == "trained in" else "right")
     for name, row in rows.items():
         table.add_row(
@@ -38,7 +45,14 @@ def return_table(title: str, rows: dict[str, dict[str, Any]]) -> None:
 
 def curve_table(summary: dict[str, Any]) -> None:
     """Steps to solve and returns, a table for each agent of a summary of ``evaluate_curves``."""
-    columns = ("trained in", "steps to solve", "solved", "return in training", "return at the end", "agents")
+    columns = (
+        "trained in",
+        "steps to solve",
+        "ever solved",
+        "return in training",
+        "return at the end",
+        "agents",
+    )
     for agent, kinds in summary["agents"].items():
         title = (
             f"{agent}: training steps until ten real tests in a row reach {summary['solved_return']:g}; mean real"

@@ -103,6 +103,9 @@ def load(name: str) -> list[LoadedProxy]:
         raise UserError(f"no proxy is shipped yet, so there is no {name!r}: pass a run directory")
     if not chosen:
         known = sorted({key.split(":")[0] for key in entries})
+        if (stem := name.split(":")[0]) in known:
+            last = sum(key.split(":")[0] == stem for key in entries) - 1
+            raise UserError(f"no shipped proxy {name!r}: choose from {stem}:0 to :{last}, or {stem} for all")
         raise UserError(f"no shipped proxy {name!r}: choose from {', '.join(known)}, or :i for one of them")
     return [_load_entry(key, entries[key]) for key in chosen]
 
