@@ -172,7 +172,11 @@ ERRORS = {
     "meta-train --distributed host:1,2,2": "PROCESS_ID from 0 to NUM_PROCESSES - 1",
     "meta-train --distributed auto": "start it with srun or on a TPU pod, or pass HOST:PORT",
     "meta-train --json nowhere/x.json": "nowhere is no directory: pass another --json FILE",
+    "meta-train --variant additive_potential": "--variant is for reward networks: add --proxy rn",
     "train --env CartPol-v0": "did you mean 'CartPole-v0'",
+    "train --env nothing": "'nothing'; known ids: CartPole-v0",
+    "train --env reward/CliffWalking:9": "choose from reward/CliffWalking:0 to :2, or reward/CliffWalking for all",
+    "plot nothing": "or pass a shipped proxy or a run directory",
     "train --env Pendulum-v1 --agent ddqn": "ddqn needs discrete actions",
     "train --env CartPole-v0 --agent td3": "td3 needs continuous actions, but CartPole-v0 has discrete ones",
     "train --env Pendulum-v1 --agent td3_discrete": "such as CartPole-v0, or the agent td3 or ppo",
@@ -187,6 +191,7 @@ ERRORS = {
     "evaluate --proxy taken/file": "put back a copy of it",
     "evaluate --proxy runs/never": "runs/never does not exist: pass the directory of a finished run",
     "evaluate --proxy taken --num-agents 0": "pass 1 or more",
+    "evaluate --proxy taken --out new": "add --curves, or write the numbers with --json FILE",
     "evaluate --proxy taken --json taken": "it is a directory: pass another --json FILE",
     "plot": "nothing to plot: pass a run directory or a shipped proxy",
     "plot CartPole-v0": "CartPole-v0 is no proxy: pass a run directory or a shipped proxy",
@@ -365,5 +370,7 @@ def test_json_of_train(finished, capsys):
     written = json.loads(Path("result.json").read_text())
     assert written["command"] == "train" and written["results"]["num_agents"] == 3
     assert set(written["results"]) >= SUMMARY
-    returns = capsys.readouterr().out.split("agent by agent:")[1].split("\n")[0].split()
-    assert len(returns) == 3
+    told = capsys.readouterr().out
+    assert len(told.split("agent by agent:")[1].split("\n")[0].split()) == 3
+    early = written["results"]["mean_train_steps"] < written["results"]["max_steps"]
+    assert (" ended before their " in told) == early

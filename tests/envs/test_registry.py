@@ -54,6 +54,11 @@ def test_solved_returns_of_our_own_tasks():
         assert (spec.max_steps, spec.solved_return) == (max_steps, solved_return), name
 
 
+@pytest.mark.parametrize("name", [name for name in registry.names() if "HalfCheetah" not in name])
+def test_an_environment_goes_by_its_id(name):
+    assert registry.make(name).env.name == name
+
+
 def test_unknown_name_says_what_is_known():
     with pytest.raises(UserError, match="did you mean 'CartPole-v") as error:
         registry.make("CartPole-v2")

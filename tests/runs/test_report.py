@@ -67,9 +67,20 @@ def test_a_finished_run(tmp_path):
         "10.0 s",
     ):
         assert expected in page
-    assert f"synthenv evaluate --proxy &#x27;{run}&#x27;" in page
+    assert f"synthenv evaluate --proxy &#x27;{run}&#x27; --num-agents 40 --vary-hyperparams" in page
+    assert "deciding agents" in page
     assert "outer.solved_score</td><td>null" in page
     assert not re.search(r"(src|href)=\"(?!data:)", page), "the page must stand alone"
+
+
+def test_a_reward_network(tmp_path):
+    """What counts is how fast agents learn; nobody decided anything, and nothing is said of it."""
+    config = CONFIG | {"proxy": {"variant": "additive_potential"}}
+    page = write_report(make_run(tmp_path, [line(0)], {"solved": None, "generations": 1}, config)).read_text(
+        "utf-8"
+    )
+    assert f"synthenv evaluate --proxy {tmp_path} --curves --baselines" in page
+    assert "deciding agents" not in page and "<td>solved</td>" not in page
 
 
 LACKING = [
