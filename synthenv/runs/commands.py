@@ -206,7 +206,7 @@ def list_names() -> dict[str, Any]:
                 name,
                 str(score.get("agent", "ddqn")),
                 bracketed(score, "return", "mean_"),
-                bracketed(score, "steps_to_solve", form=",.0f") if "steps_to_solve" in score else "",
+                bracketed(score, "steps_to_solve", form=",.0f") if score.get("solved_share") else "",
                 str(score["num_agents"]),
             )
             for name, score in scores.items()
