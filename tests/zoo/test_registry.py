@@ -145,11 +145,18 @@ def test_a_sound_file_of_another_proxy_is_refused(root):
             zoo.load(f"synthetic/CartPole-v0:{index}")
 
 
-@pytest.mark.parametrize("name", ["synthetic/CartPole-v0:2", "synthetic/Acrobot-v1", "bandit/CartPole-v0"])
-def test_unknown_names(root, name):
+FORMS = "choose from synthetic/CartPole-v0, or :i for one of them"
+NUMBERS = "choose from synthetic/CartPole-v0:0 to :1, or synthetic/CartPole-v0 for all"
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("synthetic/CartPole-v0:2", NUMBERS), ("synthetic/Acrobot-v1", FORMS), ("bandit/CartPole-v0", FORMS)],
+)
+def test_unknown_names(root, name, remedy):
     write_zoo(root)
     for ask in (zoo.load, synthenv.make):
-        with pytest.raises(UserError, match=r"no shipped proxy .* choose from synthetic/CartPole-v0, or :i"):
+        with pytest.raises(UserError, match=f"no shipped proxy '{name}': {remedy}"):
             ask(name)
 
 
