@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress
-from rich.table import Table
 
 from synthenv.core.errors import UserError
 from synthenv.runs.arguments import Tune
 from synthenv.runs.commands import new_directory
-from synthenv.runs.tables import COLUMNS, console
+from synthenv.runs.tables import COLUMNS, console, listing
 from synthenv.runs.tune_plan import make_plan
 
 
@@ -63,12 +62,15 @@ def trial_line(event: dict[str, Any], num_trials: int) -> str:
 def _best_table(summary: dict[str, Any]) -> None:
     best, shares = summary["best"], summary["importances"]
     title = f"best configuration: trial {best['trial']}, value {best['value']:.1f}"
-    table = Table("parameter", "value", "importance", title=title, title_justify="left")
+    rows = []
     for path, value in best["params"].items():
         said = f"{value:.4g}" if isinstance(value, float) else str(value)
         share = next((shares[name] for name in shares if name.split(" ")[0] == path), None)
-        table.add_row(path, said, "" if share is None else f"{share:.0%}")
-    console.print(table)
+        rows.append((path, said, "" if share is None else f"{share:.0%}"))
+    if shares:
+        listing(title, ("parameter", "value", "importance"), rows)
+    else:  # too few trials were completed to tell
+        listing(title, ("parameter", "value"), [row[:2] for row in rows])
 
 
 def _print_end(summary: dict[str, Any], out: Path) -> None:
