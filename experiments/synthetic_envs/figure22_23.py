@@ -12,12 +12,12 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
-from matplotlib.axes import Axes
 
 from experiments.command_line import execute, parse
 from experiments.synthetic_envs import supervised_model
 from experiments.synthetic_envs.figure3_25 import as_rows
 from experiments.synthetic_envs.supervised_model import Data, Recipe
+from experiments.synthetic_envs.supervised_plot import draw_bars, draw_ends, draw_errors
 from experiments.tables import read_csv, write_csv
 from synthenv.agents.presets import TABLE5
 from synthenv.core.files import to_json
@@ -25,7 +25,7 @@ from synthenv.core.types import Transition
 from synthenv.envs.registry import EnvSpec
 from synthenv.proxies.config import SyntheticConfig
 from synthenv.proxies.synthetic_env import SyntheticMDP
-from synthenv.runs.figures import BLUE, GREEN, INK, ORANGE, QUIET, RED, dress, new_figure, save
+from synthenv.runs.figures import BLUE, GREEN, INK, ORANGE, RED, new_figure, save
 
 CAREFUL = Recipe("classified", standardised=True, learning_rate=1e-2)
 PLAIN = Recipe()
@@ -242,73 +242,23 @@ def plot(config: Config) -> None:
     """Draw ``figure22_23.png`` from the summaries."""
     results = json.loads((config.out / "figure22_23.json").read_text())["results"]
     results = {name: results[name] for name in ROWS if name in results}
+    colors = {name: COLORS[row.group] for name, row in ROWS.items()}
     figure = new_figure(
         17, 6.2, "Figures 22 and 23: agents trained in models fitted by supervision, CartPole-v0"
     )
     returns, steps, errors, ends = figure.subplots(1, 4, width_ratios=(1.5, 0.8, 1.0, 0.8))
-    draw_bars(returns, results, "return", "Return on the real task, 95 % intervals")
+    draw_bars(returns, results, colors, "return", "Return on the real task, 95 % intervals")
     for value, label in ((15.01, "paper, supervised: 15.0"), (190.7, "paper, SEs: 190.7")):
         returns.axvline(value, color=INK, linestyle="--", linewidth=1.1)
         returns.annotate(label, (value, -0.75), (3, 0), textcoords="offset points", color=INK, fontsize=8)
     returns.set_yticks(range(len(results)), [ROWS[name].label for name in results])
-    draw_bars(steps, results, "train_steps", "Training steps")
+    draw_bars(steps, results, colors, "train_steps", "Training steps")
     steps.set_yticks([])
     fitted = {name: result for name, result in results.items() if "multi_step" in result}
-    draw_errors(errors, fitted)
-    draw_ends(ends, fitted)
+    draw_errors(errors, fitted, colors)
+    draw_ends(ends, fitted, colors)
     save(figure, config.out / "figure22_23.png")
     print(f"wrote {config.out / 'figure22_23.png'}")
-
-
-def draw_bars(axes: Axes, results: dict[str, Any], name: str, title: str) -> None:
-    """A bar for each row, the first on top."""
-    dress(axes, title, "mean", "")
-    axes.grid(axis="x")
-    for position, (row, result) in enumerate(results.items()):
-        mean, (low, high) = result[f"mean_{name}"], result[f"ci95_{name}"]
-        axes.barh(position, mean, height=0.65, color=COLORS[ROWS[row].group], alpha=0.85)
-        axes.errorbar(mean, position, xerr=[[mean - low], [high - mean]], color=INK, capsize=3, linewidth=1.2)
-    axes.set_ylim(len(results) - 0.4, -1.2)
-
-
-def draw_errors(axes: Axes, fitted: dict[str, Any]) -> None:
-    """Prediction error by steps without correction; rows with equal models share a line."""
-    dress(axes, "Prediction error of held-out agents' episodes", "steps ahead", "median error / std")
-    drawn: dict[tuple[float, ...], list[str]] = {}
-    for name, result in fitted.items():
-        drawn.setdefault(tuple(result["multi_step"]), []).append(name)
-    styles = ("-", "--", ":", "-.", (0, (6, 1)), (0, (1, 3)), (0, (4, 1, 1, 1, 1, 1)))
-    for i, (curve, names) in enumerate(drawn.items()):
-        color = COLORS[ROWS[names[0]].group]
-        steps = np.arange(1, len(curve) + 1)
-        axes.plot(
-            steps,
-            curve,
-            color=color,
-            linestyle=styles[i % len(styles)],
-            linewidth=1.5,
-            label=", ".join(names),
-        )
-    axes.set_yscale("log")
-    axes.legend(frameon=False, fontsize=6.5, labelcolor=INK)
-
-
-def draw_ends(axes: Axes, fitted: dict[str, Any]) -> None:
-    """Share of failures that a model takes for one, and of other transitions."""
-    dress(axes, "Ends recognised", "share of the failures", "false ends")
-    points: dict[tuple[float, float], list[str]] = {}
-    for name, result in fitted.items():
-        one_step = result["one_step"]
-        points.setdefault((one_step["done_recall"], max(one_step["false_ends"], 1e-5)), []).append(name)
-    for point, names in points.items():
-        axes.scatter(*point, s=26, color=COLORS[ROWS[names[0]].group])
-        label, right = "\n".join(names), point[0] > 0.5
-        offset, side = ((-5, 0), "right") if right else ((5, 0), "left")
-        axes.annotate(
-            label, point, offset, textcoords="offset points", color=QUIET, fontsize=7, ha=side, va="center"
-        )
-    axes.set_yscale("log")
-    axes.set_xlim(-0.1, 1.1)
 
 
 if __name__ == "__main__":
