@@ -116,7 +116,7 @@ def _draw_steps(axes: Axes, rows: Mapping[str, Any], colors: Mapping[str, str]) 
 
 
 def _draw_means(axes: Axes, rows: Mapping[str, Any], colors: Mapping[str, str]) -> None:
-    dress(axes, "mean return over all of training, 95 % interval (none solves the task)", "return", "")
+    dress(axes, "mean return in training, with 95 % interval", "return", "")
     for place, (row, summary) in enumerate(rows.items()):
         mean, interval = summary["mean_return_in_training"], summary["ci95_return_in_training"]
         _draw_bar(axes, place, mean, interval, colors[row], "")
