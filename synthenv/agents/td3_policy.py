@@ -18,9 +18,7 @@ from synthenv.core.keys import gumbel, normal
 from synthenv.nets.mlp import Params, apply_mlp
 
 _ANNEALING_STEPS = 2000
-_COLDEST = (
-    0.05  # annealing ends at this share of the first temperature; a learned one gets no lower than this
-)
+_COLDEST = 0.05  # annealing ends at this share of the first temperature; a learned one gets no lower
 
 
 class Actor(NamedTuple):
