@@ -45,18 +45,14 @@ def draw_curves(summary: Mapping[str, Any], curves: Mapping[str, Learned], title
     panels = figure.subplots(2, len(agents), height_ratios=(1.7, 1), squeeze=False)
     proxies = dict.fromkeys(row for kinds in agents.values() for row in kinds["proxies"])
     colors = dict(zip(proxies, CYCLE * 9, strict=False)) | BASELINES
+    solved = [
+        row["solved_share"] for kinds in agents.values() for rows in kinds.values() for row in rows.values()
+    ]
+    draw_bars = _draw_steps if any(solved) else _draw_means
     for (agent, kinds), above, below in zip(agents.items(), panels[0], panels[1], strict=True):
         rows = kinds["proxies"] | kinds.get("baselines", {})
         _draw_returns(above, agent, {row: curves[f"{agent}: {row}"] for row in rows}, colors)
-        if any(
-            row["solved_share"]
-            for kinds in agents.values()
-            for rows in kinds.values()
-            for row in rows.values()
-        ):
-            _draw_steps(below, rows, colors)
-        else:
-            _draw_means(below, rows, colors)
+        draw_bars(below, rows, colors)
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=6, frameon=False)
     return figure
 
