@@ -1,4 +1,4 @@
-"""Environments of brax through the interface of gymnax, and HalfCheetah among them.
+"""Environments of brax through the interface of gymnax: HalfCheetah and Reacher.
 
 brax 0.14's HalfCheetah is MuJoCo's (v3 to v5) in what it observes (positions without x, then velocities, [17]), in its
 reward (x velocity minus 0.1 times the squared action), its start (noise uniform in +-0.1, normal with std 0.1), its
@@ -148,21 +148,53 @@ def half_cheetah(name: str, backend: str) -> BraxEnvironment:
     Raises:
         UserError: brax, or something it needs, is not installed.
     """
+    env = _build(name, "half_cheetah", "Halfcheetah", backend)
+    metrics = ("x_position", "x_velocity", "reward_run", "reward_ctrl")
+    return BraxEnvironment(name, env, metrics, max_steps=1000)
+
+
+def reacher(name: str) -> BraxEnvironment:
+    """Build brax's Reacher: an arm of two joints in a plane, whose tip shall be where the target is.
+
+    It is gymnasium's Reacher with the following differences. Its physics is ``generalized``, what brax itself takes if
+    not told otherwise. It observes [11] instead of v5's [10] (a z difference, always 0, as v4 did), the speed of the
+    tip in m/s instead of those of the joints, and the target is more often near the middle (uniform in distance, not
+    in area). The reward is the same, minus the distance in metres minus the sum of squared actions, but of the state
+    after the step (v4: before it). And an episode has 1000 steps of 0.02 s instead of 50: that is the length that
+    ``brax.envs.create`` and brax's trainings give it. Nothing terminates.
+
+    Returns of 64 episodes, mean +- standard deviation: zero action -221 +- 73, uniform actions -819 +- 39, a
+    proportional-derivative controller on the inverse kinematics -6.7 +- 4.8; the first 50 steps of these -11.1, -41.6
+    and -5.1, where gymnasium's v5 has -11.7 and -42.9 (200 episodes). brax names no threshold. Ours is the rule of the
+    One-Shot World Model paper, best - 0.03 * (best - random), which is -31.
+
+    ``info["vector"]`` is the two parts of the reward: distance, then control.
+
+    Args:
+        name: what ``env.name`` answers.
+
+    Raises:
+        UserError: brax, or something it needs, is not installed.
+    """
+    env = _build(name, "reacher", "Reacher", "generalized")
+    return BraxEnvironment(name, env, ("reward_dist", "reward_ctrl"), max_steps=1000)
+
+
+def _build(name: str, module: str, class_name: str, backend: str) -> Any:
+    """Build ``brax.envs.<module>.<class_name>`` in silence."""
     with _quiet():
         try:
             mujoco: Any = importlib.import_module("mujoco")  # type checkers do not see all of it
-            from brax.envs.half_cheetah import Halfcheetah
+            build = getattr(importlib.import_module(f"brax.envs.{module}"), class_name)
         except ImportError as error:
             raise UserError(f"{name} needs brax ({error}): pip install 'synthenv[brax]'") from error
         # MuJoCo's C code complains about brax's model on stderr and in a file MUJOCO_LOG.TXT where it stands.
         callback = mujoco.get_mju_user_warning()
         mujoco.set_mju_user_warning(lambda message: None)
         try:
-            env = Halfcheetah(backend=backend)
+            return build(backend=backend)
         finally:
             mujoco.set_mju_user_warning(callback)
-    metrics = ("x_position", "x_velocity", "reward_run", "reward_ctrl")
-    return BraxEnvironment(name, env, metrics, max_steps=1000)
 
 
 @contextlib.contextmanager

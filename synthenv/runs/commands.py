@@ -223,7 +223,8 @@ def list_names() -> dict[str, Any]:
 
 
 def new_directory(stem: str) -> Path:
-    """``runs/stem``, or the first ``runs/stem-2``, ``-3``, ... that does not exist."""
+    """``runs/stem``, or the first ``runs/stem-2``, ``-3``, ... that does not exist; a task's slash is no directory."""
+    stem = stem.replace("/", "-")
     path, number = Path("runs") / stem, 2
     while path.exists():
         path, number = Path("runs") / f"{stem}-{number}", number + 1

@@ -175,3 +175,43 @@ def test_spaces(spec):
     assert env.observation_space(params).shape == (17,)
     assert (env.action_space(params).low, env.action_space(params).high) == (-1.0, 1.0)
     assert (spec.max_steps, params.max_steps_in_episode, spec.solved_return) == (1000, 1000, 3000.0)
+
+
+@pytest.fixture(scope="module")
+def reacher():
+    pytest.importorskip("brax")
+    return registry.make("brax/reacher")
+
+
+def test_reacher_is_built_in_silence_with_braxs_own_physics(reacher, capfd):
+    spec = registry.make.__wrapped__("brax/reacher")
+    assert capfd.readouterr() == ("", "")
+    env, params = spec.env, spec.env_params
+    assert (env.name, env.num_actions, env.info_size) == ("brax/reacher", 2, 2)
+    assert (env.brax_env.backend, env.brax_env.dt) == ("generalized", pytest.approx(0.02))
+    assert env.observation_space(params).shape == (11,)
+    assert (spec.max_steps, params.max_steps_in_episode) == (1000, 1000)
+    assert spec.solved_return == pytest.approx(-6.7 - 0.03 * (-6.7 + 819), abs=0.1)
+
+
+def test_without_brax_reacher_names_the_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "brax.envs.reacher", None)
+    with pytest.raises(UserError, match=r"brax/reacher needs brax .*pip install 'synthenv\[brax\]'"):
+        registry.make.__wrapped__("brax/reacher")
+
+
+@pytest.mark.slow
+def test_reacher_pays_its_distance_and_its_torques(reacher):
+    """The tip's place by hand: two links of 0.10 and 0.11 m."""
+    _, env, params, _, _ = reacher
+    act = lambda key, obs: env.action_space().sample(key)  # noqa: E731
+    steps = jax.jit(lambda key: rollout(key, env, params, act, 32))(jax.random.key(0))
+    obs, after, reward = map(np.asarray, (steps.obs, steps.next_obs, steps.reward))
+    theta = np.arctan2(after[:, 2:4], after[:, :2])
+    both = theta.sum(1)
+    tip = 0.10 * np.stack([np.cos(theta[:, 0]), np.sin(theta[:, 0])], 1)
+    tip += 0.11 * np.stack([np.cos(both), np.sin(both)], 1)
+    distance = np.linalg.norm(tip - after[:, 4:6], axis=1)
+    np.testing.assert_allclose(reward, -distance - (np.asarray(steps.action) ** 2).sum(1), atol=2e-3)
+    np.testing.assert_allclose(after[:, 4:6], np.broadcast_to(obs[0, 4:6], (32, 2)), atol=1e-5)
+    assert not steps.terminated.any() and not steps.truncated.any()

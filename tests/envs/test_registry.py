@@ -9,7 +9,7 @@ from synthenv.core.errors import UserError
 from synthenv.envs import registry
 
 HAS_BRAX = importlib.util.find_spec("brax") is not None
-BUILDABLE = [name for name in registry.names() if HAS_BRAX or not name.startswith("HalfCheetah")]
+BUILDABLE = [name for name in registry.names() if HAS_BRAX or not name.startswith(("HalfCheetah", "brax/"))]
 
 
 @pytest.mark.parametrize("name", BUILDABLE)
@@ -31,7 +31,8 @@ def test_known_ids():
     cars = {"MountainCar-v0", "MountainCarContinuous-v0"}
     poles = {"CartPole-v0", "CartPole-v1", "Acrobot-v1", "Pendulum-v1"}
     cheetahs = {f"HalfCheetah{physics}" for physics in ("", "-generalized", "-positional", "-spring")}
-    assert set(registry.names()) == gridworlds | cars | poles | cheetahs
+    one_shot = {"GridWorld", "SimpleEnv", "brax/reacher"}
+    assert set(registry.names()) == gridworlds | cars | poles | cheetahs | one_shot
 
 
 @pytest.mark.parametrize("name", BUILDABLE)
@@ -49,12 +50,13 @@ def test_thresholds_build_nothing():
 def test_solved_returns_of_our_own_tasks():
     expected = {"CliffWalking": (50, -20.0), "EmptyRoom22": (10, 0.8), "EmptyRoom23": (15, 0.8)}
     expected |= {"EmptyRoom33": (20, 0.8), "Pendulum-v1": (200, -200.0)}
+    expected |= {"GridWorld": (27, 5.0), "SimpleEnv": (20, -7.6)}
     for name, (max_steps, solved_return) in expected.items():
         spec = registry.make(name)
         assert (spec.max_steps, spec.solved_return) == (max_steps, solved_return), name
 
 
-@pytest.mark.parametrize("name", [name for name in registry.names() if "HalfCheetah" not in name])
+@pytest.mark.parametrize("name", [name for name in BUILDABLE if "HalfCheetah" not in name])
 def test_an_environment_goes_by_its_id(name):
     assert registry.make(name).env.name == name
 

@@ -165,8 +165,9 @@ def test_rollout_by_hand():
     np.testing.assert_array_equal(cut.next_obs[:, 0], [1, 2, 1, 2, 1])
 
 
-# HalfCheetah takes long to compile and has its own test of this in test_brax_adapter.py.
-ELSEWHERE = ("CartPole-v0", "EmptyRoom22", *(n for n in registry.names() if n.startswith("HalfCheetah")))
+# What brax plays takes long to compile and has its own test of this in test_brax_adapter.py.
+BRAX = tuple(n for n in registry.names() if n.startswith(("HalfCheetah", "brax/")))
+ELSEWHERE = ("CartPole-v0", "EmptyRoom22", *BRAX)
 
 
 @pytest.mark.parametrize("name", [n for n in registry.names() if n not in ELSEWHERE])
