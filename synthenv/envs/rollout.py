@@ -1,4 +1,4 @@
-"""The only scans over an environment outside ``agents/``: test episodes and streams of transitions.
+"""Scans over an environment that know of no agent and no idea: test episodes and streams of transitions.
 
 Both functions are pure and not jitted; whoever owns the outermost loop compiles them. ``act(key, obs) ->
 action`` acts on one observation and closes over its weights, so that ``vmap`` over weights, environment
