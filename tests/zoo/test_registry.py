@@ -199,3 +199,8 @@ def test_the_first_shipped_proxy_is_the_default():
     first = zoo.load("synthetic/CartPole-v0:0")[0]
     assert env is first.env
     jax.tree.map(np.testing.assert_array_equal, params, env.env_params(first.proxy_params))
+
+
+def test_a_task_whose_name_holds_a_slash_is_no_proxy():
+    assert not zoo.is_proxy("brax/reacher")
+    assert zoo.is_proxy("synthetic/CartPole-v0")
