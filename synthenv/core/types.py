@@ -110,3 +110,37 @@ class Proxy(Protocol):
     def init_params(self, key: jax.Array) -> PyTree: ...
 
     def env_params(self, proxy_params: PyTree, discount: Any) -> Any: ...
+
+
+class Prediction(NamedTuple):
+    """What a world model expects of one step.
+
+    Attributes:
+        next_obs: [d].
+        reward: [].
+        next_obs_std: how unsure it is of these. [d]
+        reward_std: [].
+        termination: probability that the episode ends here. []
+    """
+
+    next_obs: jax.Array
+    reward: jax.Array
+    next_obs_std: jax.Array
+    reward_std: jax.Array
+    termination: jax.Array
+
+
+class WorldModel(NamedTuple):
+    """A model of any task, told which one by a context of its transitions.
+
+    Attributes:
+        name: how tables call it.
+        encode: (params, transitions [C], num_actions) -> cache; done once.
+        predict: (cache, obs [d], action) -> Prediction; pure, vmap it over queries with the cache shared.
+        params: its weights, None for models that have none.
+    """
+
+    name: str
+    encode: Callable[[PyTree, Transition, int | None], PyTree]
+    predict: Callable[[PyTree, jax.Array, jax.Array], Prediction]
+    params: PyTree = None

@@ -1,0 +1,60 @@
+"""How transitions become inputs and targets of a regression: standardised with the numbers of the context alone.
+
+Inputs are the observation and the action (one column for every discrete one), targets the change of the observation and
+the reward. Predicting the change makes staying where one is the zero of the scale: positions that move by a hundredth of
+their spread per step would otherwise be predicted well by anything that copies them.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from synthenv.core.types import Transition
+
+
+class Columns(NamedTuple):
+    """Means and standard deviations over a context, of inputs [D] and targets [Y]; deviation 0: such a column is constant."""
+
+    input_mean: jax.Array
+    input_std: jax.Array
+    target_mean: jax.Array
+    target_std: jax.Array
+
+
+def action_columns(action: jax.Array, num_actions: int | None) -> jax.Array:
+    """Actions as columns [..., a]: one-hot if there is a finite number of them, else as they are."""
+    if num_actions is None:
+        return action.astype(jnp.float32)
+    return jax.nn.one_hot(action, num_actions)
+
+
+def inputs_of(obs: jax.Array, action: jax.Array, num_actions: int | None) -> jax.Array:
+    """Observation and action [..., D]."""
+    return jnp.concatenate([obs, action_columns(action, num_actions)], axis=-1)
+
+
+def targets_of(transitions: Transition) -> jax.Array:
+    """Change of the observation, and reward. [..., Y]"""
+    return jnp.concatenate(
+        [transitions.next_obs - transitions.obs, transitions.reward[..., None]], axis=-1
+    )
+
+
+def measure(inputs: jax.Array, targets: jax.Array, mask: jax.Array) -> Columns:
+    """Means and deviations over the rows of a context [C, ...] that are there (bool [C])."""
+    count = jnp.maximum(jnp.sum(mask), 1)
+
+    def moments(values: jax.Array) -> tuple[jax.Array, jax.Array]:
+        mean = jnp.sum(jnp.where(mask[:, None], values, 0.0), axis=0) / count
+        rest = jnp.where(mask[:, None], values - mean, 0.0)
+        std = jnp.sqrt(jnp.sum(jnp.square(rest), axis=0) / count)
+        # A constant column of rounded numbers has a deviation of its own; it is no information.
+        return mean, jnp.where(std > 1e-6 * jnp.abs(mean), std, 0.0)
+
+    return Columns(*moments(inputs), *moments(targets))
+
+
+def standardise(values: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
+    """Values [..., N] in units of the context; constant columns are zero whatever they hold."""
+    return jnp.where(std > 0.0, (values - mean) / jnp.where(std > 0.0, std, 1.0), 0.0)

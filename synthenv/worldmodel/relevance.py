@@ -1,0 +1,86 @@
+"""How much each input matters for each target: length scales from a few sign steps up a marginal likelihood.
+
+The number of steps is fixed and small, and a part of the rows does, so this is one more piece of the forward pass that
+encodes a context: 15 steps with 256 rows cost what one fit to 1,000 rows costs.
+
+References:
+    Neal (1996), Bayesian learning for neural networks, for automatic relevance determination.
+    Riedmiller and Braun (1993), A direct adaptive method for faster backpropagation learning: the RPROP algorithm.
+    Rasmussen and Williams (2006), Gaussian processes for machine learning, section 2.7, for the trend.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from synthenv.worldmodel.closed_form import rbf, squared_distance, trend_of
+
+NUM_STEPS = 15
+_FIRST_LENGTH_SCALE = 2.0  # in standard deviations of the inputs
+_FIRST_NOISE = 1e-3  # as a share of the kernel's diagonal
+_FIRST_STEP, _FASTER, _SLOWER, _LONGEST_STEP = 0.3, 1.3, 0.5, 1.0  # in nats
+_LOG_SCALE_RANGE, _LOG_NOISE_RANGE = (-5.0, 3.0), (-16.0, 0.0)
+_JITTER = 1e-7
+
+
+class _Logs(NamedTuple):
+    """What is searched for: logarithms of inverse length scales [D] and of the noise []."""
+
+    scales: jax.Array
+    noise: jax.Array
+
+
+def inverse_length_scales(inputs: jax.Array, target: jax.Array, mask: jax.Array) -> jax.Array:
+    """Of an RBF kernel with a linear trend, for one target. [D]
+
+    Args:
+        inputs: standardised. [N, D]
+        target: [N]
+        mask: which rows are there. bool [N]
+    """
+
+    def step(carry: tuple[_Logs, _Logs, _Logs], _: None) -> tuple[tuple[_Logs, _Logs, _Logs], None]:
+        logs, sizes, before = carry
+        slopes = jax.grad(_misfit)(logs, inputs, target, mask)
+        slopes = jax.tree.map(lambda slope: jnp.where(jnp.isfinite(slope), slope, 0.0), slopes)
+        sizes = jax.tree.map(_next_size, sizes, slopes, before)
+        logs = jax.tree.map(lambda log, size, slope: log - size * jnp.sign(slope), logs, sizes, slopes)
+        logs = _Logs(jnp.clip(logs.scales, *_LOG_SCALE_RANGE), jnp.clip(logs.noise, *_LOG_NOISE_RANGE))
+        return (logs, sizes, slopes), None
+
+    scales = jnp.full(inputs.shape[1], -jnp.log(_FIRST_LENGTH_SCALE), inputs.dtype)
+    start = _Logs(scales, jnp.asarray(jnp.log(_FIRST_NOISE), inputs.dtype))
+    sizes = jax.tree.map(lambda log: jnp.full_like(log, _FIRST_STEP), start)
+    (logs, _, _), _ = jax.lax.scan(
+        step, (start, sizes, jax.tree.map(jnp.zeros_like, start)), None, length=NUM_STEPS
+    )
+    return jnp.exp(logs.scales)
+
+
+def _next_size(size: jax.Array, slope: jax.Array, before: jax.Array) -> jax.Array:
+    """A longer step where the slope has kept its sign, a shorter one where it has not."""
+    same = slope * before
+    factor = jnp.where(same > 0, _FASTER, jnp.where(same < 0, _SLOWER, 1.0))
+    return jnp.clip(size * factor, 1e-3, _LONGEST_STEP)
+
+
+def _misfit(logs: _Logs, inputs: jax.Array, target: jax.Array, mask: jax.Array) -> jax.Array:
+    """Negative logarithm of the likelihood, trend and signal variance integrated and profiled out."""
+    moved = inputs * jnp.exp(logs.scales)
+    gram = jnp.where(mask[:, None] & mask[None, :], rbf(squared_distance(moved, moved), 1.0), 0.0)
+    # Rows that are not there are each a kernel of their own: their share is constant.
+    diagonal = jnp.where(mask, jnp.exp(logs.noise) + _JITTER, 1.0)
+    factor = jnp.linalg.cholesky(gram + jnp.diag(diagonal))
+    trend = trend_of(inputs) * mask[:, None]
+    white = jax.scipy.linalg.solve_triangular(
+        factor, jnp.concatenate([(target * mask)[:, None], trend], axis=1), lower=True
+    )
+    white_target, white_trend = white[:, 0], white[:, 1:]
+    normal = white_trend.T @ white_trend
+    normal = normal + 1e-9 * jnp.trace(normal) / normal.shape[0] * jnp.eye(normal.shape[0])
+    crossed = white_trend.T @ white_target
+    rest = white_target @ white_target - crossed @ jnp.linalg.solve(normal, crossed)
+    freedom = jnp.maximum(jnp.sum(mask) - trend.shape[1], 1)
+    determinants = jnp.sum(jnp.log(jnp.diag(factor))) + 0.5 * jnp.linalg.slogdet(normal)[1]
+    return 0.5 * freedom * jnp.log(jnp.maximum(rest, 1e-12)) + determinants
