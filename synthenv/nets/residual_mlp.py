@@ -59,10 +59,12 @@ def init_residual_mlp(
     key: jax.Array, config: ResidualMLPConfig, in_size: int, out_size: int
 ) -> ResidualMLPParams:
     """Draw all layers as PyTorch's ``Linear``."""
-    first, last, *hidden = jax.random.split(key, 2 + config.depth)
+    first, last, middle = jax.random.split(key, 3)
+    keys = jax.random.split(middle, config.depth)
+    hidden = jax.vmap(lambda k: init_linear(k, config.width, config.width, config.bias))(keys)
     return ResidualMLPParams(
         first=init_linear(first, in_size, config.width, config.bias),
-        hidden=tuple(init_linear(k, config.width, config.width, config.bias) for k in hidden),
+        hidden=tuple(jax.tree.map(lambda leaf: leaf[i], hidden) for i in range(config.depth)),  # noqa: B023
         last=init_linear(last, config.width, out_size, config.bias),
     )
 

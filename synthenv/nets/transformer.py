@@ -125,7 +125,9 @@ def init(key: jax.Array, config: TransformerConfig) -> TransformerParams:
     two feed-forward maps: PyTorch's ``Linear``. With ``zero_init_residual`` the weights and biases of out and of the
     second feed-forward map are zero instead.
     """
-    blocks = tuple(_init_block(k, config) for k in jax.random.split(key, config.num_layers))
+    # One program for all layers: on a CPU every call of jax.random costs compile time.
+    stacked = jax.vmap(lambda k: _init_block(k, config))(jax.random.split(key, config.num_layers))
+    blocks = tuple(jax.tree.map(lambda leaf: leaf[i], stacked) for i in range(config.num_layers))  # noqa: B023
     return TransformerParams(blocks, _init_norm(config.width) if config.norm == "pre" else None)
 
 
