@@ -14,12 +14,25 @@ from synthenv.core.types import Transition
 
 
 class Columns(NamedTuple):
-    """Means and standard deviations over a context, of inputs [D] and targets [Y]; deviation 0: such a column is constant."""
+    """Means and standard deviations over a context; a deviation of 0 says that the column is constant.
+
+    Attributes:
+        input_mean: of observation and action. [D]
+        input_std: [D]
+        after_mean: of the observation that follows, and the action. [D]
+        after_std: [D]
+        target_mean: of the observation's change and the reward. [Y]
+        target_std: [Y]
+        whole: which observations are whole numbers wherever the context looks. bool [d]
+    """
 
     input_mean: jax.Array
     input_std: jax.Array
+    after_mean: jax.Array
+    after_std: jax.Array
     target_mean: jax.Array
     target_std: jax.Array
+    whole: jax.Array
 
 
 def action_columns(action: jax.Array, num_actions: int | None) -> jax.Array:
@@ -30,29 +43,31 @@ def action_columns(action: jax.Array, num_actions: int | None) -> jax.Array:
 
 
 def inputs_of(obs: jax.Array, action: jax.Array, num_actions: int | None) -> jax.Array:
-    """Observation and action [..., D]."""
+    """Observation, before or after the step, and action. [..., D]"""
     return jnp.concatenate([obs, action_columns(action, num_actions)], axis=-1)
 
 
 def targets_of(transitions: Transition) -> jax.Array:
     """Change of the observation, and reward. [..., Y]"""
-    return jnp.concatenate(
-        [transitions.next_obs - transitions.obs, transitions.reward[..., None]], axis=-1
-    )
+    change = transitions.next_obs - transitions.obs
+    return jnp.concatenate([change, transitions.reward[..., None]], axis=-1)
 
 
-def measure(inputs: jax.Array, targets: jax.Array, mask: jax.Array) -> Columns:
+def measure(inputs: jax.Array, after: jax.Array, targets: jax.Array, mask: jax.Array) -> Columns:
     """Means and deviations over the rows of a context [C, ...] that are there (bool [C])."""
+    obs_size = targets.shape[1] - 1
+    seen = jnp.concatenate([inputs[:, :obs_size], after[:, :obs_size]])
+    whole = jnp.all((seen == jnp.round(seen)) | ~jnp.tile(mask, 2)[:, None], axis=0)
+    return Columns(*_moments(inputs, mask), *_moments(after, mask), *_moments(targets, mask), whole)
+
+
+def _moments(values: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
     count = jnp.maximum(jnp.sum(mask), 1)
-
-    def moments(values: jax.Array) -> tuple[jax.Array, jax.Array]:
-        mean = jnp.sum(jnp.where(mask[:, None], values, 0.0), axis=0) / count
-        rest = jnp.where(mask[:, None], values - mean, 0.0)
-        std = jnp.sqrt(jnp.sum(jnp.square(rest), axis=0) / count)
-        # A constant column of rounded numbers has a deviation of its own; it is no information.
-        return mean, jnp.where(std > 1e-6 * jnp.abs(mean), std, 0.0)
-
-    return Columns(*moments(inputs), *moments(targets))
+    mean = jnp.sum(jnp.where(mask[:, None], values, 0.0), axis=0) / count
+    rest = jnp.where(mask[:, None], values - mean, 0.0)
+    std = jnp.sqrt(jnp.sum(jnp.square(rest), axis=0) / count)
+    # A constant column of rounded numbers has a deviation of its own; it is no information.
+    return mean, jnp.where(std > 1e-6 * jnp.abs(mean), std, 0.0)
 
 
 def standardise(values: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:

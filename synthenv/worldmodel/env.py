@@ -62,7 +62,6 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
         action_size: of continuous ones.
         action_bound: their largest absolute value.
         obs_size: d.
-        whole_numbers: round observations, for tasks whose states are integers.
     """
 
     def __init__(
@@ -74,7 +73,6 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
         action_size: int,
         action_bound: float | None,
         obs_size: int,
-        whole_numbers: bool = False,
     ):
         super().__init__()
         self._name = name
@@ -84,7 +82,6 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
         self._action_size = action_size
         self._action_bound = action_bound
         self._obs_size = obs_size
-        self._whole_numbers = whole_numbers
 
     @property
     def default_params(self) -> EnvParams:
@@ -98,8 +95,6 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
             action = jnp.clip(action, -self._action_bound, self._action_bound)
         prediction = self._predict(params.cache, state.obs, action)
         obs = jnp.clip(prediction.next_obs, params.low, params.high)
-        if self._whole_numbers:
-            obs = jnp.round(obs)
         terminated = prediction.termination > 0.5 if self._termination is None else self._termination(obs)
         reward = prediction.reward - params.pessimism * prediction.reward_std
         state = EnvState(obs=obs, time=state.time + 1)

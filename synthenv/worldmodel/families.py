@@ -99,7 +99,11 @@ def start_numbers(key: jax.Array, reach: tuple[float, float], speed: tuple[float
     """What ``uniform_start`` needs: half widths of positions and velocities, drawn between bounds."""
     key_reach, key_speed, key_centre = jax.random.split(key, 3)
     centre = jnp.where(jnp.arange(STATE_SIZE) < HALF, 0.5 * jax.random.normal(key_centre, (STATE_SIZE,)), 0.0)
-    return {"reach": log_uniform(key_reach, *reach), "speed": log_uniform(key_speed, *speed), "centre": centre}
+    return {
+        "reach": log_uniform(key_reach, *reach),
+        "speed": log_uniform(key_speed, *speed),
+        "centre": centre,
+    }
 
 
 def _draw_linear(key: jax.Array) -> System:
@@ -183,7 +187,9 @@ def _draw_field(key: jax.Array) -> System:
     bends = coin(keys[2], 0.5)
     gain = jax.random.normal(keys[3], (STATE_SIZE, CONTROL_SIZE))
     numbers = {
-        "field": draw_features(keys[4], STATE_SIZE + CONTROL_SIZE, STATE_SIZE, log_uniform(keys[5], 0.2, 1.5)),
+        "field": draw_features(
+            keys[4], STATE_SIZE + CONTROL_SIZE, STATE_SIZE, log_uniform(keys[5], 0.2, 1.5)
+        ),
         "strength": jnp.where(plain, 0.0, log_uniform(keys[5], 0.05, 0.5)),
         "decay": jnp.where(plain | bends, 0.0, log_uniform(keys[6], 0.01, 0.5)),
         "gain": jnp.where(plain, jnp.eye(STATE_SIZE, CONTROL_SIZE), gain) * log_uniform(keys[7], 0.05, 1.0),

@@ -93,7 +93,12 @@ def _step_arm(system: System, state: jax.Array, control: jax.Array) -> jax.Array
         whirl = share * jnp.sin(bend)
         fictitious = whirl * jnp.array([-velocity[1] * (2 * velocity[0] + velocity[1]), velocity[0] ** 2])
         pull = n["gravity"] * jnp.array([jnp.cos(position[0]), jnp.cos(position[0] + bend)])
-        torque = n["gain"] * n["inertia"] * control - fictitious - n["friction"] * n["inertia"] * velocity[:2] - pull
+        torque = (
+            n["gain"] * n["inertia"] * control
+            - fictitious
+            - n["friction"] * n["inertia"] * velocity[:2]
+            - pull
+        )
         determinant = mass11 * second - mass12**2
         joint1 = (second * torque[0] - mass12 * torque[1]) / determinant
         joint2 = (mass11 * torque[1] - mass12 * torque[0]) / determinant
@@ -110,7 +115,10 @@ def tip_of(system: System, state: jax.Array) -> jax.Array:
     """Where an arm's hand is. [2]"""
     first, both = state[0], state[0] + state[1]
     lengths = system.numbers["lengths"]
-    return jnp.array([jnp.cos(first), jnp.sin(first)]) * lengths[0] + jnp.array([jnp.cos(both), jnp.sin(both)]) * lengths[1]
+    return (
+        jnp.array([jnp.cos(first), jnp.sin(first)]) * lengths[0]
+        + jnp.array([jnp.cos(both), jnp.sin(both)]) * lengths[1]
+    )
 
 
 def _draw_cart_pole(key: jax.Array) -> System:

@@ -123,9 +123,9 @@ def propose(
     """
     strategy = STRATEGIES[collection.strategy]
     shortest, longest = strategy.hold
-    num_lengths = (longest or collection.max_hold) - shortest + 1
+    ratio = ((longest or collection.max_hold) + 1) / shortest
     draws = jax.random.uniform(key, (2 + actions.size,))  # at once: every call takes long to compile
-    hold = shortest + (draws[0] * num_lengths).astype(jnp.int32)
+    hold = (shortest * ratio ** draws[0]).astype(jnp.int32)  # as many short ones as long ones
     redraw = jnp.asarray(begins) | (held.steps_left == 0)
     action = jnp.where(redraw, actions.from_uniform(draws[2:]), held.action)
     steps_left = jnp.where(redraw, hold, held.steps_left) - 1

@@ -1,0 +1,147 @@
+"""The closed-form experts as a world model of their own: no weights, nothing trained, one pass over the context.
+
+It is what the pretrained model starts from, and the ablation that says what pretraining adds.
+
+Many rewards depend on where a step leads rather than on where it begins. Every reward expert is fitted to both, and of the
+two the one with the smaller leave-one-out error is kept; afterwards it is asked about the predicted observation.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from synthenv.core.errors import UserError
+from synthenv.core.types import Prediction, Transition, WorldModel
+from synthenv.worldmodel import closed_form, experts
+from synthenv.worldmodel.columns import Columns, inputs_of, measure, standardise, targets_of
+from synthenv.worldmodel.experts import Experts
+
+
+class Cache(NamedTuple):
+    """An encoded context.
+
+    Attributes:
+        columns: how its numbers are standardised.
+        step: experts for change and reward, asked about observation and action.
+        reward: experts for the reward, asked about the observation that follows and the action; Y is 1.
+        after: which reward experts of the latter kind did better. bool [K]
+        error: mean squared leave-one-out errors. [K, Y]
+        weights: the experts' shares. [K, Y]
+    """
+
+    columns: Columns
+    step: Experts
+    reward: Experts
+    after: jax.Array
+    error: jax.Array
+    weights: jax.Array
+
+
+def fit(inputs: jax.Array, after: jax.Array, targets: jax.Array, mask: jax.Array) -> Cache:
+    """Fit all experts.
+
+    Args:
+        inputs: observation and action; rows in random order, those that are there first. [C, D]
+        after: observation that follows, and action. [C, D]
+        targets: change and reward. [C, Y]
+        mask: which rows are there. bool [C]
+    """
+    columns = measure(inputs, after, targets, mask)
+    targets = standardise(targets, columns.target_mean, columns.target_std)
+    step = experts.fit(standardise(inputs, columns.input_mean, columns.input_std), targets, mask)
+    after = standardise(after, columns.after_mean, columns.after_std)
+    reward = experts.fit(after, targets[:, -1:], mask)
+    better = reward.fits.error[:, 0] < step.fits.error[:, -1]
+    error = step.fits.error.at[:, -1].min(reward.fits.error[:, 0])
+    return Cache(columns, step, reward, better, error, closed_form.weights(error))
+
+
+def left_out(cache: Cache) -> jax.Array:
+    """Leave-one-out residuals of all experts, standardised. [K, C, Y]"""
+    rewards = jnp.where(
+        cache.after[:, None], cache.reward.fits.left_out[..., 0], cache.step.fits.left_out[..., -1]
+    )
+    return cache.step.fits.left_out.at[..., -1].set(rewards)
+
+
+def means(cache: Cache, obs: jax.Array, action: jax.Array) -> jax.Array:
+    """What every expert says about the standardised targets, for obs [d] and the action's columns [a]. [K, Y]"""
+    columns = cache.columns
+    x = standardise(jnp.concatenate([obs, action]), columns.input_mean, columns.input_std)
+    said = experts.predict(cache.step, x)
+    change = jnp.sum(cache.weights * said, axis=0) * columns.target_std + columns.target_mean
+    following = snap(columns, obs + change[:-1])
+    z = standardise(jnp.concatenate([following, action]), columns.after_mean, columns.after_std)
+    rewards = experts.predict(cache.reward, z)[:, 0]
+    return said.at[:, -1].set(jnp.where(cache.after, rewards, said[:, -1]))
+
+
+def snap(columns: Columns, obs: jax.Array) -> jax.Array:
+    """Round what is a whole number wherever the context looks. [d]"""
+    return jnp.where(columns.whole, jnp.round(obs), obs)
+
+
+def encode(params: None, transitions: Transition, num_actions: int | None) -> Cache:
+    """Fit the experts to a context [C], in double precision, whatever the precision elsewhere.
+
+    Raises:
+        UserError: if the context's numbers are too large or too small to compute with.
+    """
+    rows = Transition(*(jnp.asarray(leaf) for leaf in transitions))
+    inputs, after, targets = distinct(
+        np.asarray(inputs_of(rows.obs, rows.action, num_actions), np.float64),
+        np.asarray(inputs_of(rows.next_obs, rows.action, num_actions), np.float64),
+        np.asarray(targets_of(rows), np.float64),
+    )
+    with jax.enable_x64(True):
+        cache = _fit(inputs, after, targets, np.ones(len(inputs), bool))
+        cache = jax.tree.map(_single, cache)
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(cache)):
+        raise UserError(
+            "no regression fits this context: scale its columns to ordinary sizes, or drop outliers"
+        )
+    return jax.tree.map(jnp.asarray, cache)
+
+
+_fit = jax.jit(fit)
+
+
+def distinct(inputs: np.ndarray, after: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Average rows that ask the same, and shuffle the rest.
+
+    A row whose twin stays in is not left out: errors of a board game's experts would all be zero. Neighbours in time are
+    alike, and experts choose their metrics with the first few rows.
+    """
+    asked, group, count = np.unique(inputs, axis=0, return_inverse=True, return_counts=True)
+    group = group.reshape(-1)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        total = np.zeros((len(asked), values.shape[1]))
+        np.add.at(total, group, values)
+        return total / count[:, None]
+
+    order = np.random.default_rng(0).permutation(len(asked))
+    return asked[order], mean(after)[order], mean(targets)[order]
+
+
+def _single(leaf: Any) -> np.ndarray:
+    return np.asarray(leaf, bool if leaf.dtype == bool else np.float32)
+
+
+def predict(cache: Cache, obs: jax.Array, action: jax.Array) -> Prediction:
+    """The experts' weighted mean, and how far they and their leave-one-out errors spread around it."""
+    columns = cache.columns
+    num_columns = columns.input_mean.shape[0] - obs.shape[0]
+    if jnp.issubdtype(action.dtype, jnp.integer):
+        action = jax.nn.one_hot(action, num_columns)
+    said = means(cache, obs, action)
+    mean = jnp.sum(cache.weights * said, axis=0)
+    spread = jnp.sqrt(jnp.sum(cache.weights * (cache.error + jnp.square(said - mean)), axis=0))
+    mean, std = mean * columns.target_std + columns.target_mean, spread * columns.target_std
+    never = jnp.float32(0.0)  # nothing here learns where episodes end
+    return Prediction(snap(columns, obs + mean[:-1]), mean[-1], std[:-1], std[-1], never)
+
+
+EXPERTS = WorldModel("experts", encode, predict)
