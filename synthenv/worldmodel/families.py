@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from synthenv.worldmodel.draws import Draws
+
 STATE_SIZE, CONTROL_SIZE = 8, 2
 HALF = STATE_SIZE // 2  # second-order systems: positions, then velocities
 NUM_FEATURES = 32
@@ -46,24 +48,14 @@ class Family(NamedTuple):
     """How to make and move systems of one kind.
 
     Attributes:
-        draw: key -> System.
-        reset: (key, system) -> state [STATE_SIZE], unused numbers zero.
+        draw: draws -> System.
+        reset: (draws, system) -> state [STATE_SIZE], unused numbers zero.
         step: (system, state, control [CONTROL_SIZE]) -> next state.
     """
 
-    draw: Callable[[jax.Array], System]
-    reset: Callable[[jax.Array, System], jax.Array]
+    draw: Callable[[Draws], System]
+    reset: Callable[[Draws, System], jax.Array]
     step: Callable[[System, jax.Array, jax.Array], jax.Array]
-
-
-def log_uniform(key: jax.Array, low: float, high: float, shape: tuple[int, ...] = ()) -> jax.Array:
-    """Between two positive numbers, every octave alike."""
-    return jnp.exp(jax.random.uniform(key, shape, minval=jnp.log(low), maxval=jnp.log(high)))
-
-
-def coin(key: jax.Array, probability: float, shape: tuple[int, ...] = ()) -> jax.Array:
-    """True with this probability."""
-    return jax.random.bernoulli(key, probability, shape)
 
 
 def no_flags() -> jax.Array:
@@ -88,40 +80,38 @@ def integrate(
     return jnp.concatenate([position, velocity])
 
 
-def uniform_start(key: jax.Array, system: System) -> jax.Array:
+def uniform_start(draws: Draws, system: System) -> jax.Array:
     """Positions around ``centre`` and velocities around zero, as wide as the system says."""
     spread = jnp.repeat(jnp.stack([system.numbers["reach"], system.numbers["speed"]]), HALF)
-    state = jax.random.uniform(key, (STATE_SIZE,), minval=-1.0) * spread + system.numbers["centre"]
+    state = draws.uniform(-1.0, 1.0, (STATE_SIZE,)) * spread + system.numbers["centre"]
     return jnp.where(system.used, state, 0.0)
 
 
-def start_numbers(key: jax.Array, reach: tuple[float, float], speed: tuple[float, float]) -> dict[str, Any]:
+def start_numbers(draws: Draws, reach: tuple[float, float], speed: tuple[float, float]) -> dict[str, Any]:
     """What ``uniform_start`` needs: half widths of positions and velocities, drawn between bounds."""
-    key_reach, key_speed, key_centre = jax.random.split(key, 3)
-    centre = jnp.where(jnp.arange(STATE_SIZE) < HALF, 0.5 * jax.random.normal(key_centre, (STATE_SIZE,)), 0.0)
+    centre = jnp.where(jnp.arange(STATE_SIZE) < HALF, 0.5 * draws.normal((STATE_SIZE,)), 0.0)
     return {
-        "reach": log_uniform(key_reach, *reach),
-        "speed": log_uniform(key_speed, *speed),
+        "reach": draws.log_uniform(*reach),
+        "speed": draws.log_uniform(*speed),
         "centre": centre,
     }
 
 
-def _draw_linear(key: jax.Array) -> System:
+def _draw_linear(draws: Draws) -> System:
     """Coupled springs with friction, forces and a constant pull."""
-    keys = jax.random.split(key, 9)
-    num = jax.random.randint(keys[0], (), 1, HALF + 1)
-    frequency = log_uniform(keys[1], 0.2, 3.0)
-    stiffness = jax.random.normal(keys[2], (HALF, HALF)) * frequency**2 * 0.5
+    num = draws.integer(1, HALF + 1)
+    frequency = draws.log_uniform(0.2, 3.0)
+    stiffness = draws.normal((HALF, HALF)) * frequency**2 * 0.5
     # One in four has springs that push away: balancing tasks.
-    own = jnp.where(coin(keys[3], 0.25), -0.3, 1.0) * frequency**2
+    own = jnp.where(draws.coin(0.25), -0.3, 1.0) * frequency**2
     numbers = {
-        "stiffness": stiffness * coin(keys[4], 0.5) + own * jnp.eye(HALF),
-        "friction": log_uniform(keys[5], 0.01, 1.0),
-        "gain": jax.random.normal(keys[6], (HALF, CONTROL_SIZE)) * log_uniform(keys[7], 0.3, 5.0),
-        "dt": log_uniform(keys[8], 0.01, 0.2),
-        **start_numbers(key, (0.05, 2.0), (0.01, 2.0)),
+        "stiffness": stiffness * draws.coin(0.5) + own * jnp.eye(HALF),
+        "friction": draws.log_uniform(0.01, 1.0),
+        "gain": draws.normal((HALF, CONTROL_SIZE)) * draws.log_uniform(0.3, 5.0),
+        "dt": draws.log_uniform(0.01, 0.2),
+        **start_numbers(draws, (0.05, 2.0), (0.01, 2.0)),
     }
-    return System(first_of_each_half(num), no_flags(), no_flags(), 1 + coin(keys[0], 0.5), numbers)
+    return System(first_of_each_half(num), no_flags(), no_flags(), 1 + draws.coin(0.5), numbers)
 
 
 def _step_linear(system: System, state: jax.Array, control: jax.Array) -> jax.Array:
@@ -134,16 +124,15 @@ def _step_linear(system: System, state: jax.Array, control: jax.Array) -> jax.Ar
     return integrate(acceleration, state, n["dt"])
 
 
-def draw_features(key: jax.Array, num_inputs: int, num_outputs: int, roughness: jax.Array) -> dict[str, Any]:
+def draw_features(draws: Draws, num_inputs: int, num_outputs: int, roughness: jax.Array) -> dict[str, Any]:
     """Random smooth functions of unit variance: draws of a Gaussian process with length scale 1 / roughness."""
-    key_in, key_phase, key_out, key_mask = jax.random.split(key, 4)
-    frequencies = jax.random.normal(key_in, (NUM_FEATURES, num_inputs)) * roughness
+    frequencies = draws.normal((NUM_FEATURES, num_inputs)) * roughness
     # Not everything depends on everything.
-    frequencies = frequencies * coin(key_mask, 0.7, (num_inputs,))
+    frequencies = frequencies * draws.coin(0.7, (num_inputs,))
     return {
         "in": frequencies,
-        "phase": jax.random.uniform(key_phase, (NUM_FEATURES,), maxval=2 * jnp.pi),
-        "out": jax.random.normal(key_out, (num_outputs, NUM_FEATURES)) * jnp.sqrt(2.0 / NUM_FEATURES),
+        "phase": draws.uniform(0.0, 2 * jnp.pi, (NUM_FEATURES,)),
+        "out": draws.normal((num_outputs, NUM_FEATURES)) * jnp.sqrt(2.0 / NUM_FEATURES),
     }
 
 
@@ -152,20 +141,19 @@ def apply_features(features: dict[str, Any], x: jax.Array) -> jax.Array:
     return features["out"] @ jnp.cos(features["in"] @ x + features["phase"])
 
 
-def _draw_smooth(key: jax.Array) -> System:
+def _draw_smooth(draws: Draws) -> System:
     """Second-order systems whose forces are random smooth functions of where they are and how they move."""
-    keys = jax.random.split(key, 8)
-    num = jax.random.randint(keys[0], (), 1, HALF + 1)
+    num = draws.integer(1, HALF + 1)
     numbers = {
-        "force": draw_features(keys[1], STATE_SIZE + CONTROL_SIZE, HALF, log_uniform(keys[2], 0.2, 1.5)),
-        "strength": log_uniform(keys[3], 0.3, 5.0),
-        "friction": log_uniform(keys[4], 0.05, 1.0),
-        "spring": log_uniform(keys[5], 0.05, 2.0),
-        "gain": jax.random.normal(keys[6], (HALF, CONTROL_SIZE)) * 2.0,
-        "dt": log_uniform(keys[7], 0.02, 0.2),
-        **start_numbers(key, (0.2, 2.0), (0.05, 2.0)),
+        "force": draw_features(draws, STATE_SIZE + CONTROL_SIZE, HALF, draws.log_uniform(0.2, 1.5)),
+        "strength": draws.log_uniform(0.3, 5.0),
+        "friction": draws.log_uniform(0.05, 1.0),
+        "spring": draws.log_uniform(0.05, 2.0),
+        "gain": draws.normal((HALF, CONTROL_SIZE)) * 2.0,
+        "dt": draws.log_uniform(0.02, 0.2),
+        **start_numbers(draws, (0.2, 2.0), (0.05, 2.0)),
     }
-    return System(first_of_each_half(num), no_flags(), no_flags(), 1 + coin(keys[0], 0.5), numbers)
+    return System(first_of_each_half(num), no_flags(), no_flags(), 1 + draws.coin(0.5), numbers)
 
 
 def _step_smooth(system: System, state: jax.Array, control: jax.Array) -> jax.Array:
@@ -179,25 +167,22 @@ def _step_smooth(system: System, state: jax.Array, control: jax.Array) -> jax.Ar
     return integrate(acceleration, state, n["dt"], num=1)
 
 
-def _draw_field(key: jax.Array) -> System:
+def _draw_field(draws: Draws) -> System:
     """First-order systems: the state moves by what is asked for, by a smooth field, or both, and stays in a box."""
-    keys = jax.random.split(key, 8)
-    num = jax.random.randint(keys[0], (), 1, 6)
-    plain = coin(keys[1], 0.4)  # nothing but the control, as a cursor
-    bends = coin(keys[2], 0.5)
-    gain = jax.random.normal(keys[3], (STATE_SIZE, CONTROL_SIZE))
+    num = draws.integer(1, 6)
+    plain = draws.coin(0.4)  # nothing but the control, as a cursor
+    bends = draws.coin(0.5)
+    gain = draws.normal((STATE_SIZE, CONTROL_SIZE))
     numbers = {
-        "field": draw_features(
-            keys[4], STATE_SIZE + CONTROL_SIZE, STATE_SIZE, log_uniform(keys[5], 0.2, 1.5)
-        ),
-        "strength": jnp.where(plain, 0.0, log_uniform(keys[5], 0.05, 0.5)),
-        "decay": jnp.where(plain | bends, 0.0, log_uniform(keys[6], 0.01, 0.5)),
-        "gain": jnp.where(plain, jnp.eye(STATE_SIZE, CONTROL_SIZE), gain) * log_uniform(keys[7], 0.05, 1.0),
-        "box": log_uniform(keys[0], 1.0, 4.0),
-        **start_numbers(key, (0.2, 2.0), (0.2, 2.0)),
+        "field": draw_features(draws, STATE_SIZE + CONTROL_SIZE, STATE_SIZE, draws.log_uniform(0.2, 1.5)),
+        "strength": jnp.where(plain, 0.0, draws.log_uniform(0.05, 0.5)),
+        "decay": jnp.where(plain | bends, 0.0, draws.log_uniform(0.01, 0.5)),
+        "gain": jnp.where(plain, jnp.eye(STATE_SIZE, CONTROL_SIZE), gain) * draws.log_uniform(0.05, 1.0),
+        "box": draws.log_uniform(1.0, 4.0),
+        **start_numbers(draws, (0.2, 2.0), (0.2, 2.0)),
     }
     num = jnp.where(plain, jnp.minimum(num, CONTROL_SIZE), num)
-    return System(jnp.arange(STATE_SIZE) < num, no_flags(), no_flags(), 1 + coin(keys[1], 0.5), numbers)
+    return System(jnp.arange(STATE_SIZE) < num, no_flags(), no_flags(), 1 + draws.coin(0.5), numbers)
 
 
 def _step_field(system: System, state: jax.Array, control: jax.Array) -> jax.Array:
@@ -207,19 +192,18 @@ def _step_field(system: System, state: jax.Array, control: jax.Array) -> jax.Arr
     return jnp.where(system.used, jnp.clip(moved, -n["box"], n["box"]), 0.0)
 
 
-def _draw_network(key: jax.Array) -> System:
+def _draw_network(draws: Draws) -> System:
     """The next state is a random network of this one, as in the original prior, in part."""
-    keys = jax.random.split(key, 6)
-    num = jax.random.randint(keys[0], (), 1, 6)
+    num = draws.integer(1, 6)
     shape = (NUM_FEATURES, STATE_SIZE + CONTROL_SIZE)
     numbers = {
-        "in": jax.random.normal(keys[1], shape) * log_uniform(keys[2], 0.1, 0.7),
-        "out": jax.random.normal(keys[3], (STATE_SIZE, NUM_FEATURES)) / jnp.sqrt(NUM_FEATURES),
-        "wave": coin(keys[4], 0.5, (NUM_FEATURES,)),
-        "keep": jnp.where(coin(keys[5], 0.3), 0.0, jax.random.uniform(keys[5])),
-        **start_numbers(key, (0.3, 3.0), (0.3, 3.0)),
+        "in": draws.normal(shape) * draws.log_uniform(0.1, 0.7),
+        "out": draws.normal((STATE_SIZE, NUM_FEATURES)) / jnp.sqrt(NUM_FEATURES),
+        "wave": draws.coin(0.5, (NUM_FEATURES,)),
+        "keep": jnp.where(draws.coin(0.3), 0.0, draws.uniform()),
+        **start_numbers(draws, (0.3, 3.0), (0.3, 3.0)),
     }
-    return System(jnp.arange(STATE_SIZE) < num, no_flags(), no_flags(), 1 + coin(keys[0], 0.5), numbers)
+    return System(jnp.arange(STATE_SIZE) < num, no_flags(), no_flags(), 1 + draws.coin(0.5), numbers)
 
 
 def _step_network(system: System, state: jax.Array, control: jax.Array) -> jax.Array:
@@ -229,18 +213,17 @@ def _step_network(system: System, state: jax.Array, control: jax.Array) -> jax.A
     return jnp.where(system.used, n["keep"] * state + (1.0 - n["keep"]) * new, 0.0)
 
 
-def _draw_walls(key: jax.Array) -> System:
+def _draw_walls(draws: Draws) -> System:
     """A puck between walls, which throw it back or stop it, on slopes or flat ground."""
-    keys = jax.random.split(key, 8)
-    num = jax.random.randint(keys[0], (), 1, 3)
+    num = draws.integer(1, 3)
     numbers = {
-        "wall": log_uniform(keys[1], 0.5, 2.0),
-        "bounce": jnp.where(coin(keys[2], 0.5), 0.0, jax.random.uniform(keys[2], minval=0.3)),
-        "pull": jnp.where(coin(keys[3], 0.5), 0.0, jax.random.normal(keys[3], (HALF,)) * 2.0),
-        "friction": log_uniform(keys[4], 0.01, 1.0),
-        "gain": jnp.eye(HALF, CONTROL_SIZE) * log_uniform(keys[5], 0.5, 6.0),
-        "dt": log_uniform(keys[6], 0.02, 0.2),
-        **start_numbers(key, (0.3, 2.0), (0.1, 2.0)),
+        "wall": draws.log_uniform(0.5, 2.0),
+        "bounce": jnp.where(draws.coin(0.5), 0.0, draws.uniform(0.3, 1.0)),
+        "pull": jnp.where(draws.coin(0.5), 0.0, draws.normal((HALF,)) * 2.0),
+        "friction": draws.log_uniform(0.01, 1.0),
+        "gain": jnp.eye(HALF, CONTROL_SIZE) * draws.log_uniform(0.5, 6.0),
+        "dt": draws.log_uniform(0.02, 0.2),
+        **start_numbers(draws, (0.3, 2.0), (0.1, 2.0)),
     }
     return System(first_of_each_half(num), no_flags(), no_flags(), num, numbers)
 

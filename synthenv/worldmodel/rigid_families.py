@@ -8,16 +8,15 @@ References:
 import jax
 import jax.numpy as jnp
 
+from synthenv.worldmodel.draws import Draws
 from synthenv.worldmodel.families import (
     CONTROL_SIZE,
     HALF,
     STATE_SIZE,
     Family,
     System,
-    coin,
     first_of_each_half,
     integrate,
-    log_uniform,
     no_flags,
     start_numbers,
     uniform_start,
@@ -27,18 +26,17 @@ GRID_SIZE = 10
 _MOVES = jnp.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
 
 
-def _draw_pendulum(key: jax.Array) -> System:
+def _draw_pendulum(draws: Draws) -> System:
     """One or two pendulums, coupled by a spring or not, with limited speed."""
-    keys = jax.random.split(key, 9)
-    num = 1 + coin(keys[0], 0.3)
+    num = 1 + draws.coin(0.3)
     numbers = {
-        "gravity": log_uniform(keys[1], 0.5, 20.0) * jnp.where(coin(keys[2], 0.15), 0.0, 1.0),
-        "friction": jnp.where(coin(keys[3], 0.4), 0.0, log_uniform(keys[3], 0.01, 2.0)),
-        "gain": log_uniform(keys[4], 1.0, 20.0),
-        "spring": jnp.where(coin(keys[5], 0.5), 0.0, log_uniform(keys[5], 0.1, 3.0)),
-        "top_speed": jnp.where(coin(keys[6], 0.5), 1e3, log_uniform(keys[6], 3.0, 12.0)),
-        "dt": log_uniform(keys[7], 0.02, 0.08),
-        **start_numbers(keys[8], (0.3, 3.2), (0.1, 2.0)),
+        "gravity": draws.log_uniform(0.5, 20.0) * jnp.where(draws.coin(0.15), 0.0, 1.0),
+        "friction": jnp.where(draws.coin(0.4), 0.0, draws.log_uniform(0.01, 2.0)),
+        "gain": draws.log_uniform(1.0, 20.0),
+        "spring": jnp.where(draws.coin(0.5), 0.0, draws.log_uniform(0.1, 3.0)),
+        "top_speed": jnp.where(draws.coin(0.5), 1e3, draws.log_uniform(3.0, 12.0)),
+        "dt": draws.log_uniform(0.02, 0.08),
+        **start_numbers(draws, (0.3, 3.2), (0.1, 2.0)),
     }
     used = first_of_each_half(num)
     return System(used, used & (jnp.arange(STATE_SIZE) < HALF), no_flags(), num, numbers)
@@ -58,23 +56,22 @@ def _step_pendulum(system: System, state: jax.Array, control: jax.Array) -> jax.
     return state.at[HALF:].set(jnp.clip(state[HALF:], -n["top_speed"], n["top_speed"]))
 
 
-def _draw_arm(key: jax.Array) -> System:
+def _draw_arm(draws: Draws) -> System:
     """Two links in a plane that is level or upright, the second joint limited, and a point somewhere to reach for.
 
     The numbers of the state: two angles, the point's two coordinates, two angular velocities.
     """
-    keys = jax.random.split(key, 10)
     numbers = {
-        "inertia": log_uniform(keys[0], 0.05, 2.0, (2,)),
-        "coupling": jax.random.uniform(keys[1], maxval=0.9),
-        "friction": log_uniform(keys[2], 0.1, 3.0),
-        "gain": log_uniform(keys[3], 2.0, 60.0, (2,)),
-        "gravity": jnp.where(coin(keys[4], 0.7), 0.0, log_uniform(keys[4], 0.5, 10.0)),
-        "limit": jnp.where(coin(keys[5], 0.5), 1e3, jax.random.uniform(keys[5], minval=1.5, maxval=3.1)),
-        "bounce": jax.random.uniform(keys[6], maxval=0.6),
-        "dt": log_uniform(keys[7], 0.01, 0.04),
-        "lengths": log_uniform(keys[8], 0.3, 1.5, (2,)),
-        **start_numbers(keys[9], (0.1, 3.0), (0.01, 2.0)),
+        "inertia": draws.log_uniform(0.05, 2.0, (2,)),
+        "coupling": draws.uniform(0.0, 0.9),
+        "friction": draws.log_uniform(0.1, 3.0),
+        "gain": draws.log_uniform(2.0, 60.0, (2,)),
+        "gravity": jnp.where(draws.coin(0.7), 0.0, draws.log_uniform(0.5, 10.0)),
+        "limit": jnp.where(draws.coin(0.5), 1e3, draws.uniform(1.5, 3.1)),
+        "bounce": draws.uniform(0.0, 0.6),
+        "dt": draws.log_uniform(0.01, 0.04),
+        "lengths": draws.log_uniform(0.3, 1.5, (2,)),
+        **start_numbers(draws, (0.1, 3.0), (0.01, 2.0)),
     }
     used = jnp.array([1, 1, 1, 1, 1, 1, 0, 0], bool)
     angle = jnp.array([1, 1, 0, 0, 0, 0, 0, 0], bool)
@@ -121,20 +118,19 @@ def tip_of(system: System, state: jax.Array) -> jax.Array:
     )
 
 
-def _draw_cart_pole(key: jax.Array) -> System:
+def _draw_cart_pole(draws: Draws) -> System:
     """A pole on a cart; it stands or hangs."""
-    keys = jax.random.split(key, 8)
     numbers = {
-        "cart": log_uniform(keys[0], 0.3, 3.0),
-        "pole": log_uniform(keys[1], 0.03, 0.5),
-        "length": log_uniform(keys[2], 0.2, 1.5),
-        "gravity": log_uniform(keys[3], 2.0, 20.0),
-        "force": log_uniform(keys[4], 3.0, 20.0),
-        "friction": jnp.where(coin(keys[5], 0.6), 0.0, log_uniform(keys[5], 0.01, 1.0)),
-        "dt": log_uniform(keys[6], 0.01, 0.05),
-        **start_numbers(keys[7], (0.03, 0.6), (0.03, 1.0)),
+        "cart": draws.log_uniform(0.3, 3.0),
+        "pole": draws.log_uniform(0.03, 0.5),
+        "length": draws.log_uniform(0.2, 1.5),
+        "gravity": draws.log_uniform(2.0, 20.0),
+        "force": draws.log_uniform(3.0, 20.0),
+        "friction": jnp.where(draws.coin(0.6), 0.0, draws.log_uniform(0.01, 1.0)),
+        "dt": draws.log_uniform(0.01, 0.05),
+        **start_numbers(draws, (0.03, 0.6), (0.03, 1.0)),
     }
-    hangs = coin(keys[7], 0.3)
+    hangs = draws.coin(0.3)
     numbers["centre"] = jnp.zeros(STATE_SIZE).at[1].set(jnp.where(hangs, jnp.pi, 0.0))
     angle = jnp.zeros(STATE_SIZE, bool).at[1].set(hangs)
     return System(first_of_each_half(2), angle, no_flags(), jnp.int32(1), numbers)
@@ -157,19 +153,18 @@ def _step_cart_pole(system: System, state: jax.Array, control: jax.Array) -> jax
     return integrate(acceleration, state, n["dt"], num=1)
 
 
-def _draw_landscape_car(key: jax.Array) -> System:
+def _draw_landscape_car(draws: Draws) -> System:
     """A car on hills: a random sum of sines as height, walls that stop it, limited speed."""
-    keys = jax.random.split(key, 9)
     numbers = {
-        "height": jax.random.normal(keys[0], (3,)) * log_uniform(keys[1], 0.1, 2.0),
-        "wave": log_uniform(keys[2], 0.7, 4.0, (3,)),
-        "phase": jax.random.uniform(keys[3], (3,), maxval=2 * jnp.pi),
-        "gain": log_uniform(keys[4], 0.3, 3.0),
-        "friction": jnp.where(coin(keys[5], 0.6), 0.0, log_uniform(keys[5], 0.01, 0.5)),
-        "wall": log_uniform(keys[6], 0.8, 3.0),
-        "top_speed": jnp.where(coin(keys[7], 0.5), 1e3, log_uniform(keys[7], 1.0, 5.0)),
-        "dt": log_uniform(keys[8], 0.02, 0.15),
-        **start_numbers(key, (0.05, 1.0), (0.001, 0.5)),
+        "height": draws.normal((3,)) * draws.log_uniform(0.1, 2.0),
+        "wave": draws.log_uniform(0.7, 4.0, (3,)),
+        "phase": draws.uniform(0.0, 2 * jnp.pi, (3,)),
+        "gain": draws.log_uniform(0.3, 3.0),
+        "friction": jnp.where(draws.coin(0.6), 0.0, draws.log_uniform(0.01, 0.5)),
+        "wall": draws.log_uniform(0.8, 3.0),
+        "top_speed": jnp.where(draws.coin(0.5), 1e3, draws.log_uniform(1.0, 5.0)),
+        "dt": draws.log_uniform(0.02, 0.15),
+        **start_numbers(draws, (0.05, 1.0), (0.001, 0.5)),
     }
     return System(first_of_each_half(1), no_flags(), no_flags(), jnp.int32(1), numbers)
 
@@ -189,18 +184,17 @@ def _step_landscape_car(system: System, state: jax.Array, control: jax.Array) ->
     return state.at[0].set(position).at[HALF].set(jnp.where(stopped, 0.0, speed))
 
 
-def _draw_grid(key: jax.Array) -> System:
+def _draw_grid(draws: Draws) -> System:
     """A piece on a board, moved by the control that is largest in amount; some boards have blocked cells."""
-    keys = jax.random.split(key, 4)
     numbers = {
-        "size": jax.random.randint(keys[0], (2,), 3, GRID_SIZE + 1),
-        "blocked": coin(keys[1], 0.15, (GRID_SIZE, GRID_SIZE)) & coin(keys[2], 0.5),
+        "size": draws.integer(3, GRID_SIZE + 1, (2,)),
+        "blocked": draws.coin(0.15, (GRID_SIZE, GRID_SIZE)) & draws.coin(0.5),
     }
     return System(jnp.arange(STATE_SIZE) < 2, no_flags(), no_flags(), jnp.int32(2), numbers)
 
 
-def _reset_grid(key: jax.Array, system: System) -> jax.Array:
-    cell = jnp.floor(jax.random.uniform(key, (2,)) * system.numbers["size"])
+def _reset_grid(draws: Draws, system: System) -> jax.Array:
+    cell = jnp.floor(draws.uniform(shape=(2,)) * system.numbers["size"])
     return jnp.zeros(STATE_SIZE).at[:2].set(cell)
 
 
