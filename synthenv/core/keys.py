@@ -33,6 +33,13 @@ def words(seed: jax.Array, counter: jax.Array, num_words: int) -> jax.Array:
     return mix(base + (jnp.arange(num_words, dtype=jnp.uint32) + 1) * _GOLDEN)
 
 
+def stream(seed: jax.Array, num_words: int) -> jax.Array:
+    """One long draw, uint32 [num_words]: a counter hashed with both words of the seed. Long draws of different seeds
+    share no stretch, unlike those of ``words``, whose lanes all count on from one word."""
+    counter = jnp.arange(num_words, dtype=jnp.uint32)
+    return mix(mix(counter * _GOLDEN + seed[0]) ^ seed[1])
+
+
 def uniform(word: jax.Array) -> jax.Array:
     """Map random words to float32 in [0, 1)."""
     return (word >> 8).astype(jnp.float32) * jnp.float32(2**-24)

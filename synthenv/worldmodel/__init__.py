@@ -1,0 +1,1 @@
+"""One-shot world models: priors of synthetic environments, and what is learned from them."""

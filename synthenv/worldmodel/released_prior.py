@@ -1,0 +1,241 @@
+"""The synthetic prior of OSWM, "NN + momentum": random environments with random actions, as rows to learn from.
+
+Dimensions of an environment's state are outputs of random networks, which see everything, or pairs of a position and its
+velocity, which see only the action and themselves. Episodes of 51 steps are independent, so all of a batch are stepped
+side by side: the pairs first, then the networks' dimensions given the pairs', then the rewards. Everything is pure and
+stays on the device.
+
+Presets: ``RELEASED`` is the prior as coded (``MomentumEnv``), defects included, ``NN_ONLY`` the ablation's (``NNEnv``).
+``PAPER`` is the chapter's: velocities are seen, radians are radians, gravity is constant, the context comes first and
+gives the moments. Where the chapter contradicts itself or says nothing, ``PAPER`` follows table 6 and the code:
+
+- activations: the text has ReLU, tanh and sigmoid, table 6 has sine and tanh as the outcome of the optimisation;
+- gravity of an angle acts along its cosine, and friction damps only those (the formula has neither);
+- the previous state is always an input of the reward ("optionally" in the text).
+
+References:
+    OSWM: sections 3.1 and 3.2 of the chapter, appendix tables 6 and 8; released code automl/oswm at 70647fb.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from synthenv.core import keys
+from synthenv.worldmodel import released_momentum as momentum
+from synthenv.worldmodel import released_networks as networks
+from synthenv.worldmodel.released_worlds import (
+    ACTION_SLOTS,
+    STATE_SLOTS,
+    STEPS,
+    Episodes,
+    ReleasedPriorConfig,
+    Worlds,
+    draw_episodes,
+    draw_networks,
+    draw_worlds,
+    used_rewards,
+    used_slots,
+)
+
+RELEASED = ReleasedPriorConfig()
+PAPER = ReleasedPriorConfig(
+    hidden_velocity=False,
+    radians_are_cosines=False,
+    gravity="constant",
+    shuffled=False,
+    normalize_over="context",
+)
+NN_ONLY = ReleasedPriorConfig(momentum=False)
+
+MIN_CONTEXT, MAX_CONTEXT = 500, 1000  # evaluation positions lie in [500, 1000)
+_CONTEXT_POWER = 0.4
+
+
+class Rows(NamedTuple):
+    """Transitions of B environments, T of each.
+
+    Attributes:
+        x: 11 state slots, then 3 action slots. [B, T, 14].
+        y: 11 next-state slots in the order of x, 2 zeros, the reward. [B, T, 14].
+        obs_size, action_size, num_momentum: dimensions in use and pairs among them, int [B].
+        state_mask, action_mask: slots in use, bool [B, 11] and [B, 3].
+    """
+
+    x: jax.Array
+    y: jax.Array
+    obs_size: jax.Array
+    action_size: jax.Array
+    num_momentum: jax.Array
+    state_mask: jax.Array
+    action_mask: jax.Array
+
+
+class Drawn(NamedTuple):
+    """Everything random in a sample: ``rows_of`` is deterministic."""
+
+    worlds: Worlds
+    episodes: Episodes
+    state_networks: networks.Networks
+    reward_networks: networks.Networks
+
+
+def draw_batch(
+    key: jax.Array, config: ReleasedPriorConfig, batch_size: int, num_rows: int = 1001
+) -> tuple[Rows, jax.Array]:
+    """What a training step takes: normalised rows, and how many of them are context, int [].
+
+    The shuffle is one permutation for all environments, as released.
+    """
+    sample_key, position_key, shuffle_key = jax.random.split(key, 3)
+    rows, num_context = sample(sample_key, config, batch_size, num_rows), sample_eval_position(position_key)
+    if config.shuffled:
+        rows = shuffle(shuffle_key, rows)
+    return normalize(rows, num_context if config.normalize_over == "context" else None), num_context
+
+
+def sample(key: jax.Array, config: ReleasedPriorConfig, batch_size: int, num_rows: int = 1001) -> Rows:
+    """Draw environments and play them: rows in order of time, not normalised.
+
+    Pure; jit it where the loop is owned. Do not ``vmap`` over keys for a larger batch: that runs every bucket of
+    ``networks.run_bucket``; ask for a larger ``batch_size``.
+    """
+    return rows_of(draw(key, config, batch_size, num_rows), config, num_rows)
+
+
+def draw(key: jax.Array, config: ReleasedPriorConfig, batch_size: int, num_rows: int = 1001) -> Drawn:
+    """Draw the parameters, starts and actions of ``sample`` with the same arguments."""
+    world_key, episode_key, network_key = jax.random.split(key, 3)
+    worlds = draw_worlds(world_key, config, batch_size)
+    episodes = draw_episodes(episode_key, worlds, -(-num_rows // STEPS))
+    return Drawn(worlds, episodes, *draw_networks(network_key, worlds, config))
+
+
+def rows_of(drawn: Drawn, config: ReleasedPriorConfig, num_rows: int, packed: bool = True) -> Rows:
+    """Play the drawn environments.
+
+    Args:
+        packed: run the smallest bucket of networks that holds those in use; otherwise all, to the same result.
+    """
+    worlds, episodes = drawn.worlds, drawn.episodes
+    states = _states(drawn, config, packed)
+    reward = _rewards(drawn, states, packed)
+    batch, _, num_episodes = states.shape[1:]
+
+    def in_time(*parts: jax.Array) -> jax.Array:
+        """[S, B, slots, E] side by side to [B, T, slots]."""
+        whole = jnp.concatenate([part.transpose(1, 3, 0, 2) for part in parts], axis=3)
+        return whole.reshape(batch, num_episodes * STEPS, -1)[:, :num_rows]
+
+    zeros = jnp.zeros((STEPS, batch, ACTION_SLOTS - 1, num_episodes))
+    return Rows(
+        in_time(states[:-1], episodes.shown),
+        in_time(states[1:], zeros, reward[:, :, None]),
+        worlds.obs_size,
+        worlds.action_size,
+        worlds.num_momentum,
+        worlds.state_mask,
+        worlds.action_mask,
+    )
+
+
+def _states(drawn: Drawn, config: ReleasedPriorConfig, packed: bool) -> jax.Array:
+    """Observed states [STEPS + 1, B, 11, E] of all episodes."""
+    worlds, episodes = drawn.worlds, drawn.episodes
+    known = _momentum_slots(worlds, episodes, config)
+    batch, _, num_episodes = episodes.network_start.shape
+    members = used_slots(worlds)
+    active = worlds.is_network
+    place = jnp.where(active, jnp.cumsum(active).reshape(active.shape) - 1, 0)  # of a slot among the members
+
+    def play(size: int) -> jax.Array:
+        nets = jax.tree.map(lambda leaf: leaf[:size], drawn.state_networks)
+        world = jnp.minimum(members[:size] // STATE_SLOTS, batch - 1)
+
+        def advance(state: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            action, known_next = inputs
+            seen = jnp.concatenate([state, action], axis=1)
+            outputs = networks.apply(nets, seen[world])
+            state = jnp.where(active[:, :, None], outputs[place], known_next)
+            return state, state
+
+        start = known[0] + episodes.network_start
+        _, rest = jax.lax.scan(advance, start, (episodes.used, known[1:]))
+        return jnp.concatenate([start[None], rest])
+
+    total = batch * STATE_SLOTS
+    sizes = range(batch, total + 1, batch) if packed else [total]
+    return networks.run_bucket(active.sum(), sizes, play)
+
+
+def _momentum_slots(worlds: Worlds, episodes: Episodes, config: ReleasedPriorConfig) -> jax.Array:
+    """Observed positions and velocities in their slots, zero elsewhere: [STEPS + 1, B, 11, E]."""
+    batch, _, num_episodes = episodes.network_start.shape
+    if not config.momentum:
+        return jnp.zeros((STEPS + 1, batch, STATE_SLOTS, num_episodes))
+    seen = momentum.simulate(worlds.pairs, episodes.position, episodes.velocity, episodes.used, config)
+    columns = jnp.concatenate(seen, axis=2)  # positions, then velocities
+    dim = worlds.order - worlds.num_networks[:, None]
+    column = jnp.where(dim % 2 == 0, dim // 2, dim // 2 + columns.shape[2] // 2)
+    column = jnp.clip(column, 0, columns.shape[2] - 1)
+    placed = jnp.take_along_axis(columns, column[None, :, :, None], axis=2)
+    in_use = (worlds.state_mask & ~worlds.is_network)[None, :, :, None]
+    return jnp.where(jnp.broadcast_to(in_use, placed.shape), placed, 0.0)
+
+
+def _rewards(drawn: Drawn, states: jax.Array, packed: bool) -> jax.Array:
+    """Rewards [STEPS, B, E]."""
+    worlds = drawn.worlds
+    batch, num_episodes = states.shape[1], states.shape[3]
+    payers = used_rewards(worlds)
+    place = jnp.argsort(payers)
+    seen = jnp.concatenate([states[:-1], states[1:], drawn.episodes.used], axis=2)
+    seen = seen.transpose(1, 2, 0, 3).reshape(batch, -1, STEPS * num_episodes)
+
+    def pay(size: int) -> jax.Array:
+        nets = jax.tree.map(lambda leaf: leaf[:size], drawn.reward_networks)
+        paid = networks.apply(nets, seen[payers[:size]])
+        return jnp.where(worlds.constant_reward[:, None], 1.0, paid[jnp.minimum(place, size - 1)])
+
+    step = -(-batch // 4)
+    sizes = [min(size, batch) for size in range(step, batch + step, step)] if packed else [batch]
+    reward = networks.run_bucket((~worlds.constant_reward).sum(), sizes, pay)
+    return reward.reshape(batch, STEPS, num_episodes).swapaxes(0, 1)
+
+
+def shuffle(key: jax.Array, rows: Rows) -> Rows:
+    """Permute the time steps, alike in x and y and in all environments."""
+    num_rows = rows.x.shape[1]
+    words = keys.stream(keys.seed_words(key), num_rows)
+    # One sort of words whose low bits are the row's number: half the time of sorting pairs. At 1,001 rows the 22 bits left
+    # to chance are equal for some two rows in one batch of nine; these two then keep their order.
+    bits = (num_rows - 1).bit_length()
+    order = jnp.sort((words >> bits << bits) | jnp.arange(num_rows, dtype=jnp.uint32)) & ((1 << bits) - 1)
+    return rows._replace(x=jnp.take(rows.x, order, axis=1), y=jnp.take(rows.y, order, axis=1))
+
+
+def normalize(rows: Rows, num_context: jax.Array | int | None = None) -> Rows:
+    """Standardise every column of every environment: mean 0, unbiased standard deviation 1; constant ones become 0.
+
+    Args:
+        num_context: how many of the first rows give the moments (may be traced, at least 2); all if None. A column that is
+            constant there is 0 everywhere; the released code has 3.4e38 in rows that differ.
+    """
+    return rows._replace(x=_standardize(rows.x, num_context), y=_standardize(rows.y, num_context))
+
+
+def _standardize(x: jax.Array, num_context: jax.Array | int | None) -> jax.Array:
+    num_rows = x.shape[1]
+    count = jnp.asarray(num_rows if num_context is None else num_context)
+    x = x - x[:, :1]  # so that the mean of a constant column has no rounding error
+    weight = (jnp.arange(num_rows) < count).astype(x.dtype)[None, :, None]
+    x = x - (x * weight).sum(1, keepdims=True) / count
+    deviation = jnp.sqrt((x * x * weight).sum(1, keepdims=True) / (count - 1))
+    return x * jnp.where(deviation > 0.0, 1.0 / jnp.where(deviation > 0.0, deviation, 1.0), 0.0)
+
+
+def sample_eval_position(key: jax.Array) -> jax.Array:
+    """How many rows are context: 500 + i with probability proportional to (500 - i)^-0.4, int []."""
+    left = jnp.arange(MAX_CONTEXT - MIN_CONTEXT, 0, -1, dtype=jnp.float32)
+    return MIN_CONTEXT + jax.random.categorical(key, -_CONTEXT_POWER * jnp.log(left))
