@@ -51,6 +51,7 @@ NN_ONLY = ReleasedPriorConfig(momentum=False)
 
 MIN_CONTEXT, MAX_CONTEXT = 500, 1000  # evaluation positions lie in [500, 1000)
 _CONTEXT_POWER = 0.4
+_ROUNDING = 1e-6  # of a mean: deviations below this share of it are those of a constant
 
 
 class Rows(NamedTuple):
@@ -118,20 +119,11 @@ def rows_of(drawn: Drawn, config: ReleasedPriorConfig, num_rows: int, packed: bo
     Args:
         packed: run the smallest bucket of networks that holds those in use; otherwise all, to the same result.
     """
-    worlds, episodes = drawn.worlds, drawn.episodes
-    states = _states(drawn, config, packed)
-    reward = _rewards(drawn, states, packed)
-    batch, _, num_episodes = states.shape[1:]
-
-    def in_time(*parts: jax.Array) -> jax.Array:
-        """[S, B, slots, E] side by side to [B, T, slots]."""
-        whole = jnp.concatenate([part.transpose(1, 3, 0, 2) for part in parts], axis=3)
-        return whole.reshape(batch, num_episodes * STEPS, -1)[:, :num_rows]
-
-    zeros = jnp.zeros((STEPS, batch, ACTION_SLOTS - 1, num_episodes))
+    worlds = drawn.worlds
+    x, y = _transitions(drawn, _states(drawn, config, packed), num_rows, packed)
     return Rows(
-        in_time(states[:-1], episodes.shown),
-        in_time(states[1:], zeros, reward[:, :, None]),
+        x,
+        y,
         worlds.obs_size,
         worlds.action_size,
         worlds.num_momentum,
@@ -155,8 +147,7 @@ def _states(drawn: Drawn, config: ReleasedPriorConfig, packed: bool) -> jax.Arra
 
         def advance(state: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             action, known_next = inputs
-            seen = jnp.concatenate([state, action], axis=1)
-            outputs = networks.apply(nets, seen[world])
+            outputs = networks.apply(nets, (state[world], action[world]))
             state = jnp.where(active[:, :, None], outputs[place], known_next)
             return state, state
 
@@ -175,33 +166,46 @@ def _momentum_slots(worlds: Worlds, episodes: Episodes, config: ReleasedPriorCon
     if not config.momentum:
         return jnp.zeros((STEPS + 1, batch, STATE_SLOTS, num_episodes))
     seen = momentum.simulate(worlds.pairs, episodes.position, episodes.velocity, episodes.used, config)
-    columns = jnp.concatenate(seen, axis=2)  # positions, then velocities
+    pairs = worlds.pairs.kind.shape[1]
+    columns = [part.reshape(STEPS + 1, batch * pairs, num_episodes) for part in seen]
+    columns = jnp.concatenate([*columns, jnp.zeros((STEPS + 1, 1, num_episodes))], axis=1)
     dim = worlds.order - worlds.num_networks[:, None]
-    column = jnp.where(dim % 2 == 0, dim // 2, dim // 2 + columns.shape[2] // 2)
-    column = jnp.clip(column, 0, columns.shape[2] - 1)
-    placed = jnp.take_along_axis(columns, column[None, :, :, None], axis=2)
-    in_use = (worlds.state_mask & ~worlds.is_network)[None, :, :, None]
-    return jnp.where(jnp.broadcast_to(in_use, placed.shape), placed, 0.0)
+    row = jnp.arange(batch)[:, None] * pairs + dim // 2 + jnp.where(dim % 2 == 0, 0, batch * pairs)
+    row = jnp.where(worlds.state_mask & ~worlds.is_network, row, 2 * batch * pairs)
+    return columns[:, row]
 
 
-def _rewards(drawn: Drawn, states: jax.Array, packed: bool) -> jax.Array:
-    """Rewards [STEPS, B, E]."""
-    worlds = drawn.worlds
-    batch, num_episodes = states.shape[1], states.shape[3]
+def _transitions(
+    drawn: Drawn, states: jax.Array, num_rows: int, packed: bool
+) -> tuple[jax.Array, jax.Array]:
+    """Rows x and y [B, num_rows, 14] with their rewards.
+
+    They are put together inside the branch of the rewards, so that they exist: otherwise XLA would follow the indices
+    anew for every number that a later shuffle picks, which takes five times as long.
+    """
+    worlds, used = drawn.worlds, drawn.episodes.used
+    batch = states.shape[1]
     payers = used_rewards(worlds)
     place = jnp.argsort(payers)
-    seen = jnp.concatenate([states[:-1], states[1:], drawn.episodes.used], axis=2)
-    seen = seen.transpose(1, 2, 0, 3).reshape(batch, -1, STEPS * num_episodes)
 
-    def pay(size: int) -> jax.Array:
+    def in_time(*parts: jax.Array) -> jax.Array:
+        """[S, B, slots, E] side by side to [B, T, slots]."""
+        whole = jnp.concatenate([part.transpose(1, 3, 0, 2) for part in parts], axis=3)
+        return whole.reshape(batch, -1, whole.shape[3])[:, :num_rows]
+
+    def pay(size: int) -> tuple[jax.Array, jax.Array]:
         nets = jax.tree.map(lambda leaf: leaf[:size], drawn.reward_networks)
-        paid = networks.apply(nets, seen[payers[:size]])
-        return jnp.where(worlds.constant_reward[:, None], 1.0, paid[jnp.minimum(place, size - 1)])
+        seen = [part[:, payers[:size]] for part in (states[:-1], states[1:], used)]
+        paid = jax.vmap(networks.apply, in_axes=(None, 0))(nets, seen)  # [S, size, E]
+        reward = jnp.where(
+            worlds.constant_reward[None, :, None], 1.0, paid[:, jnp.minimum(place, size - 1)]
+        )[:, :, None]
+        zeros = jnp.zeros_like(used[:, :, 1:])
+        return in_time(states[:-1], drawn.episodes.shown), in_time(states[1:], zeros, reward)
 
     step = -(-batch // 4)
     sizes = [min(size, batch) for size in range(step, batch + step, step)] if packed else [batch]
-    reward = networks.run_bucket((~worlds.constant_reward).sum(), sizes, pay)
-    return reward.reshape(batch, STEPS, num_episodes).swapaxes(0, 1)
+    return networks.run_bucket((~worlds.constant_reward).sum(), sizes, pay)
 
 
 def shuffle(key: jax.Array, rows: Rows) -> Rows:
@@ -228,11 +232,12 @@ def normalize(rows: Rows, num_context: jax.Array | int | None = None) -> Rows:
 def _standardize(x: jax.Array, num_context: jax.Array | int | None) -> jax.Array:
     num_rows = x.shape[1]
     count = jnp.asarray(num_rows if num_context is None else num_context)
-    x = x - x[:, :1]  # so that the mean of a constant column has no rounding error
-    weight = (jnp.arange(num_rows) < count).astype(x.dtype)[None, :, None]
-    x = x - (x * weight).sum(1, keepdims=True) / count
-    deviation = jnp.sqrt((x * x * weight).sum(1, keepdims=True) / (count - 1))
-    return x * jnp.where(deviation > 0.0, 1.0 / jnp.where(deviation > 0.0, deviation, 1.0), 0.0)
+    weight = (jnp.arange(num_rows) < count).astype(x.dtype)
+    mean = jnp.einsum("t,btc->bc", weight, x) / count
+    x = x - mean[:, None]
+    deviation = jnp.sqrt(jnp.einsum("t,btc->bc", weight, x * x) / (count - 1))
+    varies = deviation > _ROUNDING * jnp.abs(mean)
+    return x * jnp.where(varies, 1.0 / jnp.where(varies, deviation, 1.0), 0.0)[:, None]
 
 
 def sample_eval_position(key: jax.Array) -> jax.Array:
