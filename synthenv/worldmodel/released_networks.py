@@ -15,6 +15,7 @@ References:
     OSWM: the chapter's appendix, table 6; released code automl/oswm at 70647fb, priors/rl_prior.py (``HPStepNN``).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -149,6 +150,12 @@ def _product(kernel: jax.Array, x: jax.Array) -> jax.Array:
     """kernel [N, I, O] and x [N, I, E] to [N, E, O], as a sum of I outer products."""
     terms = [x[:, i, :, None] * kernel[:, None, i, :] for i in range(kernel.shape[1])]
     return jnp.asarray(sum(terms[1:], terms[0]))
+
+
+def bucket_sizes(mean: float, deviation: float, most: int) -> list[int]:
+    """Ascending sizes that fit a count of this mean and standard deviation closely. The last is ``most``."""
+    sizes = {math.ceil(mean + z * deviation) for z in (-1.5, -0.75, 0.0, 0.75, 1.5, 3.0)}
+    return [*sorted(size for size in sizes if 0 < size < most), most]
 
 
 def run_bucket(count: jax.Array, sizes: Sequence[int], run: Callable[[int], Out]) -> Out:

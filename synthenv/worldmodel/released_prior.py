@@ -17,10 +17,13 @@ References:
     OSWM: sections 3.1 and 3.2 of the chapter, appendix tables 6 and 8; released code automl/oswm at 70647fb.
 """
 
+import math
+import statistics
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from synthenv.core import keys
 from synthenv.worldmodel import released_momentum as momentum
@@ -147,17 +150,29 @@ def _states(drawn: Drawn, config: ReleasedPriorConfig, packed: bool) -> jax.Arra
 
         def advance(state: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             action, known_next = inputs
-            outputs = networks.apply(nets, (state[world], action[world]))
-            state = jnp.where(active[:, :, None], outputs[place], known_next)
+            outputs = networks.apply(nets, (_rows_at(state, world), _rows_at(action, world)))
+            state = jnp.where(active[:, :, None], _rows_at(outputs, place), known_next)
             return state, state
 
         start = known[0] + episodes.network_start
         _, rest = jax.lax.scan(advance, start, (episodes.used, known[1:]))
         return jnp.concatenate([start[None], rest])
 
-    total = batch * STATE_SLOTS
-    sizes = range(batch, total + 1, batch) if packed else [total]
-    return networks.run_bucket(active.sum(), sizes, play)
+    sizes = networks.bucket_sizes(*_count_moments(config.momentum, batch), batch * STATE_SLOTS)
+    return networks.run_bucket(active.sum(), sizes if packed else sizes[-1:], play)
+
+
+def _count_moments(has_momentum: bool, batch_size: int) -> tuple[float, float]:
+    """Mean and standard deviation of how many networks drive the states of a batch."""
+    counts = [[d - 2 * m for m in range(d // 2 + 1 if has_momentum else 1)] for d in range(3, STATE_SLOTS + 1)]
+    mean = statistics.fmean(statistics.fmean(row) for row in counts)
+    square = statistics.fmean(statistics.fmean(n * n for n in row) for row in counts)
+    return batch_size * mean, math.sqrt(batch_size * (square - mean**2))
+
+
+def _rows_at(x: jax.Array, index: jax.Array) -> jax.Array:
+    """x[index] along the first axis, for indices known to be in range: without a check inside the loop."""
+    return x.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 def _momentum_slots(worlds: Worlds, episodes: Episodes, config: ReleasedPriorConfig) -> jax.Array:
@@ -203,9 +218,8 @@ def _transitions(
         zeros = jnp.zeros_like(used[:, :, 1:])
         return in_time(states[:-1], drawn.episodes.shown), in_time(states[1:], zeros, reward)
 
-    step = -(-batch // 4)
-    sizes = [min(size, batch) for size in range(step, batch + step, step)] if packed else [batch]
-    return networks.run_bucket((~worlds.constant_reward).sum(), sizes, pay)
+    sizes = networks.bucket_sizes(0.5 * batch, 0.5 * math.sqrt(batch), batch)
+    return networks.run_bucket((~worlds.constant_reward).sum(), sizes if packed else sizes[-1:], pay)
 
 
 def shuffle(key: jax.Array, rows: Rows) -> Rows:
@@ -215,8 +229,9 @@ def shuffle(key: jax.Array, rows: Rows) -> Rows:
     # One sort of words whose low bits are the row's number: half the time of sorting pairs. At 1,001 rows the 22 bits left
     # to chance are equal for some two rows in one batch of nine; these two then keep their order.
     bits = (num_rows - 1).bit_length()
-    order = jnp.sort((words >> bits << bits) | jnp.arange(num_rows, dtype=jnp.uint32)) & ((1 << bits) - 1)
-    return rows._replace(x=jnp.take(rows.x, order, axis=1), y=jnp.take(rows.y, order, axis=1))
+    tagged = (words >> bits << bits) | jnp.arange(num_rows, dtype=jnp.uint32)
+    order = (jnp.sort(tagged, stable=False) & ((1 << bits) - 1)).astype(jnp.int32)
+    return rows._replace(x=rows.x[:, order], y=rows.y[:, order])
 
 
 def normalize(rows: Rows, num_context: jax.Array | int | None = None) -> Rows:
@@ -230,17 +245,17 @@ def normalize(rows: Rows, num_context: jax.Array | int | None = None) -> Rows:
 
 
 def _standardize(x: jax.Array, num_context: jax.Array | int | None) -> jax.Array:
-    num_rows = x.shape[1]
-    count = jnp.asarray(num_rows if num_context is None else num_context)
-    weight = (jnp.arange(num_rows) < count).astype(x.dtype)
-    mean = jnp.einsum("t,btc->bc", weight, x) / count
-    x = x - mean[:, None]
-    deviation = jnp.sqrt(jnp.einsum("t,btc->bc", weight, x * x) / (count - 1))
+    count = x.shape[1] if num_context is None else num_context
+    inside = None if num_context is None else jnp.arange(x.shape[1])[None, :, None] < num_context
+    mean = jnp.sum(x, 1, keepdims=True, where=inside) / count
+    x = x - mean
+    deviation = jnp.sqrt(jnp.sum(x * x, 1, keepdims=True, where=inside) / (count - 1))
     varies = deviation > _ROUNDING * jnp.abs(mean)
-    return x * jnp.where(varies, 1.0 / jnp.where(varies, deviation, 1.0), 0.0)[:, None]
+    return x * jnp.where(varies, 1.0 / jnp.where(varies, deviation, 1.0), 0.0)
 
 
 def sample_eval_position(key: jax.Array) -> jax.Array:
     """How many rows are context: 500 + i with probability proportional to (500 - i)^-0.4, int []."""
-    left = jnp.arange(MAX_CONTEXT - MIN_CONTEXT, 0, -1, dtype=jnp.float32)
-    return MIN_CONTEXT + jax.random.categorical(key, -_CONTEXT_POWER * jnp.log(left))
+    left = np.arange(MAX_CONTEXT - MIN_CONTEXT, 0, -1)
+    cumulative = np.cumsum(left**-_CONTEXT_POWER)
+    return MIN_CONTEXT + (jax.random.uniform(key) >= jnp.asarray(cumulative[:-1] / cumulative[-1])).sum()
