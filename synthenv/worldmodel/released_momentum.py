@@ -4,9 +4,9 @@ Per step of dt = 0.01, velocity first, position with the new velocity:
 
     v <- clip((v + a dt - pull dt) damping, -7, 7),    p <- p + v dt
 
-``a`` is one of the environment's actions. A pair is an angle seen as its sine, its cosine or in radians, a point between
-two walls (x), or one that also falls (y). The pull is 5 g cos p for an angle with gravity and, as released, g p for y: a
-spring rather than a weight. At a wall p stays there and v <- -elasticity v.
+``a`` is one of the environment's actions. A pair is an angle seen as its sine, its cosine or in radians, a point
+between two walls (x), or one that also falls (y). The pull is 5 g cos p for an angle with gravity and, as released, g p
+for y: a spring rather than a weight. At a wall p stays there and v <- -elasticity v.
 
 References:
     OSWM: section 3.2 of the chapter; released code automl/oswm at 70647fb, priors/rl_prior.py (``VelDym``, ``PosDym``).
@@ -165,7 +165,9 @@ def observe(
 
     kind = column(pairs.kind)
     is_sine = kind == SINE
-    turned = sine(position + jnp.where(is_sine, 0.0, 0.5 * jnp.pi))  # of a cosine, also where radians should be
+    turned = sine(
+        position + jnp.where(is_sine, 0.0, 0.5 * jnp.pi)
+    )  # of a cosine, also where radians should be
     if options.radians_are_cosines:
         radians = turned + column(pairs.shift)
     else:

@@ -1,9 +1,9 @@
 """The synthetic prior of OSWM, "NN + momentum": random environments with random actions, as rows to learn from.
 
-Dimensions of an environment's state are outputs of random networks, which see everything, or pairs of a position and its
-velocity, which see only the action and themselves. Episodes of 51 steps are independent, so all of a batch are stepped
-side by side: the pairs first, then the networks' dimensions given the pairs', then the rewards. Everything is pure and
-stays on the device.
+Dimensions of an environment's state are outputs of random networks, which see everything, or pairs of a position and
+its velocity, which see only the action and themselves. Episodes of 51 steps are independent, so all of a batch are
+stepped side by side: the pairs first, then the networks' dimensions given the pairs', then the rewards. Everything is
+pure and stays on the device.
 
 Presets: ``RELEASED`` is the prior as coded (``MomentumEnv``), defects included, ``NN_ONLY`` the ablation's (``NNEnv``).
 ``PAPER`` is the chapter's: velocities are seen, radians are radians, gravity is constant, the context comes first and
@@ -29,7 +29,6 @@ from synthenv.core import keys
 from synthenv.worldmodel import released_momentum as momentum
 from synthenv.worldmodel import released_networks as networks
 from synthenv.worldmodel.released_worlds import (
-    ACTION_SLOTS,
     STATE_SLOTS,
     STEPS,
     Episodes,
@@ -139,7 +138,7 @@ def _states(drawn: Drawn, config: ReleasedPriorConfig, packed: bool) -> jax.Arra
     """Observed states [STEPS + 1, B, 11, E] of all episodes."""
     worlds, episodes = drawn.worlds, drawn.episodes
     known = _momentum_slots(worlds, episodes, config)
-    batch, _, num_episodes = episodes.network_start.shape
+    batch = worlds.obs_size.shape[0]
     members = used_slots(worlds)
     active = worlds.is_network
     place = jnp.where(active, jnp.cumsum(active).reshape(active.shape) - 1, 0)  # of a slot among the members
@@ -164,7 +163,9 @@ def _states(drawn: Drawn, config: ReleasedPriorConfig, packed: bool) -> jax.Arra
 
 def _count_moments(has_momentum: bool, batch_size: int) -> tuple[float, float]:
     """Mean and standard deviation of how many networks drive the states of a batch."""
-    counts = [[d - 2 * m for m in range(d // 2 + 1 if has_momentum else 1)] for d in range(3, STATE_SLOTS + 1)]
+    counts = [
+        [d - 2 * m for m in range(d // 2 + 1 if has_momentum else 1)] for d in range(3, STATE_SLOTS + 1)
+    ]
     mean = statistics.fmean(statistics.fmean(row) for row in counts)
     square = statistics.fmean(statistics.fmean(n * n for n in row) for row in counts)
     return batch_size * mean, math.sqrt(batch_size * (square - mean**2))
@@ -190,9 +191,7 @@ def _momentum_slots(worlds: Worlds, episodes: Episodes, config: ReleasedPriorCon
     return columns[:, row]
 
 
-def _transitions(
-    drawn: Drawn, states: jax.Array, num_rows: int, packed: bool
-) -> tuple[jax.Array, jax.Array]:
+def _transitions(drawn: Drawn, states: jax.Array, num_rows: int, packed: bool) -> tuple[jax.Array, jax.Array]:
     """Rows x and y [B, num_rows, 14] with their rewards.
 
     They are put together inside the branch of the rewards, so that they exist: otherwise XLA would follow the indices
@@ -212,9 +211,9 @@ def _transitions(
         nets = jax.tree.map(lambda leaf: leaf[:size], drawn.reward_networks)
         seen = [part[:, payers[:size]] for part in (states[:-1], states[1:], used)]
         paid = jax.vmap(networks.apply, in_axes=(None, 0))(nets, seen)  # [S, size, E]
-        reward = jnp.where(
-            worlds.constant_reward[None, :, None], 1.0, paid[:, jnp.minimum(place, size - 1)]
-        )[:, :, None]
+        reward = jnp.where(worlds.constant_reward[None, :, None], 1.0, paid[:, jnp.minimum(place, size - 1)])[
+            :, :, None
+        ]
         zeros = jnp.zeros_like(used[:, :, 1:])
         return in_time(states[:-1], drawn.episodes.shown), in_time(states[1:], zeros, reward)
 
@@ -226,8 +225,8 @@ def shuffle(key: jax.Array, rows: Rows) -> Rows:
     """Permute the time steps, alike in x and y and in all environments."""
     num_rows = rows.x.shape[1]
     words = keys.stream(keys.seed_words(key), num_rows)
-    # One sort of words whose low bits are the row's number: half the time of sorting pairs. At 1,001 rows the 22 bits left
-    # to chance are equal for some two rows in one batch of nine; these two then keep their order.
+    # One sort of words whose low bits are the row's number: half the time of sorting pairs. At 1,001 rows the 22 bits
+    # left to chance are equal for some two rows in one batch of nine; these two then keep their order.
     bits = (num_rows - 1).bit_length()
     tagged = (words >> bits << bits) | jnp.arange(num_rows, dtype=jnp.uint32)
     order = (jnp.sort(tagged, stable=False) & ((1 << bits) - 1)).astype(jnp.int32)
@@ -238,8 +237,8 @@ def normalize(rows: Rows, num_context: jax.Array | int | None = None) -> Rows:
     """Standardise every column of every environment: mean 0, unbiased standard deviation 1; constant ones become 0.
 
     Args:
-        num_context: how many of the first rows give the moments (may be traced, at least 2); all if None. A column that is
-            constant there is 0 everywhere; the released code has 3.4e38 in rows that differ.
+        num_context: how many of the first rows give the moments (may be traced, at least 2); all if None. A column
+            that is constant there is 0 everywhere; the released code has 3.4e38 in rows that differ.
     """
     return rows._replace(x=_standardize(rows.x, num_context), y=_standardize(rows.y, num_context))
 

@@ -1,7 +1,7 @@
 """The environments of the OSWM prior: what is drawn once for each, and the random numbers of its episodes.
 
-States have 11 slots and actions 3. A world uses some of them, in random order: dimensions 0 to n - 1 are outputs of random
-networks, then come position and velocity of each pair. All arrays here are in the order of the slots already.
+States have 11 slots and actions 3. A world uses some of them, in random order: dimensions 0 to n - 1 are outputs of
+random networks, then come position and velocity of each pair. All arrays here are in the order of the slots already.
 
 References:
     OSWM: released code automl/oswm at 70647fb, priors/rl_prior.py (``MomentumEnv``, ``NNEnvironment``).
@@ -34,8 +34,8 @@ class ReleasedPriorConfig:
             and bounds of actions follow the rule of the released ``NNEnv``.
         hidden_velocity: the released defect. A coin that was to flip the sign of a pair's observed velocity shows it as
             -v or as a constant 0; without the defect as -v or v.
-        radians_are_cosines: the released defect. An angle in radians shows its cosine, plus 0 or pi; without it the angle
-            in [-pi, pi], plus 0 or pi.
+        radians_are_cosines: the released defect. An angle in radians shows its cosine, plus 0 or pi; without it the
+            angle in [-pi, pi], plus 0 or pi.
         gravity: what pulls a falling point: "height_proportional" (released) or "constant" (chapter).
         friction_everywhere: whether every pair is damped, not only angles with gravity.
         activations: of the networks: any of sin, tanh, relu, sigmoid.
@@ -196,7 +196,9 @@ def _act(worlds: Worlds, u: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jnp.where(in_use, shown, 0.0), jnp.where(in_use, used, 0.0)
 
 
-def draw_networks(key: jax.Array, worlds: Worlds, config: ReleasedPriorConfig) -> tuple[networks.Networks, ...]:
+def draw_networks(
+    key: jax.Array, worlds: Worlds, config: ReleasedPriorConfig
+) -> tuple[networks.Networks, ...]:
     """Networks of the state dimensions and of the rewards, packed: those in use come first.
 
     Returns:

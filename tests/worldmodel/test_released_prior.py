@@ -149,7 +149,9 @@ def test_pairs_move_as_one_by_one(gravity, friction_everywhere):
                 pair = Pair(pairs, b, k, config)
                 pair.reset(position[b, k, 0], velocity[b, k, 0])
                 pair.step(action[b])
-                np.testing.assert_allclose((moved[0][b, k, 0], moved[1][b, k, 0]), (pair.p, pair.v), atol=1e-5)
+                np.testing.assert_allclose(
+                    (moved[0][b, k, 0], moved[1][b, k, 0]), (pair.p, pair.v), atol=1e-5
+                )
         position, velocity = moved
 
 
@@ -193,7 +195,9 @@ def test_vmap_equals_loop():
 
 @pytest.fixture(scope="module")
 def worlds():
-    return jax.device_get(jax.jit(draw_worlds, static_argnums=(1, 2))(jax.random.key(0), prior.RELEASED, 4096))
+    return jax.device_get(
+        jax.jit(draw_worlds, static_argnums=(1, 2))(jax.random.key(0), prior.RELEASED, 4096)
+    )
 
 
 def test_worlds_are_drawn_as_documented(worlds):
@@ -205,7 +209,9 @@ def test_worlds_are_drawn_as_documented(worlds):
     np.testing.assert_allclose(worlds.constant_reward.mean(), 0.5, atol=0.03)
     discrete = worlds.num_choices > 0
     np.testing.assert_allclose(discrete.mean(), 0.5, atol=0.03)
-    np.testing.assert_allclose(np.bincount(worlds.num_choices[discrete])[2:] / discrete.sum(), 1 / 3, atol=0.05)
+    np.testing.assert_allclose(
+        np.bincount(worlds.num_choices[discrete])[2:] / discrete.sum(), 1 / 3, atol=0.05
+    )
     np.testing.assert_allclose(
         np.bincount(worlds.action_size[~discrete])[1:] / (~discrete).sum(), 1 / 3, atol=0.05
     )
