@@ -33,6 +33,17 @@ _TWO_PI_REST = 0.0019353071795864769
 _SINE = (1.0, -0.141643688, 0.00446910504, -3.88648514e-05, 0.0250229947, 0.000306247879, 2.07578159e-06)
 _TANH = (0.999996126, 0.123151399, 0.00228858599, 3.98521979e-06, 0.456471264, 0.0211261418, 0.000143615121)
 _SINE_BOUND, _TANH_BOUND = 3.14159274, 6.9
+# The same for a sine on +-sqrt(15), all that LayerNorm lets through of 16 units: no turns have to be taken off.
+_WIDE_SINE = (
+    1.00000012,
+    -0.141211733,
+    0.00441283174,
+    -3.7597747e-05,
+    0.0254551917,
+    0.000321830652,
+    2.39510427e-06,
+)
+_WIDE_BOUND = 3.88
 
 Out = TypeVar("Out")
 
@@ -40,7 +51,8 @@ Out = TypeVar("Out")
 class Curve(NamedTuple):
     """One activation as numbers, so that networks with different ones run through the same instructions.
 
-    ``offset + rational(clip(x - 2 pi round(x turns)))``, or max(x, 0). All fields [...] or [N, ...].
+    ``offset + rational(clip(x - 2 pi round(x turns)))``, or max(x, 0). All fields [...] or [N, ...]. A field that
+    none of a config's activations needs is None and costs nothing.
 
     Attributes:
         turns: 1 / (2 pi) for a sine, else 0.
@@ -50,11 +62,11 @@ class Curve(NamedTuple):
         is_relu: whether all this is replaced by max(x, 0).
     """
 
-    turns: jax.Array
+    turns: jax.Array | None
     bound: jax.Array
     rational: jax.Array
-    offset: jax.Array
-    is_relu: jax.Array
+    offset: jax.Array | None
+    is_relu: jax.Array | None
 
 
 class Networks(NamedTuple):
@@ -70,8 +82,12 @@ class Networks(NamedTuple):
     second: Curve
 
 
-def curves(names: Sequence[str]) -> Curve:
+def curves(names: Sequence[str], normalized: bool = False) -> Curve:
     """The activations by name (sin, tanh, sigmoid, relu) along a leading axis.
+
+    Args:
+        names: which.
+        normalized: whether they only ever see outputs of LayerNorm.
 
     Raises:
         KeyError: for another name.
@@ -79,24 +95,37 @@ def curves(names: Sequence[str]) -> Curve:
     halved = [0.5 * c * 0.5 ** (2 * i + 1) for i, c in enumerate(_TANH[:4])]
     halved += [c * 0.5 ** (2 * i + 2) for i, c in enumerate(_TANH[4:])]  # sigmoid(x) = (1 + tanh(x / 2)) / 2
     table = {
-        "sin": (0.5 / jnp.pi, _SINE_BOUND, _SINE, 0.0, False),
-        "tanh": (0.0, _TANH_BOUND, _TANH, 0.0, False),
-        "sigmoid": (0.0, 2 * _TANH_BOUND, halved, 0.5, False),
-        "relu": (0.0, _TANH_BOUND, _TANH, 0.0, True),
+        "sin": (_WIDE_BOUND, _WIDE_SINE) if normalized else (_SINE_BOUND, _SINE),
+        "tanh": (_TANH_BOUND, _TANH),
+        "sigmoid": (2 * _TANH_BOUND, halved),
+        "relu": (_TANH_BOUND, _TANH),
     }
-    return Curve(*(jnp.asarray(column) for column in zip(*(table[name] for name in names), strict=True)))
+
+    def marked(name: str, value: float | bool) -> jax.Array | None:
+        return jnp.asarray([value if other == name else 0 for other in names]) if name in names else None
+
+    return Curve(
+        None if normalized else marked("sin", 0.5 / math.pi),
+        jnp.asarray([table[name][0] for name in names]),
+        jnp.asarray([table[name][1] for name in names]),
+        marked("sigmoid", 0.5),
+        marked("relu", True),
+    )
 
 
 def activate(curve: Curve, x: jax.Array) -> jax.Array:
     """Apply one activation to x of any shape; the fields of ``curve`` are scalars but for ``rational`` [7]."""
-    p, q = curve.rational[:4], curve.rational[4:]
-    turn = jnp.round(x * curve.turns)
-    t = (x - turn * _TWO_PI_COARSE) - turn * _TWO_PI_REST
+    t, p, q = x, curve.rational[:4], curve.rational[4:]
+    if curve.turns is not None:
+        turn = jnp.round(x * curve.turns)
+        t = (x - turn * _TWO_PI_COARSE) - turn * _TWO_PI_REST
     t = jnp.clip(t, -curve.bound, curve.bound)
     s = t * t
     above = t * (p[0] + s * (p[1] + s * (p[2] + s * p[3])))
-    below = 1.0 + s * (q[0] + s * (q[1] + s * q[2]))
-    return jnp.where(curve.is_relu, jnp.maximum(x, 0.0), above / below + curve.offset)
+    y = above / (1.0 + s * (q[0] + s * (q[1] + s * q[2])))
+    if curve.offset is not None:
+        y = y + curve.offset
+    return y if curve.is_relu is None else jnp.where(curve.is_relu > 0, jnp.maximum(x, 0.0), y)
 
 
 def draw(words: jax.Array, fan_in: jax.Array, num_inputs: int, activations: Sequence[str]) -> Networks:
@@ -116,8 +145,10 @@ def draw(words: jax.Array, fan_in: jax.Array, num_inputs: int, activations: Sequ
     inward = inward * jax.lax.rsqrt(fan_in.astype(jnp.float32))[:, None]
     hidden = hidden.reshape(n, WIDTH, WIDTH) * WIDTH**-0.5
     choice = ((coins >> 16) * len(activations)) >> 16
-    table = curves(activations)
-    first, second = (Curve(*(field[choice[:, i]] for field in table)) for i in range(2))
+    tables = curves(activations), curves(activations, normalized=True)
+    first, second = (
+        jax.tree.map(lambda field, i=i: field[choice[:, i]], table) for i, table in enumerate(tables)
+    )
     return Networks(
         inward.reshape(n, num_inputs, WIDTH),
         hidden - hidden.mean(2, keepdims=True),

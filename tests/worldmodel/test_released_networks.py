@@ -24,6 +24,14 @@ def test_activation_is_close_to_libm(name, error):
     np.testing.assert_allclose(y, EXACT[name](x.astype(np.float64)), atol=error, rtol=0)
 
 
+@pytest.mark.parametrize("name", EXACT)
+def test_activation_behind_layer_norm_is_close_to_libm(name):
+    x = np.linspace(-(15**0.5), 15**0.5, 20_001, dtype=np.float32)  # all that 16 normalised units can be
+    curve = jax.tree.map(lambda leaf: leaf[0], networks.curves([name], normalized=True))
+    y = np.asarray(jax.jit(networks.activate)(curve, x))
+    np.testing.assert_allclose(y, EXACT[name](x.astype(np.float64)), atol=2e-6, rtol=0)
+
+
 def oracle(weights, fan_in, choice, names, x):
     """One network in float64 from raw weights, as PyTorch would compute it: x [I, E] to [E]."""
     num_inputs = x.shape[0]

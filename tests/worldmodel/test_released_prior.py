@@ -19,7 +19,7 @@ SHOWN, ROWS = 6, 130  # environments and rows that are replayed: two episodes an
 def network(nets, k, x):
     """Network k in float64 on one input vector."""
     inward, hidden, outward = (np.asarray(w[k], np.float64) for w in nets[:3])
-    f, g = (np.sin if curve.turns[k] > 0 else np.tanh for curve in nets[3:])
+    f, g = (np.sin if curve.bound[k] < 5 else np.tanh for curve in nets[3:])  # a sine repeats, or need not
     z = x @ inward
     y = (f(z) + z) @ hidden
     y = (y - y.mean()) / np.sqrt(y.var() + 1e-5)
@@ -109,7 +109,7 @@ def drawn_and_rows(key, config, batch, num_rows, packed):
 def many():
     out = {}
     with jax.numpy_rank_promotion("raise"):
-        for name, batch, num_rows in (("RELEASED", 64, 1001), ("PAPER", 64, 1001), ("NN_ONLY", 8, ROWS)):
+        for name, batch, num_rows in (("RELEASED", 256, 1001), ("PAPER", 64, 1001), ("NN_ONLY", 8, ROWS)):
             played = drawn_and_rows(jax.random.key(1), getattr(prior, name), batch, num_rows, False)
             out[name] = jax.device_get(played)
     return out
@@ -265,8 +265,8 @@ def pair_columns(drawn, rows):
 
 def test_half_of_the_released_velocities_are_hidden_and_none_of_the_papers(many):
     hidden = [np.all(x[:, 1] == 0) for _, x, _ in pair_columns(*many["RELEASED"])]
-    assert len(hidden) > 60
-    np.testing.assert_allclose(np.mean(hidden), 0.5, atol=0.2)
+    assert len(hidden) > 300
+    np.testing.assert_allclose(np.mean(hidden), 0.5, atol=0.1)
     visible = [x[:, 1].std() for _, x, _ in pair_columns(*many["PAPER"])]
     assert min(visible) > 0.2
 
@@ -284,21 +284,24 @@ def test_positions_move_little_and_radians_are_what_the_preset_says(many):
 
 
 def test_networks_contract_after_their_start_as_measured_on_the_released_code(many):
-    """Medians of the released code over 208 environments: |s0| 4.7, |s5| 0.32, kurtosis 5.6, share 0.18."""
+    """Medians of the released code over 208 environments: |s0| 5.1, |s5| 0.317, kurtosis 6.9, share 0.225.
+
+    Environments differ far more than their columns do: the medians of 256 vary by a fifth.
+    """
     drawn, rows = many["RELEASED"]
     start, later, kurtosis, share = [], [], [], []
     first = np.arange(1001) % 51 == 0
-    for b in range(64):
+    for b in range(256):
         x, y = columns(drawn, rows, b)
         for j in range(int(rows.obs_size[b] - 2 * rows.num_momentum[b])):
             start.append(np.abs(x[first, j])), later.append(np.abs(x[np.arange(1001) % 51 == 5, j]))
             centred = y[:, j].astype(np.float64) - y[:, j].mean()
             kurtosis.append((centred**4).mean() / (centred**2).mean() ** 2)
             share.append((centred[first] ** 2).sum() / (centred**2).sum())
-    assert 3.0 < np.median(start) < 8.0
-    assert 0.22 < np.median(later) < 0.48
-    assert 4.0 < np.median(kurtosis) < 11.0
-    assert 0.1 < np.median(share) < 0.35
+    assert 4.5 < np.median(start) < 7.2
+    assert 0.27 < np.median(later) < 0.37
+    assert 5.0 < np.median(kurtosis) < 11.0
+    assert 0.15 < np.median(share) < 0.35
 
 
 def test_normalized_columns_have_mean_0_and_unbiased_deviation_1_or_are_0(many):
