@@ -4,7 +4,6 @@ from dataclasses import replace
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -304,59 +303,17 @@ def test_networks_contract_after_their_start_as_measured_on_the_released_code(ma
     assert 0.15 < np.median(share) < 0.35
 
 
-def test_normalized_columns_have_mean_0_and_unbiased_deviation_1_or_are_0(many):
-    _, rows = many["RELEASED"]
-    normal = jax.jit(prior.normalize)(rows)
-    for raw, z in ((rows.x, normal.x), (rows.y, normal.y)):
-        z = np.asarray(z, np.float64)
-        constant = np.ptp(raw, axis=1) == 0
-        assert 0 < constant.sum() < constant.size
-        assert np.all(z[np.broadcast_to(constant[:, None], z.shape)] == 0)
-        np.testing.assert_allclose(z.mean(1), 0, atol=2e-5)
-        np.testing.assert_allclose(z.std(1, ddof=1)[~constant], 1, atol=1e-4)
-    ones = np.asarray(normal.y)[:, :, 13][np.all(rows.y[:, :, 13] == 1, axis=1)]
-    assert len(ones) > 16 and np.all(ones == 0)
-
-
-def test_moments_of_the_context_are_those_of_its_rows_only(many):
-    _, rows = many["RELEASED"]
-    rows = jax.tree.map(lambda leaf: leaf[:4], rows)
-    part = rows._replace(x=rows.x[:, :600], y=rows.y[:, :600])
-    found = jax.jit(prior.normalize)(rows, jnp.asarray(600))
-    expected = jax.jit(prior.normalize)(part)
-    np.testing.assert_allclose(found.x[:, :600], expected.x, atol=1e-4)
-    np.testing.assert_allclose(found.y[:, :600], expected.y, atol=1e-4)
-    assert np.all(np.isfinite(found.x)) and np.all(np.isfinite(found.y))
-
-
-def test_column_constant_in_the_context_only_stays_zero():
-    x = np.zeros((1, 10, 14), np.float32)
-    x[0, 8:, 0] = 5.0
-    mask = np.ones((1, 11), bool)
-    rows = prior.Rows(x, x, *[np.ones(1, int)] * 3, mask, mask[:, :3])
-    assert np.all(np.asarray(prior.normalize(rows, 8).x) == 0)
-    assert np.asarray(prior.normalize(rows).x)[0, 9, 0] > 1
-
-
-def test_shuffle_is_one_permutation_for_x_y_and_all_environments(many):
-    _, rows = many["RELEASED"]
-    time = np.broadcast_to(np.arange(1001.0)[None, :, None], (3, 1001, 14))
-    marked = rows._replace(x=time, y=time + 0.5)
-    shuffled = [jax.jit(prior.shuffle)(jax.random.key(i), marked) for i in (0, 1)]
-    order = shuffled[0].x[0, :, 0]
-    assert sorted(order) == list(range(1001)) and not np.array_equal(order, np.arange(1001))
-    np.testing.assert_array_equal(shuffled[0].x, np.broadcast_to(order[None, :, None], time.shape))
-    np.testing.assert_array_equal(shuffled[0].y, shuffled[0].x + 0.5)
-    assert abs(np.corrcoef(order, np.arange(1001))[0, 1]) < 0.15
-    assert not np.array_equal(shuffled[1].x, shuffled[0].x)
-
-
-def test_eval_positions_have_the_documented_weights():
-    keys = jax.random.split(jax.random.key(0), 50_000)
-    positions = np.asarray(jax.jit(jax.vmap(prior.sample_eval_position))(keys))
-    assert positions.min() >= 500 and positions.max() == 999
-    weight = (500.0 - np.arange(500)) ** -0.4
-    expected = weight.reshape(10, 50).sum(1) / weight.sum()
-    np.testing.assert_allclose(np.bincount((positions - 500) // 50) / 50_000, expected, atol=0.008)
-    np.testing.assert_allclose(positions.mean(), 809, atol=3)
-    np.testing.assert_allclose(np.median(positions), 839, atol=5)
+@pytest.mark.slow
+def test_a_batch_of_the_paper_is_in_order_and_normalized_by_its_context():
+    config = replace(prior.PAPER, momentum=False)  # compiles sooner
+    batch = jax.jit(prior.draw_batch, static_argnums=(1, 2, 3))
+    rows, num_context = batch(jax.random.key(0), config, 2, 1001)
+    assert 500 <= num_context < 1000
+    x = np.asarray(rows.x)
+    np.testing.assert_allclose(x[:, :num_context].mean(1), 0, atol=1e-4)
+    assert np.abs(x[:, num_context:].mean(1)).max() > 1e-3
+    assert set(np.unique(np.abs(x[:, :num_context].std(1, ddof=1)).round(3))) == {0.0, 1.0}
+    # In order: within an episode the next state is the next row's, up to the two standardisations.
+    used = np.flatnonzero(rows.state_mask[0])
+    after, before = np.asarray(rows.y)[0, :50, used], x[0, 1:51, used]
+    assert min(np.corrcoef(a, b)[0, 1] for a, b in zip(after, before, strict=True)) > 0.999
