@@ -3,7 +3,8 @@
 ``jax.random`` stays the source of all randomness: a loop draws its two seed words from a key once and then hashes
 ``(seed, counter)``. A threefry call inside a CPU loop body costs a few microseconds (it is compiled as a loop of
 its own), as much as everything else in a small environment step; an integer hash costs nanoseconds. It is meant
-for exploration coins, replay indices and the keys handed to ``env.step_env``, not for drawing weights or noise.
+for exploration coins, replay indices and the keys handed to ``env.step_env``, not for drawing weights or noise of a
+search. ``stream`` is for priors, which draw tens of thousands of numbers for every batch, eight times as fast.
 
 References:
     The mixing function is the 32-bit "lowbias32" finaliser found by C. Wellons' hash prospector.
