@@ -1,1 +1,0 @@
-"""World models that learn a task in context: one transformer, trained on a prior of tasks, then frozen."""

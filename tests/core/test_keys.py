@@ -85,6 +85,20 @@ def test_no_two_steps_share_their_words(words):
     assert np.unique(words[..., :2].reshape(-1, 2), axis=0).shape == (words[..., 0].size, 2)
 
 
+def test_stream_is_even_and_shares_no_stretch_with_its_neighbours():
+    """Long draws: even bytes, no correlation with a neighbouring seed's at any small lag, longer ones begin alike."""
+    seeds = jnp.array([[7, 9], [8, 9], [7, 10]], jnp.uint32)
+    streams = np.asarray(jax.vmap(lambda seed: keys.stream(seed, 2**16))(seeds))
+    for shift in (0, 8, 16, 24):
+        assert_even(streams >> shift & 255, 256)
+    u = np.asarray(keys.uniform(jnp.asarray(streams)), np.float64)
+    for i, lag in ((0, 1), (1, 0), (1, 1), (2, 0), (2, 1)):
+        x, y = u[0, : 2**16 - lag], u[i, lag:]
+        assert abs(np.corrcoef(x, y)[0, 1]) < 5 / np.sqrt(x.size)
+    assert np.intersect1d(streams[0], streams[1]).size < 20  # 2**16 words of 2**32 meet once by chance
+    np.testing.assert_array_equal(keys.stream(seeds[0], 100), streams[0, :100])
+
+
 @pytest.mark.parametrize("seed", [(0, 0), (0, 1), (1, 0)])
 def test_weak_seeds(seed):
     """Even with nearly zero seeds no word returns in another lane of another counter."""

@@ -1,0 +1,227 @@
+"""The small world model: a transformer that corrects closed-form experts and says how sure it is.
+
+Context rows become tokens of what was asked, what came, and by how much the experts missed it when the row was left out.
+A query becomes a token of what is asked and what the experts say. For every target column the head then reads the
+query's token and each expert's word, and gives the experts' shares, a distribution (``bars``) of what they leave over, and
+for the whole row the odds that the episode ends. Everything is in units of the experts' own uncertainty, so that a task
+whose dynamics are known to six digits and one that is half noise look alike.
+
+Before training the head adds nothing: the model is the experts' weighted mean.
+
+References:
+    Ferreira et al. (2024), One-shot world models; Müller et al. (2022), Transformers can do Bayesian inference.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from synthenv.nets import transformer
+from synthenv.nets.linear import Linear, init_linear, linear, zero_linear
+from synthenv.nets.residual_mlp import gelu
+from synthenv.nets.transformer import TransformerConfig
+from synthenv.worldmodel import bars
+from synthenv.worldmodel.closed_form import EXPERTS
+from synthenv.worldmodel.sensors import MAX_ACTIONS
+
+NUM_EXPERTS = len(EXPERTS)
+_CLIP = 5.0
+_LEAST_SCALE = 1e-6  # of the experts' uncertainty, in standard deviations of a target
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Static sizes; they travel in the checkpoint.
+
+    Attributes:
+        max_obs: Columns of an observation at most.
+        width: Size of a token.
+        num_heads: Attention heads.
+        hidden_size: Units of a feed-forward block.
+        num_layers: Attention and feed-forward blocks.
+        column_size: Numbers of a token that the head sees for each column.
+        head_size: Hidden units of the head.
+    """
+
+    max_obs: int = 12
+    width: int = 128
+    num_heads: int = 4
+    hidden_size: int = 256
+    num_layers: int = 4
+    column_size: int = 16
+    head_size: int = 64
+
+    @property
+    def transformer(self) -> TransformerConfig:
+        """Of the attention stack."""
+        return TransformerConfig(
+            self.width, self.num_heads, self.hidden_size, self.num_layers, "pre", zero_init_residual=True
+        )
+
+    @property
+    def num_targets(self) -> int:
+        """Y: changes of the observation, and the reward."""
+        return self.max_obs + 1
+
+    @property
+    def num_inputs(self) -> int:
+        """D."""
+        return self.max_obs + MAX_ACTIONS
+
+
+class Params(NamedTuple):
+    """Weights: embeddings of both kinds of tokens, the stack, what the head sees of a token, the head, the odds of an end."""
+
+    context: Linear
+    query: Linear
+    stack: transformer.TransformerParams
+    columns: Linear
+    head_in: Linear
+    head_out: Linear
+    termination: Linear
+
+
+class Rows(NamedTuple):
+    """Context rows, standardised and padded.
+
+    Attributes:
+        x: inputs. [C, D]
+        y: targets. [C, Y]
+        missed: the experts' weighted leave-one-out residuals, in units of their size. [C, Y]
+        terminated: [C]
+        mask: which rows are there. bool [C]
+    """
+
+    x: jax.Array
+    y: jax.Array
+    missed: jax.Array
+    terminated: jax.Array
+    mask: jax.Array
+
+
+class Question(NamedTuple):
+    """One query, standardised and padded.
+
+    Attributes:
+        x: inputs. [D]
+        said: what every expert says. [K, Y]
+        error: their mean squared leave-one-out errors. [K, Y]
+        weights: their shares before the head speaks. [K, Y]
+        used: which targets exist. bool [Y]
+    """
+
+    x: jax.Array
+    said: jax.Array
+    error: jax.Array
+    weights: jax.Array
+    used: jax.Array
+
+
+class Answer(NamedTuple):
+    """What the model says to a question, in standard deviations of the targets.
+
+    Attributes:
+        centre: the experts' weighted mean, by the head's shares. [Y]
+        scale: the unit of the bars around it. [Y]
+        logits: of the bars. [Y, NUM_BARS]
+        termination: logit. []
+    """
+
+    centre: jax.Array
+    scale: jax.Array
+    logits: jax.Array
+    termination: jax.Array
+
+    @property
+    def mean(self) -> jax.Array:
+        """[Y]"""
+        return self.centre + self.scale * bars.mean(self.logits)
+
+    @property
+    def std(self) -> jax.Array:
+        """[Y]"""
+        return self.scale * bars.std(self.logits)
+
+
+def init(key: jax.Array, config: ModelConfig) -> Params:
+    """Draw weights; those that would move the answer away from the experts' mean are zero."""
+    keys = jax.random.split(key, 5)
+    num_inputs, num_targets = config.num_inputs, config.num_targets
+    head_inputs = config.column_size + 2 * NUM_EXPERTS + 1
+    head_out = zero_linear(config.head_size, NUM_EXPERTS + bars.NUM_BARS)
+    first = jnp.concatenate([jnp.zeros(NUM_EXPERTS), jnp.asarray(bars.first_logits())])
+    return Params(
+        context=init_linear(keys[0], num_inputs + 2 * num_targets + 1, config.width),
+        query=init_linear(keys[1], num_inputs + 3 * num_targets, config.width),
+        stack=transformer.init(keys[2], config.transformer),
+        columns=init_linear(keys[3], config.width, num_targets * config.column_size),
+        head_in=init_linear(keys[4], head_inputs, config.head_size),
+        head_out=head_out._replace(bias=first),
+        termination=zero_linear(config.width, 1),
+    )
+
+
+def encode(params: Params, config: ModelConfig, rows: Rows) -> transformer.Cache:
+    """Keys and values of a context, once."""
+    numbers = jnp.concatenate(
+        [_clip(rows.x), _clip(rows.y), _clip(rows.missed), rows.terminated[:, None].astype(jnp.float32)], axis=1
+    )
+    return transformer.encode(params.stack, config.transformer, linear(params.context, numbers), rows.mask)
+
+
+def answer(params: Params, config: ModelConfig, cache: transformer.Cache, question: Question) -> Answer:
+    """Answer one question; vmap it over many."""
+    centre, scale = blend(question)
+    spread = jnp.log(scale / (_rms(question) + _LEAST_SCALE))
+    numbers = jnp.concatenate(
+        [_clip(question.x), _clip(centre), _clip(spread), question.used.astype(jnp.float32)]
+    )
+    token = transformer.query(params.stack, config.transformer, cache, linear(params.query, numbers))
+    own = linear(params.columns, token).reshape(config.num_targets, config.column_size)
+    relative = _clip((question.said - centre) / scale)  # [K, Y]
+    quality = 0.2 * _clip(0.5 * jnp.log((question.error + 1e-12) / (jnp.min(question.error, axis=0) + 1e-12)))
+    features = jnp.concatenate([own, relative.T, quality.T, _clip(spread)[:, None]], axis=1)
+    out = linear(params.head_out, gelu(linear(params.head_in, features)))  # [Y, K + NUM_BARS]
+    shares = jax.nn.softmax(jnp.log(question.weights + 1e-6) + out[:, :NUM_EXPERTS].T, axis=0)
+    moved = jnp.sum(shares * question.said, axis=0)
+    return Answer(moved, scale, out[:, NUM_EXPERTS:], linear(params.termination, token)[0])
+
+
+def blend(question: Question) -> tuple[jax.Array, jax.Array]:
+    """The experts' weighted mean [Y], and how far they spread and err around it [Y]."""
+    centre = jnp.sum(question.weights * question.said, axis=0)
+    square = jnp.sum(question.weights * (question.error + jnp.square(question.said - centre)), axis=0)
+    return centre, jnp.sqrt(square) + _LEAST_SCALE
+
+
+def _rms(question: Question) -> jax.Array:
+    return jnp.sqrt(jnp.sum(question.weights * question.error, axis=0))
+
+
+def _clip(x: Any) -> jax.Array:
+    return jnp.clip(x, -_CLIP, _CLIP)
+
+
+def loss(result: Answer, y: jax.Array, terminated: jax.Array, used: jax.Array) -> jax.Array:
+    """Of one query: negative log-likelihood of the bars, robust errors of both means, and of the end.
+
+    Args:
+        result: the answer.
+        y: standardised targets. [Y]
+        terminated: whether the episode ended. bool []
+        used: which targets exist. bool [Y]
+    """
+    rest = (y - result.centre) / result.scale
+    surprise = -bars.log_density(result.logits, jax.lax.stop_gradient(rest))
+    error = (y - result.mean) / result.scale
+    per_column = surprise + _huber(rest) + _huber(error)
+    ended = terminated.astype(jnp.float32)
+    odds = jax.nn.softplus(result.termination) - ended * result.termination
+    return jnp.sum(jnp.where(used, per_column, 0.0)) / jnp.sum(used) + odds
+
+
+def _huber(x: jax.Array) -> jax.Array:
+    size = jnp.abs(x)
+    return jnp.where(size < 1.0, 0.5 * jnp.square(x), size - 0.5)

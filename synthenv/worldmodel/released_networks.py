@@ -1,0 +1,198 @@
+"""Random networks of the OSWM prior, many at once: what drives a state dimension, or pays the reward.
+
+One network maps the inputs x of a step (observed state and action, zeros in unused slots) to one number:
+
+    z = W_in x,    h = f(z) + z,    out = w_out . (g(LayerNorm(W_h h)) + z)
+
+with 16 units, no biases, weights uniform in +-1/sqrt(fan-in), and f, g drawn from a config's activations. The networks
+of a whole batch of environments stand side by side along an axis N; environments use different numbers of them, so
+``released_prior`` packs the ones in use and runs the smallest program that holds them (``run_bucket``).
+
+On a CPU everything here is sums and products with the 16 units innermost, which vectorise; XLA's batched product of
+such small matrices takes twice as long, its tanh twice and its sine six times.
+
+References:
+    OSWM: the chapter's appendix, table 6; released code automl/oswm at 70647fb, priors/rl_prior.py (``HPStepNN``).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+WIDTH = 16
+LAYER_NORM_EPSILON = 1e-5  # PyTorch's
+
+_TWO_PI_COARSE = 6.28125  # few enough bits that a small integer times it is exact (Cody and Waite)
+_TWO_PI_REST = 0.0019353071795864769
+# Least largest error (Lawson's iteration on 4,000 Chebyshev points) of t (p0 + p1 t^2 + ...) / (1 + q1 t^2 + ...) on
+# [-bound, bound]: below 2e-6 for tanh and 1e-6 for sine, rounding included.
+_SINE = (1.0, -0.141643688, 0.00446910504, -3.88648514e-05, 0.0250229947, 0.000306247879, 2.07578159e-06)
+_TANH = (0.999996126, 0.123151399, 0.00228858599, 3.98521979e-06, 0.456471264, 0.0211261418, 0.000143615121)
+_SINE_BOUND, _TANH_BOUND = 3.14159274, 6.9
+# The same for a sine on +-sqrt(15), all that LayerNorm lets through of 16 units: no turns have to be taken off.
+_WIDE_SINE = (
+    1.00000012,
+    -0.141211733,
+    0.00441283174,
+    -3.7597747e-05,
+    0.0254551917,
+    0.000321830652,
+    2.39510427e-06,
+)
+_WIDE_BOUND = 3.88
+
+Out = TypeVar("Out")
+
+
+class Curve(NamedTuple):
+    """One activation as numbers, so that networks with different ones run through the same instructions.
+
+    ``offset + rational(clip(x - 2 pi round(x turns)))``, or max(x, 0). All fields [...] or [N, ...]. A field that
+    none of a config's activations needs is None and costs nothing.
+
+    Attributes:
+        turns: 1 / (2 pi) for a sine, else 0.
+        bound: the rational function's domain; beyond it tanh and sigmoid are flat.
+        rational: numerator p0 to p3, then denominator q1 to q3 (q0 is 1). [..., 7].
+        offset: what is added.
+        is_relu: whether all this is replaced by max(x, 0).
+    """
+
+    turns: jax.Array | None
+    bound: jax.Array
+    rational: jax.Array
+    offset: jax.Array | None
+    is_relu: jax.Array | None
+
+
+class Networks(NamedTuple):
+    """N networks with I inputs: kernels [N, I, 16] and [N, 16, 16], output weights [N, 16], activations [N].
+
+    ``hidden`` is centred: the mean over its outputs is taken off each row, which is LayerNorm's subtraction.
+    """
+
+    inward: jax.Array
+    hidden: jax.Array
+    outward: jax.Array
+    first: Curve
+    second: Curve
+
+
+def curves(names: Sequence[str], normalized: bool = False) -> Curve:
+    """The activations by name (sin, tanh, sigmoid, relu) along a leading axis.
+
+    Args:
+        names: which.
+        normalized: whether they only ever see outputs of LayerNorm.
+
+    Raises:
+        KeyError: for another name.
+    """
+    halved = [0.5 * c * 0.5 ** (2 * i + 1) for i, c in enumerate(_TANH[:4])]
+    halved += [c * 0.5 ** (2 * i + 2) for i, c in enumerate(_TANH[4:])]  # sigmoid(x) = (1 + tanh(x / 2)) / 2
+    table = {
+        "sin": (_WIDE_BOUND, _WIDE_SINE) if normalized else (_SINE_BOUND, _SINE),
+        "tanh": (_TANH_BOUND, _TANH),
+        "sigmoid": (2 * _TANH_BOUND, halved),
+        "relu": (_TANH_BOUND, _TANH),
+    }
+
+    def marked(name: str, value: float | bool) -> jax.Array | None:
+        return jnp.asarray([value if other == name else 0 for other in names]) if name in names else None
+
+    return Curve(
+        None if normalized else marked("sin", 0.5 / math.pi),
+        jnp.asarray([table[name][0] for name in names]),
+        jnp.asarray([table[name][1] for name in names]),
+        marked("sigmoid", 0.5),
+        marked("relu", True),
+    )
+
+
+def activate(curve: Curve, x: jax.Array) -> jax.Array:
+    """Apply one activation to x of any shape; the fields of ``curve`` are scalars but for ``rational`` [7]."""
+    t, p, q = x, curve.rational[:4], curve.rational[4:]
+    if curve.turns is not None:
+        turn = jnp.round(x * curve.turns)
+        t = (x - turn * _TWO_PI_COARSE) - turn * _TWO_PI_REST
+    t = jnp.clip(t, -curve.bound, curve.bound)
+    s = t * t
+    above = t * (p[0] + s * (p[1] + s * (p[2] + s * p[3])))
+    y = above / (1.0 + s * (q[0] + s * (q[1] + s * q[2])))
+    if curve.offset is not None:
+        y = y + curve.offset
+    return y if curve.is_relu is None else jnp.where(curve.is_relu > 0, jnp.maximum(x, 0.0), y)
+
+
+def draw(words: jax.Array, fan_in: jax.Array, num_inputs: int, activations: Sequence[str]) -> Networks:
+    """Draw N networks.
+
+    Args:
+        words: random words, uint32 [N, ``num_words(num_inputs)``].
+        fan_in: inputs in use, int [N]. Unused rows are drawn too: their inputs are zero.
+        num_inputs: rows of the first kernel.
+        activations: names to draw from, with equal probability.
+    """
+    n = words.shape[0]
+    weights, coins = words[:, :-2], words[:, -2:]
+    weights = weights.astype(jnp.int32).astype(jnp.float32) * 2.0**-31  # uniform in [-1, 1)
+    sizes = (num_inputs * WIDTH, WIDTH * WIDTH, WIDTH)
+    inward, hidden, outward = jnp.split(weights, [sizes[0], sizes[0] + sizes[1]], axis=1)
+    inward = inward * jax.lax.rsqrt(fan_in.astype(jnp.float32))[:, None]
+    hidden = hidden.reshape(n, WIDTH, WIDTH) * WIDTH**-0.5
+    choice = ((coins >> 16) * len(activations)) >> 16
+    tables = curves(activations), curves(activations, normalized=True)
+    first, second = (
+        jax.tree.map(lambda field, i=i: field[choice[:, i]], table) for i, table in enumerate(tables)
+    )
+    return Networks(
+        inward.reshape(n, num_inputs, WIDTH),
+        hidden - hidden.mean(2, keepdims=True),
+        outward * WIDTH**-0.5,
+        first,
+        second,
+    )
+
+
+def num_words(num_inputs: int) -> int:
+    """Random words that one network takes."""
+    return (num_inputs + WIDTH + 1) * WIDTH + 2
+
+
+def apply(networks: Networks, inputs: Sequence[jax.Array]) -> jax.Array:
+    """Outputs [N, E] of N networks, each on its own E inputs, given in pieces [N, I1, E], [N, I2, E], ..."""
+    many = jax.vmap(activate)
+    starts = [sum(x.shape[1] for x in inputs[:i]) for i in range(1, len(inputs))]
+    kernels = jnp.split(networks.inward, starts, axis=1)
+    z = jnp.asarray(sum(_product(kernel, x) for kernel, x in zip(kernels, inputs, strict=True)))
+    h = many(networks.first, z) + z
+    y = _product(networks.hidden, h.swapaxes(1, 2))
+    # Sums over units as products with vectors: as reductions they take up to ten times as long.
+    variance = jnp.dot(y * y, jnp.full((WIDTH,), 1.0 / WIDTH))
+    h = many(networks.second, y * jax.lax.rsqrt(variance + LAYER_NORM_EPSILON)[:, :, None]) + z
+    return jnp.einsum("neu,nu->ne", h, networks.outward)
+
+
+def _product(kernel: jax.Array, x: jax.Array) -> jax.Array:
+    """kernel [N, I, O] and x [N, I, E] to [N, E, O], as a sum of I outer products."""
+    terms = [x[:, i, :, None] * kernel[:, None, i, :] for i in range(kernel.shape[1])]
+    return jnp.asarray(sum(terms[1:], terms[0]))
+
+
+def bucket_sizes(mean: float, deviation: float, most: int) -> list[int]:
+    """Ascending sizes that fit a count of this mean and standard deviation closely. The last is ``most``."""
+    sizes = {math.ceil(mean + z * deviation) for z in (-1.5, -0.75, 0.0, 0.75, 1.5, 3.0)}
+    return [*sorted(size for size in sizes if 0 < size < most), most]
+
+
+def run_bucket(count: jax.Array, sizes: Sequence[int], run: Callable[[int], Out]) -> Out:
+    """``run(size)`` of the smallest of the ascending ``sizes`` that holds ``count`` (traced, at most the last).
+
+    A real branch, so the result costs what is needed; under ``vmap`` every size is computed and one selected.
+    """
+    index = jnp.searchsorted(jnp.asarray(sizes), count)
+    return jax.lax.switch(index, [partial(run, size) for size in sizes])
