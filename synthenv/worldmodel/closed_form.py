@@ -1,9 +1,9 @@
 """Closed-form experts: linear and kernel regressions of a context, with leave-one-out errors, in a few linear solves.
 
-Each expert is a Gaussian-process mean with a linear trend (universal kriging) and a fixed kernel; only the noise level
-is chosen, per target column, by the leave-one-out error, which the same eigendecomposition gives for all levels. Nothing
-is trained here, so this is part of a forward pass: the world model hears what each expert predicts and how well it did
-on the context, and predicts what they leave over.
+Each expert is a Gaussian-process mean with a linear trend (universal kriging) and a fixed kernel; only the noise
+level is chosen, per target column, by the leave-one-out error, which the same eigendecomposition gives for all
+levels. Nothing is trained here, so this is part of a forward pass: the world model hears what each expert predicts
+and how well it did on the context, and predicts what they leave over.
 
 Run it under ``jax.enable_x64()``: single precision cannot follow noise levels below 1e-5.
 

@@ -1,4 +1,5 @@
-"""Random numbers for one task out of one call: a prior that split a key for each of its coins would compile for minutes."""
+"""Random numbers for one task out of one call: a prior that split a key for each of its coins would compile for
+minutes."""
 
 import math
 

@@ -80,7 +80,7 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
         self._termination = termination
         self._num_actions = num_actions
         self._action_size = action_size
-        self._action_bound = action_bound
+        self._action_bound = action_bound or 0.0
         self._obs_size = obs_size
 
     @property

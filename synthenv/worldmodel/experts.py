@@ -1,10 +1,10 @@
 """The closed-form experts of one context together, the last two of which have a metric of their own for every target.
 
-A metric shrinks directions that do not matter, so that fewer samples do. ``relevance`` scales every input (see the module
-of that name). ``slopes`` may turn them, too: candidates are square roots of the average outer product of the gradients of
-another expert's prediction, and of its Hessians: a function that is linear along a direction needs no resolution there.
-Metric and length scale are chosen by leave-one-out errors on a part of the rows, twice: the second time the derivatives
-are those of the first time's fit.
+A metric shrinks directions that do not matter, so that fewer samples do. ``relevance`` scales every input (see the
+module of that name). ``slopes`` may turn them, too: candidates are square roots of the average outer product of the
+gradients of another expert's prediction, and of its Hessians: a function that is linear along a direction needs no
+resolution there. Metric and length scale are chosen by leave-one-out errors on a part of the rows, twice: the second
+time the derivatives are those of the first time's fit.
 
 Axis letters here: C context, D inputs, Y targets, K experts.
 
@@ -62,7 +62,7 @@ def fit(inputs: jax.Array, targets: jax.Array, mask: jax.Array, num_metric_rows:
     inputs, targets = inputs * mask[:, None], targets * mask[:, None]
     shared = closed_form.solve_all(inputs, targets, mask)
     slopes = jax.lax.map(
-        lambda column: _metric_of_slopes(*column, inputs, mask, num_metric_rows),
+        lambda c: _metric_of_slopes(c[0], c[1], c[2], c[3], inputs, mask, num_metric_rows),
         (jnp.argmin(shared.error[2:], axis=0), shared.alpha[2:].T, shared.beta[2:].T, targets.T),
     )
     some, some_mask = inputs[:num_metric_rows], mask[:num_metric_rows]
@@ -121,19 +121,14 @@ def _metric_of_slopes(
         num_rows: see :func:`fit`.
     """
     scale = jnp.asarray(LENGTH_SCALES, inputs.dtype)[best]
-    column = _Column(jnp.eye(inputs.shape[1]) / scale, alphas[:, best], betas[:, best], jnp.inf)
-    rows, some, some_mask, chosen = inputs, inputs[:num_rows], mask[:num_rows], None
+    column = _Column(jnp.eye(inputs.shape[1]) / scale, alphas[:, best], betas[:, best], jnp.asarray(jnp.inf))
+    rows, some, some_target, some_mask = inputs, inputs[:num_rows], target[:num_rows], mask[:num_rows]
+    metric, least = column.metric, column.error
     for _ in range(_NUM_ROUNDS):
-        column = _search(_candidates(column, rows), some, target[:num_rows], some_mask)
-        better = (
-            column
-            if chosen is None
-            else jax.tree.map(
-                lambda new, old: jnp.where(column.error < chosen.error, new, old), column, chosen
-            )
-        )
-        rows, chosen = some, better
-    return chosen.metric
+        column = _search(_candidates(column, rows), some, some_target, some_mask)
+        metric = jnp.where(column.error < least, column.metric, metric)
+        rows, least = some, jnp.minimum(column.error, least)
+    return metric
 
 
 def _search(candidates: jax.Array, inputs: jax.Array, target: jax.Array, mask: jax.Array) -> _Column:

@@ -2,9 +2,9 @@
 
 It is what the pretrained model starts from, and the ablation that says what pretraining adds.
 
-Many rewards depend on where a step leads rather than on where it begins. Every reward expert is fitted to both, and of the
-two the one with the smaller leave-one-out error is kept; afterwards it is asked about the predicted observation.
-"""
+Many rewards depend on where a step leads rather than on where it begins. Every reward expert is fitted to both, and
+of the two the one with the smaller leave-one-out error is kept; afterwards it is asked about the predicted
+observation."""
 
 from typing import Any, NamedTuple
 
@@ -39,7 +39,9 @@ class Cache(NamedTuple):
     weights: jax.Array
 
 
-def fit(inputs: jax.Array, after: jax.Array, targets: jax.Array, mask: jax.Array) -> Cache:
+def fit(
+    inputs: jax.Array, after: jax.Array, targets: jax.Array, mask: jax.Array, num_metric_rows: int = 256
+) -> Cache:
     """Fit all experts.
 
     Args:
@@ -47,12 +49,15 @@ def fit(inputs: jax.Array, after: jax.Array, targets: jax.Array, mask: jax.Array
         after: observation that follows, and action. [C, D]
         targets: change and reward. [C, Y]
         mask: which rows are there. bool [C]
+        num_metric_rows: see ``experts.fit``.
     """
     columns = measure(inputs, after, targets, mask)
     targets = standardise(targets, columns.target_mean, columns.target_std)
-    step = experts.fit(standardise(inputs, columns.input_mean, columns.input_std), targets, mask)
+    step = experts.fit(
+        standardise(inputs, columns.input_mean, columns.input_std), targets, mask, num_metric_rows
+    )
     after = standardise(after, columns.after_mean, columns.after_std)
-    reward = experts.fit(after, targets[:, -1:], mask)
+    reward = experts.fit(after, targets[:, -1:], mask, num_metric_rows)
     better = reward.fits.error[:, 0] < step.fits.error[:, -1]
     error = step.fits.error.at[:, -1].min(reward.fits.error[:, 0])
     return Cache(columns, step, reward, better, error, closed_form.weights(error))
@@ -111,8 +116,8 @@ _fit = jax.jit(fit)
 def distinct(inputs: np.ndarray, after: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, ...]:
     """Average rows that ask the same, and shuffle the rest.
 
-    A row whose twin stays in is not left out: errors of a board game's experts would all be zero. Neighbours in time are
-    alike, and experts choose their metrics with the first few rows.
+    A row whose twin stays in is not left out: errors of a board game's experts would all be zero. Neighbours in time
+    are alike, and experts choose their metrics with the first few rows.
     """
     asked, group, count = np.unique(inputs, axis=0, return_inverse=True, return_counts=True)
     group = group.reshape(-1)

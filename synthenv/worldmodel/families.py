@@ -1,11 +1,12 @@
 """Families of random dynamical systems: each is a way to draw one system, to begin an episode in it, and to step it.
 
-States have ``STATE_SIZE`` numbers, of which a system uses some; controls have ``CONTROL_SIZE``, each in [-1, 1]. What an
-agent would observe, how it is paid and how it acts is not said here.
+States have ``STATE_SIZE`` numbers, of which a system uses some; controls have ``CONTROL_SIZE``, each in [-1, 1]. What
+an agent would observe, how it is paid and how it acts is not said here.
 
-What overlaps with the tasks that the world model is measured on: ``pendulum``, ``arm``, ``cart_pole``, ``landscape_car`` and
-``grid`` hold systems of the kind of Pendulum, Reacher, CartPole, MountainCar and GridWorld with random numbers in them;
-``OVERLAPPING`` names them, for ablations. ``linear``, ``smooth``, ``field``, ``walls`` and ``network`` do not.
+What overlaps with the tasks that the world model is measured on: ``pendulum``, ``arm``, ``cart_pole``,
+``landscape_car`` and ``grid`` hold systems of the kind of Pendulum, Reacher, CartPole, MountainCar and GridWorld with
+random numbers in them; ``OVERLAPPING`` names them, for ablations. ``linear``, ``smooth``, ``field``, ``walls`` and
+``network`` do not.
 
 References:
     Ferreira et al. (2024), One-shot world models, section 3.2 and the outlook, for what a richer prior should hold.

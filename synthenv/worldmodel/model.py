@@ -1,10 +1,10 @@
 """The small world model: a transformer that corrects closed-form experts and says how sure it is.
 
-Context rows become tokens of what was asked, what came, and by how much the experts missed it when the row was left out.
-A query becomes a token of what is asked and what the experts say. For every target column the head then reads the
-query's token and each expert's word, and gives the experts' shares, a distribution (``bars``) of what they leave over, and
-for the whole row the odds that the episode ends. Everything is in units of the experts' own uncertainty, so that a task
-whose dynamics are known to six digits and one that is half noise look alike.
+Context rows become tokens of what was asked, what came, and by how much the experts missed it when the row was left
+out. A query becomes a token of what is asked and what the experts say. For every target column the head then reads
+the query's token and each expert's word, and gives the experts' shares, a distribution (``bars``) of what they leave
+over, and for the whole row the odds that the episode ends. Everything is in units of the experts' own uncertainty, so
+that a task whose dynamics are known to six digits and one that is half noise look alike.
 
 Before training the head adds nothing: the model is the experts' weighted mean.
 
@@ -72,7 +72,7 @@ class ModelConfig:
 
 
 class Params(NamedTuple):
-    """Weights: embeddings of both kinds of tokens, the stack, what the head sees of a token, the head, the odds of an end."""
+    """Weights: of both kinds of tokens, the stack, what the head sees of a token, the head, the odds of an end."""
 
     context: Linear
     query: Linear
@@ -166,7 +166,8 @@ def init(key: jax.Array, config: ModelConfig) -> Params:
 def encode(params: Params, config: ModelConfig, rows: Rows) -> transformer.Cache:
     """Keys and values of a context, once."""
     numbers = jnp.concatenate(
-        [_clip(rows.x), _clip(rows.y), _clip(rows.missed), rows.terminated[:, None].astype(jnp.float32)], axis=1
+        [_clip(rows.x), _clip(rows.y), _clip(rows.missed), rows.terminated[:, None].astype(jnp.float32)],
+        axis=1,
     )
     return transformer.encode(params.stack, config.transformer, linear(params.context, numbers), rows.mask)
 
@@ -216,12 +217,7 @@ def loss(result: Answer, y: jax.Array, terminated: jax.Array, used: jax.Array) -
     rest = (y - result.centre) / result.scale
     surprise = -bars.log_density(result.logits, jax.lax.stop_gradient(rest))
     error = (y - result.mean) / result.scale
-    per_column = surprise + _huber(rest) + _huber(error)
+    per_column = surprise + jnp.log1p(0.5 * jnp.square(rest)) + jnp.log1p(0.5 * jnp.square(error))
     ended = terminated.astype(jnp.float32)
     odds = jax.nn.softplus(result.termination) - ended * result.termination
-    return jnp.sum(jnp.where(used, per_column, 0.0)) / jnp.sum(used) + odds
-
-
-def _huber(x: jax.Array) -> jax.Array:
-    size = jnp.abs(x)
-    return jnp.where(size < 1.0, 0.5 * jnp.square(x), size - 0.5)
+    return jnp.sum(jnp.where(used, per_column, 0.0)) / jnp.maximum(jnp.sum(used), 1) + odds

@@ -53,9 +53,9 @@ class Pay(NamedTuple):
 
 
 class Actor(NamedTuple):
-    """How actions are chosen along one chain of steps; ``levels`` [MAX_ACTIONS, CONTROL_SIZE] are those of discrete ones."""
+    """How actions are chosen along one chain of steps."""
 
-    levels: jax.Array
+    levels: jax.Array  # controls of the discrete actions [MAX_ACTIONS, CONTROL_SIZE]
     num_actions: jax.Array  # 0: continuous
     redraw: jax.Array  # probability of a new action in each step
     extreme: jax.Array  # only the largest controls
@@ -123,7 +123,7 @@ def draw_pay(draws: Draws, system: System, start: jax.Array, has_extras: bool, i
 def pay(
     p: Pay, system: System, state: jax.Array, control: jax.Array, following: jax.Array, extras: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """The reward of a step, and whether the episode ends with it; ``extras`` are those of the state that is paid for."""
+    """The reward of a step, and whether it ends the episode; ``extras`` are those of the state that is paid for."""
     at = jnp.where(p.after, following, state)
     away = jnp.where(system.angle, 2.0 * jnp.sin(0.5 * (at - p.goal)), at - p.goal) * p.counts
     away = jnp.where(p.uses_extras, jnp.pad(extras, (0, STATE_SIZE - NUM_EXTRAS)), away)

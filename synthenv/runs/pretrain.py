@@ -1,0 +1,146 @@
+"""Pretraining the small world model: a run directory like that of a search, resumable to the bit.
+
+Batch i depends on the seed and i alone, so threads may prepare batches ahead of the gradient steps: the experts' linear
+algebra takes several times as long as a step, and all cores share it.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from synthenv.core.checkpoint import CheckpointStore, save_tree
+from synthenv.runs.rundir import RunDir
+from synthenv.worldmodel import pretrain
+from synthenv.worldmodel.examples import Examples
+from synthenv.worldmodel.pretrain import PretrainConfig, TrainState
+
+_HELD_OUT = 2**31 - 1  # folded into the seed, for tasks that are never trained on
+_NUM_HELD_OUT = 4  # batches
+
+
+class Batches:
+    """Prepared batches in order, a few ahead; use it in a ``with`` statement."""
+
+    def __init__(self, key: jax.Array, config: PretrainConfig, first: int, num_workers: int):
+        self._draw = jax.jit(partial(pretrain.draw_batch, config=config))
+        self._fit = jax.jit(partial(pretrain.fit_experts, config=config))
+        self._key = key
+        self._pool = ThreadPoolExecutor(num_workers)
+        self._next = first
+        self._ahead: list[Future[Examples]] = []
+        self._num_ahead = 2 * num_workers
+
+    def make(self, index: int) -> Examples:
+        """Batch ``index``."""
+        key_tasks, key_slots = jax.random.split(jax.random.fold_in(self._key, index))
+        batch = self._draw(key_tasks)
+        with jax.enable_x64(True):
+            return jax.block_until_ready(self._fit(key_slots, batch))
+
+    def __iter__(self) -> Iterator[Examples]:
+        while True:
+            while len(self._ahead) < self._num_ahead:
+                self._ahead.append(self._pool.submit(self.make, self._next))
+                self._next += 1
+            yield self._ahead.pop(0).result()
+
+    def __enter__(self) -> "Batches":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+def run(
+    config: PretrainConfig,
+    seed: int,
+    out: str | Path,
+    resume: bool = False,
+    steps_per_line: int = 100,
+    num_workers: int = 2,
+    on_line: Callable[[dict[str, Any]], None] = lambda line: None,
+    notify: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Train a model and leave a run directory with ``best_proxy.safetensors``.
+
+    Args:
+        config: what to train.
+        seed: the only source of randomness.
+        out: the run directory.
+        resume: go on with an unfinished run.
+        steps_per_line: gradient steps between two lines of metrics, held-out scores and checkpoints.
+        num_workers: threads that prepare batches.
+        on_line: called with every line of metrics.
+        notify: called with a line about anything the user should know.
+
+    Raises:
+        UserError: see ``RunDir.create``.
+    """
+    asked = {"command": "oswm pretrain", "pretrain": config, "seed": seed, "steps_per_line": steps_per_line}
+    root = jax.random.key(seed)
+    state = pretrain.init(jax.random.fold_in(root, _HELD_OUT - 1), config)
+    with RunDir.create(out, asked, resume) as run_dir, contextlib.ExitStack() as stack:
+        store = CheckpointStore(run_dir.checkpoints, owner=run_dir.digest)
+        restored = store.restore(state)
+        if restored is not None:
+            state = restored.tree
+            for line in [*run_dir.notes, *restored.skipped]:
+                notify(line)
+        first = int(state.step)
+        run_dir.truncate_metrics(first // steps_per_line)
+        batches = stack.enter_context(Batches(root, config, first, num_workers))
+        held_out = [batches.make(_HELD_OUT - 2 - i) for i in range(_NUM_HELD_OUT)]
+        for line, reached in _train(config, state, batches, held_out, steps_per_line):
+            state = reached
+            store.save(int(state.step), state, line)
+            run_dir.append_metrics(line)
+            on_line(line)
+        metadata = {"kind": "world_model", "pretrain": config, "seed": seed, "steps": int(state.step)}
+        save_tree(run_dir.best_proxy, state.average, metadata)
+        result = {"steps": int(state.step), **(run_dir.read_metrics() or [{}])[-1]}
+        run_dir.save_result(result)
+        return result
+
+
+def _train(
+    config: PretrainConfig,
+    state: TrainState,
+    batches: Batches,
+    held_out: list[Examples],
+    steps_per_line: int,
+) -> Iterator[tuple[dict[str, Any], TrainState]]:
+    """Gradient steps, and every now and then a line."""
+    step = jax.jit(partial(pretrain.train_step, config=config))
+    judge = jax.jit(partial(pretrain.score, config=config.model))
+    losses, began, cpu = [], time.perf_counter(), time.process_time()
+    if int(state.step) >= config.num_steps:
+        return
+    for examples in batches:
+        state, loss = step(state, examples)
+        losses.append(loss)
+        done = int(state.step)
+        if done % steps_per_line and done < config.num_steps:
+            continue
+        scores = [judge(state.average, examples=held) for held in held_out]
+        means = {
+            name: float(np.mean([getattr(score, name) for score in scores])) for name in scores[0]._fields
+        }
+        line = {
+            "generation": (done - 1) // steps_per_line,
+            "step": done,
+            "train_loss": float(np.mean(losses)),
+            **{f"held_out_{name}": value for name, value in means.items()},
+            "seconds": time.perf_counter() - began,
+            "cpu_seconds": time.process_time() - cpu,
+        }
+        yield line, state
+        losses, began, cpu = [], time.perf_counter(), time.process_time()
+        if done >= config.num_steps:
+            return
