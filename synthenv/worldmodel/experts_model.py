@@ -94,15 +94,31 @@ def encode(params: None, transitions: Transition, num_actions: int | None) -> Ca
     Raises:
         UserError: if the context's numbers are too large or too small to compute with.
     """
+    inputs, after, targets, _ = arrays_of(transitions, num_actions)
+    return fit_arrays(inputs, after, targets)
+
+
+def arrays_of(
+    transitions: Transition, num_actions: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Inputs, what follows, targets and terminations of a context's distinct rows, in random order and float64."""
     rows = Transition(*(jnp.asarray(leaf) for leaf in transitions))
-    inputs, after, targets = distinct(
+    return distinct(
         np.asarray(inputs_of(rows.obs, rows.action, num_actions), np.float64),
         np.asarray(inputs_of(rows.next_obs, rows.action, num_actions), np.float64),
         np.asarray(targets_of(rows), np.float64),
+        np.asarray(rows.terminated, np.float64)[:, None],
     )
+
+
+def fit_arrays(inputs: np.ndarray, after: np.ndarray, targets: np.ndarray) -> Cache:
+    """Fit in double precision, return in single; arguments as those of ``fit``, which says nothing of a mask here.
+
+    Raises:
+        UserError: if something comes out that is no number.
+    """
     with jax.enable_x64(True):
-        cache = _fit(inputs, after, targets, np.ones(len(inputs), bool))
-        cache = jax.tree.map(_single, cache)
+        cache = jax.tree.map(_single, _fit(inputs, after, targets, np.ones(len(inputs), bool)))
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(cache)):
         raise UserError(
             "no regression fits this context: scale its columns to ordinary sizes, or drop outliers"
@@ -113,22 +129,23 @@ def encode(params: None, transitions: Transition, num_actions: int | None) -> Ca
 _fit = jax.jit(fit)
 
 
-def distinct(inputs: np.ndarray, after: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, ...]:
+def distinct(
+    inputs: np.ndarray, after: np.ndarray, targets: np.ndarray, ended: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Average rows that ask the same, and shuffle the rest.
 
     A row whose twin stays in is not left out: errors of a board game's experts would all be zero. Neighbours in time
     are alike, and experts choose their metrics with the first few rows.
     """
     asked, group, count = np.unique(inputs, axis=0, return_inverse=True, return_counts=True)
-    group = group.reshape(-1)
+    order = np.random.default_rng(0).permutation(len(asked))
 
     def mean(values: np.ndarray) -> np.ndarray:
         total = np.zeros((len(asked), values.shape[1]))
-        np.add.at(total, group, values)
-        return total / count[:, None]
+        np.add.at(total, group.reshape(-1), values)
+        return (total / count[:, None])[order]
 
-    order = np.random.default_rng(0).permutation(len(asked))
-    return asked[order], mean(after)[order], mean(targets)[order]
+    return asked[order], mean(after), mean(targets), mean(ended)
 
 
 def _single(leaf: Any) -> np.ndarray:

@@ -1,0 +1,79 @@
+"""The pretrained model around a context: before training it is the experts, whatever the slots it is padded to."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from synthenv.core.errors import UserError
+from synthenv.envs import registry
+from synthenv.worldmodel import experts_model, model, small_model
+from synthenv.worldmodel.collect import collect
+from synthenv.worldmodel.model import ModelConfig
+from synthenv.worldmodel.strategies import Collection
+
+CONFIG = ModelConfig(max_obs=4, width=16, num_heads=2, hidden_size=16, num_layers=1)
+
+
+@pytest.fixture(scope="module")
+def context():
+    collection = Collection(num_steps=60, num_resets=3)
+    return collect(jax.random.key(0), registry.make("SimpleEnv"), collection)
+
+
+def untrained(config=CONFIG):
+    return model.init(jax.random.key(1), config)
+
+
+def shaken(params):
+    """Weights that are nowhere zero."""
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(2), len(leaves))
+    return jax.tree.unflatten(
+        structure,
+        [leaf + 0.1 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)],
+    )
+
+
+def ask(world_model, context, obs, action):
+    cache = world_model.encode(world_model.params, context.transitions, context.num_actions)
+    return jax.jit(jax.vmap(world_model.predict, in_axes=(None, 0, 0)))(cache, obs, action)
+
+
+def test_untrained_model_says_what_the_experts_say(context):
+    obs, action = jnp.array([[-7.0], [0.5], [3.0]]), jnp.array([[2.0], [-9.0], [0.1]])
+    small = ask(small_model.make(untrained(), CONFIG), context, obs, action)
+    experts = ask(experts_model.EXPERTS, context, obs, action)
+    np.testing.assert_allclose(small.next_obs, experts.next_obs, atol=1e-4)
+    np.testing.assert_allclose(small.reward, experts.reward, atol=1e-4)
+    np.testing.assert_allclose(small.termination, 0.5)
+
+
+def test_shared_cache_answers_like_a_full_pass(context):
+    """Cached equals encoding the context again together with the query, to 1e-5."""
+    params = shaken(untrained())
+    world_model = small_model.make(params, CONFIG)
+    cache = world_model.encode(params, context.transitions, context.num_actions)
+    obs, action = jnp.array([[1.0], [-4.0]]), jnp.array([[3.0], [5.0]])
+    together = jax.vmap(world_model.predict, in_axes=(None, 0, 0))(cache, obs, action)
+    for i in range(2):
+        again = world_model.encode(params, context.transitions, context.num_actions)
+        alone = world_model.predict(again, obs[i], action[i])
+        for one, of_many in zip(alone, jax.tree.map(lambda leaf: leaf[i], together), strict=True):  # noqa: B023
+            np.testing.assert_allclose(one, of_many, atol=1e-5, rtol=1e-5)
+
+
+def test_trained_weights_change_the_answer(context):
+    obs, action = jnp.array([[1.0]]), jnp.array([[3.0]])
+    before = ask(small_model.make(untrained(), CONFIG), context, obs, action)
+    after = ask(small_model.make(shaken(untrained()), CONFIG), context, obs, action)
+    assert abs(float(before.reward[0] - after.reward[0])) > 1e-4
+    assert float(after.reward_std[0]) > 0.0
+
+
+def test_a_task_that_does_not_fit_is_refused():
+    spec = registry.make("Acrobot-v1")  # six observed numbers
+    context = collect(jax.random.key(0), spec, Collection(num_steps=25, num_resets=2))
+    world_model = small_model.make(untrained(), CONFIG)
+    with pytest.raises(UserError, match="takes 4 observed numbers and 4 actions, the task has 6 and 3"):
+        world_model.encode(world_model.params, context.transitions, context.num_actions)
