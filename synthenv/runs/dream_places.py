@@ -110,8 +110,10 @@ def world_model(name: str) -> WorldModel:
     return world_models.make(name)
 
 
-def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> Context:
-    """Logged transitions, at most ``num_rows`` of them, spread evenly over the file.
+def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> tuple[Context, int]:
+    """Logged transitions, at most ``num_rows`` of them, spread evenly over the file, and its longest episode in steps.
+
+    Nothing real was stepped for them by us: their ``real_steps`` are 0.
 
     Args:
         path: an ``.npz`` of transitions, or what ``save_context`` wrote.
@@ -122,9 +124,7 @@ def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> Context
         UserError: the file is none of these, or its transitions are not of that task.
     """
     if path.suffix == ".npz":
-        limits: tuple[Any, Any] = (None, None)
-        if task is not None:
-            limits = task.actions.num_actions, task.actions.bound
+        limits = (task.actions.num_actions, task.actions.bound) if task else (None, None)
         context = read_npz(path, *limits)
     else:
         context = load_context(path)
@@ -136,28 +136,18 @@ def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> Context
                 f"{path} has {has[0]} numbers an observation and {_told(*has[1:])}, {task.name} has {needs[0]} and"
                 f" {_told(*needs[1:])}: pass the --task that it is of, or another file"
             )
-    return check_context(select_rows(context, num_rows, "even"))
+    kept = check_context(select_rows(context, num_rows, "even"))
+    return replace(kept, real_steps=0), longest_episode(context)
 
 
 def _told(size: int, num_actions: int | None) -> str:
     return f"actions of {size} numbers" if num_actions is None else f"{num_actions} actions"
 
 
-def logged(context: Context) -> Context:
-    """The same context for whom nothing real was stepped in this run."""
-    return replace(context, real_steps=0)
-
-
-def dream_steps_of(context: Context) -> int:
-    """Time limit of a dream whose task is unknown: the longest episode among its rows, at least 2 steps.
-
-    An episode goes on as long as each row begins where the last one led.
-    """
+def longest_episode(context: Context) -> int:
+    """In steps; an episode goes on as long as each row begins where the last one led."""
     steps = context.transitions
     goes_on = np.isclose(steps.obs[1:], steps.next_obs[:-1], rtol=1e-5, atol=1e-6).all(axis=1)
     goes_on &= ~(steps.terminated | steps.truncated)[:-1]
-    longest = length = 1
-    for on in goes_on:
-        length = length + 1 if on else 1
-        longest = max(longest, length)
-    return max(longest, 2)
+    ends = np.flatnonzero(np.concatenate([[True], ~goes_on, [True]]))
+    return int(np.diff(ends).max())

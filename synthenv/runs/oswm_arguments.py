@@ -70,7 +70,13 @@ class OswmRun:
             UserError: a number is too small, there is no task, or an agent that only proxies have.
         """
         if self.task is None and self.context_file is None:
-            raise UserError("nothing to dream of: pass --task, such as CartPole-v0, or --context-file FILE.npz")
+            raise UserError(
+                "nothing to dream of: pass --task, such as CartPole-v0, or --context-file FILE.npz"
+            )
+        if self.context_file is not None and self.strategy != "held":
+            raise UserError(
+                "--strategy collects a context and --context-file has one: pass only one of the two"
+            )
         if self.agent == "as_evolved":
             raise UserError("nobody was evolved with a world model: pass --agent ppo, or another one by name")
         for name in ("seeds", "max_steps", "evaluations", "eval_episodes", "test_episodes"):
@@ -92,9 +98,6 @@ class OswmPlot:
 
     run: Annotated[Path, tyro.conf.Positional]
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
-
-    def check(self) -> None:
-        """Whether it is a run is for its directory to say."""
 
 
 @dataclasses.dataclass(frozen=True)
