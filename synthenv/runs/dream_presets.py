@@ -90,12 +90,14 @@ PRESETS: dict[str, DreamPreset] = {
 }
 
 
-def preset(task: str) -> DreamPreset:
-    """What is particular to a task.
+def preset(task: str | None) -> DreamPreset:
+    """What is particular to a task; what does for most if it is None.
 
     Raises:
         UserError: the task is unknown.
     """
+    if task is None:
+        return DreamPreset(_SWING, "transitions of an unknown task")
     if task not in PRESETS:
         close = difflib.get_close_matches(task, PRESETS, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ";"
@@ -104,7 +106,7 @@ def preset(task: str) -> DreamPreset:
 
 
 def dreaming_agent(name: str, task: str | None, max_steps: int | None) -> AgentConfig:
-    """An agent's settings in the dream of a task; without a task, those that do for most.
+    """An agent's settings in the dream of a task.
 
     PPO has a preset for each task. The others are as everywhere, but train for as long as PPO would.
 
@@ -113,7 +115,7 @@ def dreaming_agent(name: str, task: str | None, max_steps: int | None) -> AgentC
         task: a key of ``PRESETS``, or None.
         max_steps: training steps instead of those.
     """
-    ppo = _SWING if task is None else preset(task).ppo
+    ppo = preset(task).ppo
     steps = max_steps or ppo.max_steps
     if name == "ppo":
         return replace(ppo, max_steps=steps)
