@@ -31,7 +31,7 @@ class Picked(NamedTuple):
     """Policies that were tested, and the best of them.
 
     Attributes:
-        best: params of the one with the highest mean return.
+        best: params of the one with the highest mean return; of equals the last one, which has learnt longest.
         returns: mean return of each test. [K]
         num_real_steps: of all tests.
     """
@@ -128,7 +128,8 @@ def learn(
         steps, finished = int(num_steps), bool(is_over)  # waits for the device
         seconds += time.perf_counter() - start
         mean, length = _tested(test, jax.random.fold_in(key_tests, len(tested)), trainer.policy(state))
-        best = max(best, (mean, trainer.policy(state)), key=lambda pair: pair[0])
+        if mean >= best[0]:
+            best = (mean, trainer.policy(state))
         tested.append(mean)
         before.append(steps)
         lengths += length
@@ -146,7 +147,7 @@ def pick_untrained(
     for index in range(num_tests):
         policy = trainer.policy(trainer.begin(jax.random.fold_in(key, index), env_params))
         mean, length = _tested(test, jax.random.fold_in(key_tests, index), policy)
-        if best[1] is None or mean > best[0]:
+        if mean >= best[0]:
             best = (mean, policy)
         tested.append(mean)
         lengths += length

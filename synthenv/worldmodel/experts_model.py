@@ -19,6 +19,9 @@ from synthenv.worldmodel.columns import Columns, inputs_of, measure, standardise
 from synthenv.worldmodel.experts import Experts
 
 
+_BLOCK = 32  # rows
+
+
 class Cache(NamedTuple):
     """An encoded context.
 
@@ -95,8 +98,13 @@ def encode(params: None, transitions: Transition, num_actions: int | None) -> Ca
         np.asarray(inputs_of(rows.next_obs, rows.action, num_actions), np.float64),
         np.asarray(targets_of(rows), np.float64),
     )
+    # Masked rows fill up what averaging took, to few different numbers of rows: each is a program of its own, here and
+    # in whatever asks for predictions.
+    num_rows = min(len(rows.reward), -(-len(inputs) // _BLOCK) * _BLOCK)
+    mask = np.arange(num_rows) < len(inputs)
+    filled = (np.pad(x, ((0, num_rows - len(x)), (0, 0))) for x in (inputs, after, targets))
     with jax.enable_x64(True):
-        cache = _fit(inputs, after, targets, np.ones(len(inputs), bool))
+        cache = _fit(*filled, mask)
         cache = jax.tree.map(_single, cache)
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(cache)):
         raise UserError(
