@@ -162,7 +162,7 @@ def _check(command: AnyCommand) -> None:
         raise UserError(
             f"--proxy {command.proxy} and --proxy.form contradict each other: pass --proxy se, scb or rn alone"
         )
-    if isinstance(command, Demo | Tune) and common.distributed:
+    if isinstance(command, Demo | Tune | OswmRun) and common.distributed:
         name = NAMES[type(command)]
         raise UserError(f"{name} runs on one machine: drop --distributed, or use meta-train")
     if isinstance(command, OswmRun):

@@ -86,7 +86,8 @@ class Trainer:
             )
             return state, agent.result(state).num_steps, agent.finished(state)
 
-        self.begin, self.advance = begin, advance
+        self.begin: Any = begin
+        self.advance: Any = advance
         self.policy: Callable[[PyTree], PyTree] = lambda state: agent.result(state).params
 
     def train(self, key: jax.Array, env_params: Any) -> tuple[PyTree, int]:

@@ -102,6 +102,14 @@ def test_simple_env_counts_its_real_steps():
     assert first["last_evaluations_return"] == pytest.approx(np.mean(first["curve"]["returns"]))
 
 
+def test_all_seeds_share_one_program():
+    """Their contexts have equal shapes."""
+    dreams = Dreams(SMALL)
+    lines = [oswm_run.run_seed(dreams, seed, lambda seed, steps, mean: None)[0] for seed in (0, 1)]
+    assert lines[0]["final_return"] != lines[1]["final_return"]
+    assert dreams.trainer.begin._cache_size() == dreams.trainer.advance._cache_size() == 1
+
+
 def test_a_resumed_run_equals_an_uninterrupted_one():
     """Killed in the second seed, with half a line written."""
     whole = oswm_run.run(SMALL, Path("whole"))
@@ -346,6 +354,7 @@ ERRORS = {
     "run --context-file none.npz --strategy random": "pass only one of the two",
     "run --context-file none.npz --termination known": "none.npz does not exist",
     "run --task SimpleEnv --out taken": "taken is not empty and holds no run (file): choose another --out",
+    "run --task SimpleEnv --distributed auto": "oswm run runs on one machine: drop --distributed",
     "plot taken": "taken holds no oswm run: pass the directory of one",
 }
 
