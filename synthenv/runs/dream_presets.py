@@ -65,6 +65,9 @@ PRESETS: dict[str, DreamPreset] = {
             normalize_observations=True,
         ),
         "reach the last column, not the ring",
+        # Seldom a corner is never seen, a reward is dreamt there, and an agent runs into it again and again: without
+        # pessimism 3 of 20 seeds ended below 5.2 (two of them at -26), with it none did.
+        pessimism=0.5,
     ),
     "SimpleEnv": DreamPreset(_SWING, "stay at zero"),  # -0.25
     # Always 1 until the pole falls: only rows from after a fall tell what the reward depends on.
