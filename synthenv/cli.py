@@ -19,22 +19,30 @@ import tyro
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import to_json
-from synthenv.runs.arguments import NAMES, Command, Common, Demo, Evaluate, List, MetaTrain, Plot, Train, Tune
+from synthenv.runs.arguments import NAMES as COMMAND_NAMES
+from synthenv.runs.arguments import Command, Common, Demo, Evaluate, List, MetaTrain, Plot, Train, Tune
 from synthenv.runs.config import from_stored
+from synthenv.runs.oswm_arguments import OSWM_NAMES, Oswm, OswmPlot, OswmRun, resumed
 from synthenv.runs.presets import Form, form_of, preset
 
+AnyCommand = Command | OswmRun | OswmPlot
+NAMES = COMMAND_NAMES | OSWM_NAMES
 
-def parse(argv: list[str]) -> Command:
+
+def parse(argv: list[str]) -> AnyCommand:
     """Parse a command line; presets and resumed runs decide which defaults it shows and takes."""
-    meta_train, demo, tune = MetaTrain, Demo, Tune
+    meta_train, demo, tune, oswm = MetaTrain, Demo, Tune, Oswm
     if argv[:1] == ["meta-train"]:
         meta_train = Annotated[MetaTrain, tyro.conf.subcommand(default=_meta_train_defaults(argv))]
     elif argv[:1] == ["demo"] and (stored := _stored(argv)):
         demo = Annotated[Demo, tyro.conf.subcommand(default=Demo(common=Common(seed=stored.get("seed", 0))))]
     elif argv[:1] == ["tune"] and (stored := _stored(argv)):
         tune = Annotated[Tune, tyro.conf.subcommand(default=_tune_defaults(stored))]
-    commands = meta_train | Train | Evaluate | Plot | demo | tune | List
-    return tyro.cli(commands, args=argv, prog="synthenv")  # type: ignore[arg-type]
+    elif argv[:2] == ["oswm", "run"] and (stored := _stored(argv)):
+        oswm = Annotated[Oswm, tyro.conf.subcommand(default=Oswm(resumed(stored)))]
+    commands = meta_train | Train | Evaluate | Plot | demo | tune | oswm | List
+    command = tyro.cli(commands, args=argv, prog="synthenv")  # type: ignore[arg-type]
+    return command.command if isinstance(command, Oswm) else command
 
 
 def _meta_train_defaults(argv: list[str]) -> MetaTrain:
@@ -124,16 +132,16 @@ def _ask_again(unraisable: Any) -> None:
         sys.__unraisablehook__(unraisable)
 
 
-def _how_to_go_on(command: Command | None) -> str:
+def _how_to_go_on(command: AnyCommand | None) -> str:
     """What to add to a search's command line to finish it; other commands have nothing to lose."""
-    if not isinstance(command, MetaTrain | Demo | Tune):
+    if not isinstance(command, MetaTrain | Demo | Tune | OswmRun):
         return ""
     if command.out:
         return f"; synthenv {NAMES[type(command)]} --resume --out {shlex.quote(str(command.out))} goes on"
     return "; the same command with --resume --out DIR goes on, DIR being the run directory named above"
 
 
-def _check(command: Command) -> None:
+def _check(command: AnyCommand) -> None:
     """Refuse at once what would fail only after the work is done, or never be noticed."""
     common = command.common
     if common.devices is not None and common.devices < 1:
@@ -148,15 +156,17 @@ def _check(command: Command) -> None:
         raise UserError(f"--max-steps {command.max_steps} trains nobody: pass 1 or more")
     if isinstance(command, Evaluate) and command.out is not None and not command.curves:
         raise UserError("--out is where --curves draws: add --curves, or write the numbers with --json FILE")
-    if isinstance(command, MetaTrain | Demo | Tune) and command.resume and command.out is None:
+    if isinstance(command, MetaTrain | Demo | Tune | OswmRun) and command.resume and command.out is None:
         raise UserError("--resume goes on with which run? Pass its directory with --out")
     if isinstance(command, MetaTrain) and command.proxy != form_of(command.config.proxy):
         raise UserError(
             f"--proxy {command.proxy} and --proxy.form contradict each other: pass --proxy se, scb or rn alone"
         )
-    if isinstance(command, Demo | Tune) and common.distributed:
+    if isinstance(command, Demo | Tune | OswmRun) and common.distributed:
         name = NAMES[type(command)]
         raise UserError(f"{name} runs on one machine: drop --distributed, or use meta-train")
+    if isinstance(command, OswmRun):
+        command.check()
     if isinstance(command, Tune):
         for name in ("num_trials", "num_workers", "num_searches", "num_generations"):
             if (number := getattr(command, name)) is not None and number < 1:
@@ -212,7 +222,7 @@ def _join_processes(distributed: str) -> None:
         ) from None
 
 
-def run(command: Command) -> dict[str, Any]:
+def run(command: AnyCommand) -> dict[str, Any]:
     """Carry out a parsed command; returns its results."""
     from synthenv.runs import commands
 
@@ -244,11 +254,15 @@ def run(command: Command) -> dict[str, Any]:
             from synthenv.runs import tune_command
 
             return tune_command.tune(command)
+        case OswmRun() | OswmPlot():
+            from synthenv.runs import oswm_commands
+
+            return oswm_commands.run(command) if isinstance(command, OswmRun) else oswm_commands.plot(command)
         case List():
             return commands.list_names()
 
 
-def _write_json(command: Command, results: dict[str, Any]) -> None:
+def _write_json(command: AnyCommand, results: dict[str, Any]) -> None:
     """Write the results where ``--json`` asks for them; the first of several processes does it."""
     import jax
 

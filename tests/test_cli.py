@@ -63,7 +63,8 @@ HELP = """
 import contextlib, io, re, sys
 from synthenv.cli import main
 
-for words in ([], ["meta-train"], ["train"], ["evaluate"], ["plot"], ["demo"], ["tune"], ["list"]):
+commands = ["", "meta-train", "train", "evaluate", "plot", "demo", "tune", "list", "oswm", "oswm run", "oswm plot"]
+for words in map(str.split, commands):
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
         try:
@@ -71,7 +72,7 @@ for words in ([], ["meta-train"], ["train"], ["evaluate"], ["plot"], ["demo"], [
         except SystemExit as stop:
             assert not stop.code, stop.code
     flags = set(re.findall(r"--[a-z][a-z.-]*", text.getvalue()))
-    print(*(words or ["main"]), *sorted(flags), sep="|")
+    print(" ".join(words) or "main", *sorted(flags), sep="|")
 heavy = {"jax", "numpy", "matplotlib", "optax", "gymnax", "optuna"} & set(sys.modules)
 assert not heavy, heavy
 """
@@ -96,6 +97,8 @@ def test_help_prints_the_flags_without_importing_jax():
     assert common | {"--out"} <= flags["demo"]
     assert common | {"--out", "--num-trials", "--num-workers", "--resume"} <= flags["tune"]
     assert common | {"--out", "--preset", "--resume", "--task", "--agent.max-steps"} <= flags["meta-train"]
+    assert flags["oswm"] == {"--help"} and common <= flags["oswm plot"]
+    assert common | {"--task", "--context", "--context-file", "--resume", "--seeds"} <= flags["oswm run"]
 
 
 # ---------------------------------------------------------------- configs
@@ -337,6 +340,7 @@ def test_json_of_list(capsys):
     assert main(["list", "--json", "names.json"]) == 0
     results = json.loads(Path("names.json").read_text())["results"]
     assert results["tasks"]["CartPole-v0"] == {"solved_return": 195.0, "max_steps": 200}
+    assert "Reacher-v5" in results["dreams"]
     assert set(results["presets"]["rn"]) == set(reward_presets.PRESETS)
     assert set(results["presets"]["se and scb"]) == set(synthetic_presets.PRESETS)
     assert results["proxies"]["synthetic/CartPole-v0:0"]["mean_return"] > 0

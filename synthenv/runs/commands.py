@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from synthenv.core.errors import UserError
 from synthenv.envs import registry as envs
-from synthenv.runs import curve_plot, curves, places, reward_presets, synthetic_presets
+from synthenv.runs import curve_plot, curves, dream_presets, places, reward_presets, synthetic_presets
 from synthenv.runs import evaluate as evaluation
 from synthenv.runs import meta_train as search_run
 from synthenv.runs.arguments import Evaluate
@@ -197,6 +197,11 @@ def list_names() -> dict[str, Any]:
         ("task", "solved at a return of", "time limit"),
         [(name, f"{solved_return:g}", str(max_steps)) for name, (solved_return, max_steps) in tasks.items()],
     )
+    listing(
+        "tasks of oswm run",
+        ("task", "what it is", "dreamt PPO steps"),
+        [(name, preset.about, f"{preset.ppo.max_steps:,}") for name, preset in dream_presets.PRESETS.items()],
+    )
     scores = {name: entry["scores"] for name, entry in zoo.manifest().items()}
     listing(
         "shipped proxies (without :i all of a task), as measured when they were built",
@@ -217,6 +222,7 @@ def list_names() -> dict[str, Any]:
     listing("presets of meta-train", ("proxy", "preset", "what it is"), rows)
     return {
         "tasks": {name: {"solved_return": r, "max_steps": m} for name, (r, m) in tasks.items()},
+        "dreams": {name: preset.about for name, preset in dream_presets.PRESETS.items()},
         "proxies": scores,
         "presets": presets,
     }

@@ -1,7 +1,7 @@
 """The directory of one run: written by one process at a time, readable while it is written, never overwritten.
 
 config.json                resolved config, versions, device, command line
-metrics.jsonl              one line per generation
+metrics.jsonl              one line per generation, or per seed
 checkpoints/               the newest few states of the search
 best_proxy.safetensors     the evolved proxy
 result.json                its presence says that the run is finished

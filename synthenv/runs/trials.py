@@ -160,6 +160,16 @@ def task_for(agent: AgentConfig, name: str) -> EnvSpec:
     """
     spec = registry.make(name)
     discrete = hasattr(spec.env.action_space(spec.env_params), "n")
+    check_fits(agent, name, discrete, isinstance(spec.env, GridWorld))
+    return spec
+
+
+def check_fits(agent: AgentConfig, name: str, discrete: bool, is_table: bool) -> None:
+    """See that an agent can learn a task of such actions, whose observations are or are not those of a table.
+
+    Raises:
+        UserError: it cannot.
+    """
     if agent.name == "td3" and discrete:
         raise UserError(
             f"td3 needs continuous actions, but {name} has discrete ones: choose td3_discrete, or a task such as"
@@ -170,12 +180,11 @@ def task_for(agent: AgentConfig, name: str) -> EnvSpec:
             f"{agent.name} needs discrete actions, but {name} has continuous ones: choose a task such as"
             " CartPole-v0, or the agent td3 or ppo"
         )
-    if isinstance(agent, TabularConfig) and not isinstance(spec.env, GridWorld):
+    if isinstance(agent, TabularConfig) and not is_table:
         raise UserError(
             f"{agent.name} needs a table's worth of observations, but {name} has real-valued ones: choose ddqn, or a"
             " task such as CliffWalking"
         )
-    return spec
 
 
 def fitting_agent(name: str) -> str:

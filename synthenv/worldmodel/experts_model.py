@@ -19,6 +19,9 @@ from synthenv.worldmodel.columns import Columns, inputs_of, measure, standardise
 from synthenv.worldmodel.experts import Experts
 
 
+_BLOCK = 32  # rows
+
+
 class Cache(NamedTuple):
     """An encoded context.
 
@@ -94,35 +97,47 @@ def encode(params: None, transitions: Transition, num_actions: int | None) -> Ca
     Raises:
         UserError: if the context's numbers are too large or too small to compute with.
     """
-    inputs, after, targets, _ = arrays_of(transitions, num_actions)
-    return fit_arrays(inputs, after, targets)
+    return fit_arrays(arrays_of(transitions, num_actions))
 
 
-def arrays_of(
-    transitions: Transition, num_actions: int | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Inputs, what follows, targets and terminations of a context's distinct rows, in random order and float64."""
+class Arrays(NamedTuple):
+    """A context's distinct rows in random order, float64, filled up with masked ones; see ``fit``; ended [C]."""
+
+    inputs: np.ndarray
+    after: np.ndarray
+    targets: np.ndarray
+    ended: np.ndarray
+    mask: np.ndarray
+
+
+def arrays_of(transitions: Transition, num_actions: int | None) -> Arrays:
+    """Bring a context into the form that everything here is fitted to."""
     rows = Transition(*(jnp.asarray(leaf) for leaf in transitions))
-    return distinct(
+    found = distinct(
         np.asarray(inputs_of(rows.obs, rows.action, num_actions), np.float64),
         np.asarray(inputs_of(rows.next_obs, rows.action, num_actions), np.float64),
         np.asarray(targets_of(rows), np.float64),
         np.asarray(rows.terminated, np.float64)[:, None],
     )
+    # Masked rows fill up what averaging took, to few different numbers of rows: each is a program of its own, here and
+    # in whatever asks for predictions.
+    num_found = len(found[0])
+    num_rows = min(len(rows.reward), -(-num_found // _BLOCK) * _BLOCK)
+    inputs, after, targets, ended = (np.pad(x, ((0, num_rows - num_found), (0, 0))) for x in found)
+    return Arrays(inputs, after, targets, ended[:, 0], np.arange(num_rows) < num_found)
 
 
-def fit_arrays(inputs: np.ndarray, after: np.ndarray, targets: np.ndarray) -> Cache:
-    """Fit in double precision, return in single; arguments as those of ``fit``, which says nothing of a mask here.
+def fit_arrays(arrays: Arrays) -> Cache:
+    """Fit in double precision, return in single.
 
     Raises:
         UserError: if something comes out that is no number.
     """
     with jax.enable_x64(True):
-        cache = jax.tree.map(_single, _fit(inputs, after, targets, np.ones(len(inputs), bool)))
+        cache = _fit(arrays.inputs, arrays.after, arrays.targets, arrays.mask)
+        cache = jax.tree.map(_single, cache)
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(cache)):
-        raise UserError(
-            "no regression fits this context: scale its columns to ordinary sizes, or drop outliers"
-        )
+        raise UserError("no regression fits this context: scale its columns to ordinary sizes, or drop outliers")
     return jax.tree.map(jnp.asarray, cache)
 
 

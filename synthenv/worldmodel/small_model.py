@@ -13,7 +13,7 @@ from synthenv.nets import transformer
 from synthenv.worldmodel import experts_model, model
 from synthenv.worldmodel.columns import standardise
 from synthenv.worldmodel.examples import into_slots, rows_of
-from synthenv.worldmodel.experts_model import means, snap
+from synthenv.worldmodel.experts_model import Arrays, means, snap
 from synthenv.worldmodel.model import ModelConfig, Params, Question
 from synthenv.worldmodel.sensors import MAX_ACTIONS
 
@@ -45,31 +45,24 @@ def encode(params: Params, transitions: Transition, num_actions: int | None, con
             f"this world model takes {config.max_obs} observed numbers and {MAX_ACTIONS} actions, the task has"
             f" {obs_size} and {num_columns}: use --model experts, which takes any number"
         )
-    inputs, after, targets, ended = experts_model.arrays_of(transitions, num_actions)
-    fitted = experts_model.fit_arrays(inputs, after, targets)
-    used = jnp.asarray(np.append(np.arange(config.max_obs) < obs_size, True))
-    rows = [jnp.asarray(array, jnp.float32) for array in (inputs, targets, ended[:, 0])]
-    return _encode(params, fitted, rows[0], rows[1], rows[2], used, config)
+    arrays = experts_model.arrays_of(transitions, num_actions)
+    fitted = experts_model.fit_arrays(arrays)
+    single = Arrays(*(np.asarray(array, np.float32) for array in arrays[:-1]), mask=arrays.mask)
+    used = np.append(np.arange(config.max_obs) < obs_size, True)
+    return _encode(params, fitted, single, used, config)
 
 
 @partial(jax.jit, static_argnames="config")
 def _encode(
-    params: Params,
-    fitted: experts_model.Cache,
-    inputs: jax.Array,
-    targets: jax.Array,
-    ended: jax.Array,
-    used: jax.Array,
-    config: ModelConfig,
+    params: Params, fitted: experts_model.Cache, arrays: Arrays, used: jax.Array, config: ModelConfig
 ) -> Cache:
     columns = fitted.columns
-    x = standardise(inputs, columns.input_mean, columns.input_std)
-    y = standardise(targets, columns.target_mean, columns.target_std)
-    rows = rows_of(fitted, x, y, ended, jnp.ones(len(x), bool))
-    input_slots, target_slots = _slots(targets.shape[1] - 1, inputs.shape[1], config)
-    return Cache(
-        params, fitted, model.encode(params, config, into_slots(rows, input_slots, target_slots)), used
-    )
+    x = standardise(arrays.inputs, columns.input_mean, columns.input_std)
+    y = standardise(arrays.targets, columns.target_mean, columns.target_std)
+    rows = rows_of(fitted, x, y, arrays.ended, arrays.mask)
+    input_slots, target_slots = _slots(y.shape[1] - 1, x.shape[1], config)
+    context = model.encode(params, config, into_slots(rows, input_slots, target_slots))
+    return Cache(params, fitted, context, jnp.asarray(used))
 
 
 def _slots(obs_size: int, num_inputs: int, config: ModelConfig) -> tuple[jax.Array, jax.Array]:

@@ -1,0 +1,153 @@
+"""Where dreams come from and what they are held against: real tasks of either kind, contexts, world models, by name."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from synthenv.core.errors import UserError
+from synthenv.core.types import EvalResult, WorldModel
+from synthenv.envs import gymnasium_task, registry, rollout
+from synthenv.worldmodel import registry as world_models
+from synthenv.worldmodel.collect import actions_of, collect
+from synthenv.worldmodel.collect_gymnasium import collect_gymnasium
+from synthenv.worldmodel.context import Context, check_context, select_rows
+from synthenv.worldmodel.context_file import load_context, read_npz
+from synthenv.worldmodel.strategies import Act, Actions, Collection
+
+# (key, params, obs [d]) -> action; the same object for all policies of a run, so that tests compile once.
+PolicyAct = Callable[[jax.Array, Any, jax.Array], jax.Array]
+
+
+class RealTask(NamedTuple):
+    """A task that can be stepped, whoever simulates it.
+
+    Attributes:
+        name: its id.
+        obs_size: length of an observation, d.
+        actions: what can be done in it.
+        max_steps: time limit of an episode.
+        solved_return: return from which on it counts as solved; None if nobody has said.
+        spec: the task as a compiled environment; None if only gymnasium has it.
+    """
+
+    name: str
+    obs_size: int
+    actions: Actions
+    max_steps: int
+    solved_return: float | None
+    spec: registry.EnvSpec | None
+
+    def collect(self, key: jax.Array, collection: Collection, act: Act | None = None) -> Context:
+        """A context of the task; see ``worldmodel.collect``."""
+        if self.spec is not None:
+            return collect(key, self.spec, collection, act)
+        return collect_gymnasium(key, self.name, collection, act)
+
+    def play(self, key: jax.Array, act: PolicyAct, params: Any, num_episodes: int) -> EvalResult:
+        """Test episodes of a policy: returns and lengths, [E] each."""
+        if self.spec is not None:
+            env, env_params = self.spec.env, self.spec.env_params
+            return play_compiled(key, env, env_params, act, params, num_episodes, self.max_steps)
+        steps = iter(range(self.max_steps))
+
+        def act_batch(obs: np.ndarray) -> jax.Array:
+            return _act_on_all(jax.random.fold_in(key, next(steps)), params, obs, act)
+
+        seed = int(jax.random.bits(key))
+        return gymnasium_task.evaluate(self.name, act_batch, num_episodes, seed, self.max_steps)
+
+
+@functools.partial(jax.jit, static_argnames=("env", "act", "num_episodes", "max_steps"))
+def play_compiled(
+    key: jax.Array,
+    env: Any,
+    env_params: Any,
+    act: PolicyAct,
+    params: Any,
+    num_episodes: int,
+    max_steps: int,
+) -> EvalResult:
+    """Test episodes in a real or dreamt environment of ours, one program for all policies."""
+    return rollout.evaluate(
+        key, env, env_params, lambda key, obs: act(key, params, obs), num_episodes, max_steps
+    )
+
+
+@functools.partial(jax.jit, static_argnames="act")
+def _act_on_all(key: jax.Array, params: Any, obs: jax.Array, act: PolicyAct) -> jax.Array:
+    keys = jax.random.split(key, len(obs))
+    return jax.vmap(act, in_axes=(0, None, 0))(keys, params, obs)
+
+
+def real_task(name: str) -> RealTask:
+    """A task by its id: ours if we have it, else gymnasium's.
+
+    Raises:
+        UserError: neither has it, or its packages are not installed.
+    """
+    if name in registry.names():
+        spec = registry.make(name)
+        size = spec.env.observation_space(spec.env_params).shape[0]
+        return RealTask(name, size, actions_of(spec), spec.max_steps, spec.solved_return, spec)
+    task = gymnasium_task.spec(name)
+    if task.max_steps is None:
+        raise UserError(f"{name} has no time limit: choose a task that has one")
+    actions = Actions(task.num_actions, task.action_size, task.action_bound)
+    return RealTask(name, task.obs_size, actions, task.max_steps, None, None)
+
+
+def world_model(name: str) -> WorldModel:
+    """A world model by name. Pretrained ones, from the zoo or a run directory, are to be told from the others here.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    return world_models.make(name)
+
+
+def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> tuple[Context, int]:
+    """Logged transitions, at most ``num_rows`` of them, spread evenly over the file, and its longest episode in steps.
+
+    Nothing real was stepped for them by us: their ``real_steps`` are 0.
+
+    Args:
+        path: an ``.npz`` of transitions, or what ``save_context`` wrote.
+        num_rows: C.
+        task: the task that they are of, if that is known.
+
+    Raises:
+        UserError: the file is none of these, or its transitions are not of that task.
+    """
+    if path.suffix == ".npz":
+        limits = (task.actions.num_actions, task.actions.bound) if task else (None, None)
+        context = read_npz(path, *limits)
+    else:
+        context = load_context(path)
+    if task is not None:
+        has = (context.obs_size, context.action_size, context.num_actions)
+        needs = (task.obs_size, task.actions.size, task.actions.num_actions)
+        if has != needs:
+            raise UserError(
+                f"{path} has {has[0]} numbers an observation and {_told(*has[1:])}, {task.name} has {needs[0]} and"
+                f" {_told(*needs[1:])}: pass the --task that it is of, or another file"
+            )
+    kept = check_context(select_rows(context, num_rows, "even"))
+    return replace(kept, real_steps=0), longest_episode(context)
+
+
+def _told(size: int, num_actions: int | None) -> str:
+    return f"actions of {size} numbers" if num_actions is None else f"{num_actions} actions"
+
+
+def longest_episode(context: Context) -> int:
+    """In steps; an episode goes on as long as each row begins where the last one led."""
+    steps = context.transitions
+    goes_on = np.isclose(steps.obs[1:], steps.next_obs[:-1], rtol=1e-5, atol=1e-6).all(axis=1)
+    goes_on &= ~(steps.terminated | steps.truncated)[:-1]
+    ends = np.flatnonzero(np.concatenate([[True], ~goes_on, [True]]))
+    return int(np.diff(ends).max())

@@ -1,0 +1,142 @@
+"""What the seeds of an ``oswm run`` share: a real task or a file, a world model, and compiled agents."""
+
+from typing import Any, NamedTuple
+
+import jax
+
+from synthenv.core.errors import UserError
+from synthenv.core.types import EvalResult
+from synthenv.runs import dream_places
+from synthenv.runs.dream_places import PolicyAct, play_compiled
+from synthenv.runs.dream_presets import dreaming_agent, preset
+from synthenv.runs.dream_training import Trainer, random_act, train_expert
+from synthenv.runs.oswm_arguments import OswmRun
+from synthenv.runs.trials import check_fits
+from synthenv.worldmodel.context import Context
+from synthenv.worldmodel.env import EnvParams, WorldModelEnv, env_params
+from synthenv.worldmodel.strategies import STRATEGIES, Act, Actions, Collection
+from synthenv.worldmodel.terminations import KNOWN, Termination
+
+
+class About(NamedTuple):
+    """What a dream has to know of its task."""
+
+    name: str
+    obs_size: int
+    actions: Actions
+
+
+class Dreams:
+    """What all seeds of a run share: task, world model, environment and compiled agents.
+
+    Raises:
+        UserError: a name is unknown, the file is damaged, or task, file and agent do not fit each other.
+    """
+
+    def __init__(self, command: OswmRun):
+        command.check()
+        self.command, self.preset = command, preset(command.task)
+        self.task = None if command.task is None else dream_places.real_task(command.task)
+        self.model = dream_places.world_model(command.model)
+        self.agent = dreaming_agent(command.agent, command.task, command.max_steps)
+        self.logged: Context | None = None
+        self.max_steps = 0
+        if command.context_file is not None:
+            self.logged, longest = dream_places.context_of_file(
+                command.context_file, command.context, self.task
+            )
+            self.max_steps = max(2, longest)
+        if self.task is not None:
+            self.max_steps = self.preset.dream_steps or self.task.max_steps
+        about = self._about()
+        self.name, self.actions = about.name, about.actions
+        check_fits(self.agent, self.name, self.actions.num_actions is not None, is_table=False)
+        self.env = WorldModelEnv(
+            name=f"dream of {self.name}",
+            predict=self.model.predict,
+            termination=termination_of(command),
+            num_actions=self.actions.num_actions,
+            action_size=self.actions.size,
+            action_bound=self.actions.bound,
+            obs_size=about.obs_size,
+        )
+        self.trainer = Trainer(self.agent, self.env)
+        self.random = random_act(self.actions)
+        self.expert = self._expert_trainer()
+
+    def _about(self) -> About:
+        if self.task is not None:
+            return About(self.task.name, self.task.obs_size, self.task.actions)
+        assert self.logged is not None  # command.check() has seen to it
+        actions = Actions(self.logged.num_actions, self.logged.action_size, self.logged.action_bound)
+        return About(self.logged.task, self.logged.obs_size, actions)
+
+    def _expert_trainer(self) -> Trainer | None:
+        """Who is trained on the real task to collect the context, if the strategy asks for that."""
+        if self.logged is not None or not any(STRATEGIES[self.command.strategy].expert_share):
+            return None
+        assert self.task is not None
+        if self.task.spec is None:
+            raise UserError(
+                f"the strategy {self.command.strategy} trains its expert on the real task, which takes a compiled one,"
+                f" and {self.name} is none: choose held, random or repeat, or pass --context-file"
+            )
+        return Trainer(dreaming_agent("ppo", self.name, None), self.task.spec.env, self.task.spec.env_params)
+
+    def collection(self, strategy: str, num_steps: int) -> Collection:
+        """What to collect from the task."""
+        cap, after = self.preset.episode_cap, self.preset.post_failure_steps
+        return Collection(strategy, num_steps, episode_cap=cap, post_failure_steps=after)
+
+    def dream(self, cache: Any, context: Context) -> EnvParams:
+        """Parameters of the environment for an encoded context."""
+        pessimism = self.preset.pessimism if self.command.pessimism is None else self.command.pessimism
+        return env_params(cache, context, self.max_steps, pessimism)
+
+    def play(
+        self, key: jax.Array, act: PolicyAct, params: Any, num_episodes: int, dream: EnvParams
+    ) -> EvalResult:
+        """Test episodes on the real task; in the dream if there is none."""
+        if self.task is None:
+            return self.play_dreamt(key, act, params, num_episodes, dream)
+        return self.task.play(key, act, params, num_episodes)
+
+    def play_dreamt(
+        self, key: jax.Array, act: PolicyAct, params: Any, num_episodes: int, dream: EnvParams
+    ) -> EvalResult:
+        """Test episodes in the dream."""
+        return play_compiled(key, self.env, dream, act, params, num_episodes, self.max_steps)
+
+
+def termination_of(command: OswmRun) -> Termination | None:
+    """The rule by which dreamt episodes end; None leaves it to the world model.
+
+    Raises:
+        UserError: the known rule is asked for, and there is none.
+    """
+    known = KNOWN.get(command.task or "")
+    if command.termination == "known" and known is None:
+        raise UserError("--termination known needs a task whose rule is known: pass --task, or learned")
+    return None if command.termination == "learned" else known
+
+
+class Shown(NamedTuple):
+    """A context, and the real steps that its expert took."""
+
+    context: Context
+    expert_steps: int
+
+
+def context_of_seed(dreams: Dreams, key: jax.Array) -> Shown:
+    """Collect the context, training an expert first if the strategy needs one; or take the file's."""
+    if dreams.logged is not None:
+        return Shown(dreams.logged, 0)
+    assert dreams.task is not None
+    key_expert, key_steps = jax.random.split(key)
+    act: Act | None = None
+    expert_steps = 0
+    if dreams.expert is not None:
+        act, expert_steps = train_expert(key_expert, dreams.expert, dreams.task)
+    command = dreams.command
+    collection = dreams.collection(command.strategy, command.context)
+    return Shown(dreams.task.collect(key_steps, collection, act), expert_steps)

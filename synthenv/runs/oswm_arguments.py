@@ -1,0 +1,127 @@
+"""What ``synthenv oswm ...`` can be told: one dataclass a subcommand. Imports nothing heavy."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from synthenv.core.errors import UserError
+from synthenv.runs.arguments import AgentName, Common
+
+StrategyName = Literal["held", "random", "repeat", "expert", "p-expert", "mixture"]
+
+
+@dataclasses.dataclass(frozen=True)
+class OswmRun:
+    """Collect a few real transitions, train agents in a world model's dream of them, test them on the real task.
+
+    Attributes:
+        task: The real task; synthenv list names them.
+        context: Transitions that the world model is shown.
+        strategy: How the actions of the context are chosen: held for 1 to 40 steps, uniformly random, repeated for 4
+            steps, by an expert (PPO, trained on the real task first; its steps count as real ones), by it in half of
+            all steps, or a mixture of these.
+        context_file: Logged transitions (.npz) to show instead: no context is collected. Without --task nothing real is
+            stepped at all, and the tests are in the dream.
+        model: The world model.
+        termination: Where dreamt episodes end: by the known rule of the task, or where the world model says so; the
+            known rule if there is one and neither is asked for.
+        pessimism: Standard deviations of the predicted reward that a dreamt step costs; the task's preset if not given.
+        agent: The learner.
+        seeds: Independent runs, each with a context of its own (unless it is a file) and a fresh agent.
+        max_steps: Dreamt training steps per agent; the task's preset if not given.
+        evaluations: Tests of the agent during training, the last one at its end.
+        eval_episodes: Episodes of each of these tests.
+        test_episodes: Episodes that the final, the best, an untrained and a random policy are judged by.
+        out: Run directory to write; a new one under runs/ if not given.
+        resume: Go on with the unfinished run in --out, whose flags need not be repeated; where there is none, begin it.
+    """
+
+    task: str | None = None
+    context: int = 1000
+    strategy: StrategyName = "held"
+    context_file: Path | None = None
+    model: str = "experts"
+    termination: Literal["known", "learned"] | None = None
+    pessimism: float | None = None
+    agent: AgentName = "ppo"
+    seeds: int = 10
+    max_steps: int | None = None
+    evaluations: int = 50
+    eval_episodes: int = 10
+    test_episodes: int = 100
+    out: Path | None = None
+    resume: bool = False
+    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+
+    def asked(self) -> dict[str, Any]:
+        """Everything that decides the outcome, as a run's config.json keeps it."""
+        kept = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        for name in ("out", "resume", "common"):
+            del kept[name]
+        return {"command": "oswm run", "seed": self.common.seed, **kept}
+
+    def check(self) -> None:
+        """Refuse what makes no sense before anything heavy is imported.
+
+        Raises:
+            UserError: a number is too small, there is no task, or an agent that only proxies have.
+        """
+        if self.task is None and self.context_file is None:
+            raise UserError(
+                "nothing to dream of: pass --task, such as CartPole-v0, or --context-file FILE.npz"
+            )
+        if self.context_file is not None and self.strategy != "held":
+            raise UserError(
+                "--strategy collects a context and --context-file has one: pass only one of the two"
+            )
+        if self.agent == "as_evolved":
+            raise UserError("nobody was evolved with a world model: pass --agent ppo, or another one by name")
+        for name in ("seeds", "max_steps", "evaluations", "eval_episodes", "test_episodes"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise UserError(f"--{name.replace('_', '-')} {number} does nothing: pass 1 or more")
+        if self.context < 20:
+            raise UserError(f"--context {self.context} tells too little: pass at least 20, better 1000")
+        if self.pessimism is not None and not 0 <= self.pessimism < float("inf"):
+            raise UserError(f"--pessimism {self.pessimism} makes no sense: pass a finite number from 0 on")
+
+
+@dataclasses.dataclass(frozen=True)
+class OswmPlot:
+    """Draw the learning curves of a run again, or of those of its seeds that are done.
+
+    Attributes:
+        run: Its directory.
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+
+
+@dataclasses.dataclass(frozen=True)
+class Oswm:
+    """One-shot world models: policies from a thousand real steps, learnt in a dream of the task.
+
+    Attributes:
+        command: What to do.
+    """
+
+    command: Annotated[
+        Annotated[OswmRun, tyro.conf.subcommand("run")] | Annotated[OswmPlot, tyro.conf.subcommand("plot")],
+        tyro.conf.arg(name=""),
+    ]
+
+
+OSWM_NAMES = {OswmRun: "oswm run", OswmPlot: "oswm plot"}
+
+
+def resumed(stored: Mapping[str, Any]) -> OswmRun:
+    """The arguments of the run to resume; those of no such run are left to its directory to refuse."""
+    if stored.get("command") != "oswm run":
+        return OswmRun()
+    asked = {field.name: stored[field.name] for field in dataclasses.fields(OswmRun) if field.name in stored}
+    if asked.get("context_file") is not None:
+        asked["context_file"] = Path(asked["context_file"])
+    return OswmRun(**asked, common=Common(seed=stored.get("seed", 0)))

@@ -1,0 +1,92 @@
+"""What the subcommands of ``synthenv oswm`` do, with progress bars and tables on the terminal."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from synthenv.core.errors import UserError
+from synthenv.envs import registry
+from synthenv.runs import metrics, oswm_plot, oswm_run
+from synthenv.runs.commands import new_directory
+from synthenv.runs.oswm_arguments import OswmPlot, OswmRun
+from synthenv.runs.rundir import CONFIG
+from synthenv.runs.tables import COLUMNS, bracketed, console, listing
+
+_ABOUT = {
+    "final_return": "at the end of training",
+    "last_evaluations_return": "last ten tests during training",
+    "best_return": "best checkpoint by real tests",
+    "untrained_control": "best untrained policy, chosen likewise",
+    "random_return": "uniform actions",
+    "dream_return": "at the end of training, in the dream",
+}
+
+
+def run(command: OswmRun) -> dict[str, Any]:
+    """Train in dreams, test on the real task."""
+    stem = command.task or (command.context_file and command.context_file.stem)
+    out = command.out or new_directory(f"oswm-{stem}-{command.agent}-seed{command.common.seed}")
+    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("seed", total=command.seeds, numbers="collecting, encoding, compiling")
+
+        def show(seed: int, steps: int, mean: float) -> None:
+            progress.update(bar, completed=seed, numbers=f"{steps:,} dreamt steps  return {mean:.4g}")
+
+        def tell(line: dict[str, Any]) -> None:
+            done = line["generation"] + 1
+            told = f"return {line['final_return']:.4g}  {line['train_seconds']:.1f} s of training"
+            progress.update(bar, completed=done, numbers=told)
+            if not console.is_terminal:
+                console.print(f"seed {done}/{command.seeds}  {told}", soft_wrap=True)
+
+        result = oswm_run.run(command, out, show, tell, progress.console.print)
+    table(result, command)
+    console.print(f"run: {out}   curves: {out / 'plots' / oswm_plot.FILE}", soft_wrap=True)
+    return result
+
+
+def table(result: dict[str, Any], command: OswmRun) -> None:
+    """Returns and what they took."""
+    steps = result["real_steps"]
+    title = (
+        f"{command.agent} in dreams by {command.model}, tested on {result['tested_on']}: mean return over"
+        f" {result['num_seeds']} seeds [95 % CI]"
+    )
+    rows = [
+        (
+            about,
+            bracketed(result, "return", "final_", ".4g")
+            if key == "final_return"
+            else bracketed(result, key, "", ".4g"),
+        )
+        for key, about in _ABOUT.items()
+    ]
+    listing(title, ("policy", "return"), rows)
+    expert = f", {steps['expert']:,.0f} of its expert" if steps["expert"] else ""
+    console.print(
+        f"real steps per seed: {steps['context']:,.0f} of context{expert}, {steps['evaluation']:,.0f} of tests during"
+        f" training; {result['encode_seconds']:.1f} s of encoding, {result['train_seconds']:.1f} s of training",
+        soft_wrap=True,
+    )
+
+
+def plot(command: OswmPlot) -> dict[str, Any]:
+    """Draw a run's learning curves again."""
+    path: Path = command.run
+    try:
+        config = json.loads((path / CONFIG).read_bytes())["config"]
+        is_run = config["command"] == "oswm run"
+    except (OSError, ValueError, KeyError, TypeError):
+        is_run = False
+    if not is_run:
+        raise UserError(f"{path} holds no oswm run: pass the directory of one")
+    lines = metrics.read(path)
+    if not lines:
+        raise UserError(f"no seed of {path} is done: go on with synthenv oswm run --resume --out {path}")
+    name = config["task"] or Path(config["context_file"]).name
+    threshold = registry.thresholds().get(name)
+    file = oswm_plot.write(lines, path / "plots", name, threshold and threshold[0])
+    console.print(f"curves: {file}")
+    return {"file": str(file), "num_seeds": len(lines)}

@@ -1,0 +1,180 @@
+"""From a few real transitions to a policy: context, world model, dream, agent, tests. One seed is one unit of work.
+
+References:
+    Ferreira et al. (2024), One-shot world models. What its table 1 reports, the best of many checkpoints by real tests,
+    stands here beside what that choice alone is worth, and behind the return at the end of training.
+"""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from synthenv.core.files import make_directory
+from synthenv.core.sealed_file import write_sealed
+from synthenv.core.types import EvalResult, Prediction, WorldModel
+from synthenv.runs import oswm_plot
+from synthenv.runs.dream_places import PolicyAct
+from synthenv.runs.dream_training import Learned, Picked, learn, pick_untrained
+from synthenv.runs.dreams import Dreams, context_of_seed
+from synthenv.runs.oswm_arguments import OswmRun
+from synthenv.runs.oswm_summary import summarise
+from synthenv.runs.rundir import RunDir
+from synthenv.worldmodel.context import Context
+
+NUM_LAST = 10  # tests at the end of a training, whose mean is less a matter of luck than the last one
+
+Predict = Callable[[Any, jax.Array, jax.Array], Prediction]
+Show = Callable[[int, int, float], None]  # seed, training steps so far, mean return of the test after them
+
+
+def run_seed(dreams: Dreams, seed: int, show: Show) -> tuple[dict[str, Any], Any]:
+    """Everything that one seed does.
+
+    Returns:
+        its line of ``metrics.jsonl``, and the params of the policy at the end of its training.
+    """
+    command, trainer = dreams.command, dreams.trainer
+    key = jax.random.fold_in(jax.random.key(command.common.seed), seed)
+    key_context, key_train, key_tests, key_untrained, key_judge, key_held_out = jax.random.split(key, 6)
+    context, expert_steps = context_of_seed(dreams, key_context)
+    cache, encode_seconds = encode(dreams.model, context)
+    dream = dreams.dream(cache, context)
+
+    def test(key: jax.Array, params: Any) -> EvalResult:
+        return dreams.play(key, trainer.act, params, command.eval_episodes, dream)
+
+    learned = learn(
+        trainer, key_train, key_tests, dream, test, command.evaluations, functools.partial(show, seed)
+    )
+    num_tests = len(learned.steps)
+    untrained = pick_untrained(trainer, key_untrained, key_tests, dream, test, num_tests)
+    judged, dream_return = judge(dreams, key_judge, learned, untrained, dream)
+    error, error_steps = held_out_error(dreams, key_held_out, cache)
+    is_real = dreams.task is not None
+    evaluation = learned.picked.num_real_steps * is_real
+    judging = sum(int(np.sum(result.lengths)) for result in judged.values()) * is_real
+    line = {
+        "generation": seed,  # what run directories count their lines by
+        **{name: float(np.mean(result.returns)) for name, result in judged.items()},
+        "last_evaluations_return": float(np.mean(learned.picked.returns[-NUM_LAST:])),
+        "dream_return": dream_return,
+        "one_step_error": error,
+        "real_steps": {
+            "context": context.real_steps,
+            "expert": expert_steps,
+            "evaluation": evaluation,
+            "total": context.real_steps + expert_steps + evaluation,
+            "measurement": judging + untrained.num_real_steps * is_real + error_steps,
+        },
+        "train_steps": int(learned.steps[-1]),
+        "encode_seconds": encode_seconds,
+        "train_seconds": learned.seconds,
+        "curve": {"steps": learned.steps, "returns": learned.picked.returns},
+    }
+    return line, learned.params
+
+
+def encode(model: WorldModel, context: Context) -> tuple[Any, float]:
+    """Show the context to the world model; returns what it makes of it, and the seconds that this took."""
+    start = time.perf_counter()
+    cache = jax.block_until_ready(model.encode(model.params, context.transitions, context.num_actions))
+    return cache, time.perf_counter() - start
+
+
+def judge(
+    dreams: Dreams, key: jax.Array, learned: Learned, untrained: Picked, dream: Any
+) -> tuple[dict[str, EvalResult], float]:
+    """Play the policies that are reported, all from the same starts; and the final one's mean return in the dream."""
+    num_episodes, act = dreams.command.test_episodes, dreams.trainer.act
+    policies: dict[str, tuple[PolicyAct, Any]] = {
+        "final_return": (act, learned.params),
+        "best_return": (act, learned.picked.best),
+        "untrained_control": (act, untrained.best),
+        "random_return": (dreams.random, None),
+    }
+    judged = {name: dreams.play(key, *pair, num_episodes, dream) for name, pair in policies.items()}
+    dreamt = dreams.play_dreamt(key, act, learned.params, num_episodes, dream)
+    return judged, float(np.mean(dreamt.returns))
+
+
+def held_out_error(dreams: Dreams, key: jax.Array, cache: Any) -> tuple[dict[str, float] | None, int]:
+    """How well the world model foresees real steps that it was not shown, as many as it was, and how many these are.
+
+    Returns:
+        mean squared errors as shares of the variance of what is predicted: ``next_obs`` (of its change, mean over the
+        columns) and ``reward``; NaN where nothing varies. None if there is no task to step.
+    """
+    if dreams.task is None:
+        return None, 0
+    held_out = dreams.task.collect(key, dreams.collection("held", dreams.command.context))
+    steps = held_out.transitions
+    next_obs, reward = _predict_all(cache, steps.obs, steps.action, dreams.model.predict)
+
+    def share(said: Any, target: Any) -> float:
+        error, variance = np.asarray(said) - target, np.var(target, axis=0)
+        told = variance > 1e-12
+        return float(np.mean(np.square(error).mean(axis=0)[told] / variance[told])) if told.any() else np.nan
+
+    errors = {
+        "next_obs": share(next_obs - steps.obs, steps.next_obs - steps.obs),
+        "reward": share(reward[:, None], steps.reward[:, None]),
+    }
+    return errors, held_out.real_steps
+
+
+@functools.partial(jax.jit, static_argnames="predict")
+def _predict_all(cache: Any, obs: Any, action: Any, predict: Predict) -> tuple[jax.Array, jax.Array]:
+    said = jax.vmap(predict, in_axes=(None, 0, 0))(cache, obs, action)
+    return said.next_obs, said.reward
+
+
+def run(
+    command: OswmRun,
+    out: Path,
+    show: Show = lambda seed, steps, mean: None,
+    tell: Callable[[dict[str, Any]], None] = lambda line: None,
+    notify: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """All seeds, those that are done already left out; see ``oswm_summary.summarise`` for the result.
+
+    Args:
+        command: what to do.
+        out: the run directory.
+        show: called after every test.
+        tell: called with the line of every seed that is done.
+        notify: told what differs from the machine that began the run.
+
+    Raises:
+        UserError: as ``Dreams`` and ``RunDir.create``, or the disk is full.
+    """
+    dreams = Dreams(command)
+    config = command.asked() | {"learner": dataclasses.asdict(dreams.agent)}
+    with RunDir.create(out, config, command.resume) as run:
+        for note in run.notes:
+            notify(note)
+        done = len(run.read_metrics())
+        run.truncate_metrics(done)  # of a line that was half written
+        for seed in range(done, command.seeds):
+            line, policy = run_seed(dreams, seed, show)
+            save_policy(run.path, seed, policy, config)
+            run.append_metrics(line)
+            tell(line)
+        lines = run.read_metrics()
+        result = summarise(dreams.name, real=dreams.task is not None, lines=lines) | {"out": str(out)}
+        oswm_plot.write(lines, run.plots, dreams.name, dreams.task and dreams.task.solved_return)
+        run.save_result(result)
+    return result
+
+
+def save_policy(path: Path, seed: int, policy: Any, config: dict[str, Any]) -> None:
+    """Keep the weights that a seed ended with, named by their place in the params."""
+    leaves = jax.tree_util.tree_leaves_with_path(policy)
+    arrays = {jax.tree_util.keystr(place): np.asarray(leaf) for place, leaf in leaves}
+    make_directory(path / "policies")
+    write_sealed(path / "policies" / f"seed{seed}.safetensors", arrays, {"seed": seed, "run": config})

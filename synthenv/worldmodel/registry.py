@@ -1,0 +1,25 @@
+"""World models by name: those that need no weights.
+
+Pretrained ones live in files; ``runs.dream_places.world_model`` is where they join these.
+"""
+
+import difflib
+
+from synthenv.core.errors import UserError
+from synthenv.core.types import WorldModel
+from synthenv.worldmodel.experts_model import EXPERTS
+
+MODELS: dict[str, WorldModel] = {EXPERTS.name: EXPERTS}
+
+
+def make(name: str) -> WorldModel:
+    """Look up a world model.
+
+    Raises:
+        UserError: the name is unknown.
+    """
+    if name not in MODELS:
+        close = difflib.get_close_matches(name, MODELS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ";"
+        raise UserError(f"unknown world model {name!r}{hint} known ones: {', '.join(MODELS)}")
+    return MODELS[name]
