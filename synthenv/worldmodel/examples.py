@@ -96,7 +96,7 @@ def rows_of(cache: Cache, x: jax.Array, y: jax.Array, terminated: jax.Array, mas
     """A context's rows with what the experts missed, each left out, in units of their error."""
     missed = jnp.sum(cache.weights[:, None] * experts_model.left_out(cache), axis=0)
     size = jnp.sqrt(jnp.sum(cache.weights * cache.error, axis=0))
-    return Rows(x, y, missed / (size + 1e-9), terminated, mask)
+    return Rows(x, y, missed / (size + 1e-9)[None], terminated, mask)
 
 
 def into_slots(rows: Rows, inputs: jax.Array, targets: jax.Array) -> Rows:

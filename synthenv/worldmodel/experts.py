@@ -134,7 +134,7 @@ def _metric_of_slopes(
 def _search(candidates: jax.Array, inputs: jax.Array, target: jax.Array, mask: jax.Array) -> _Column:
     """The best of the candidates [N, D, D] at the best of the length scales."""
     scales = jnp.asarray(LENGTH_SCALES, inputs.dtype)
-    metrics = (candidates[:, None] / scales[:, None, None]).reshape(-1, *candidates.shape[1:])
+    metrics = (candidates[:, None] / scales[None, :, None, None]).reshape(-1, *candidates.shape[1:])
 
     def at(metric: jax.Array) -> Fit:
         moved = inputs @ metric
@@ -148,7 +148,7 @@ def _search(candidates: jax.Array, inputs: jax.Array, target: jax.Array, mask: j
 def _candidates(column: _Column, inputs: jax.Array) -> jax.Array:
     """Metrics [2, D, D] from the derivatives of a column's prediction at the rows that it was fitted to [N, D]."""
     moved = inputs @ column.metric
-    pull = rbf(squared_distance(moved, moved), 1.0) * column.alpha  # [N, N]
+    pull = rbf(squared_distance(moved, moved), 1.0) * column.alpha[None]  # [N, N]
     total, bend = jnp.sum(pull, axis=1), column.metric @ column.metric.T
     first = pull @ inputs  # [N, D]
     gradient = (first - total[:, None] * inputs) @ bend
@@ -156,8 +156,8 @@ def _candidates(column: _Column, inputs: jax.Array) -> jax.Array:
     cross = first[:, :, None] * inputs[:, None, :]
     second = jnp.einsum("nm,mde->nde", pull, outer) - cross - jnp.swapaxes(cross, 1, 2)
     second = second + total[:, None, None] * outer
-    hessian = jnp.einsum("ab,nbc,cd->nad", bend, second, bend) - total[:, None, None] * bend
-    slopes = gradient + column.beta[1:]
+    hessian = jnp.einsum("ab,nbc,cd->nad", bend, second, bend) - total[:, None, None] * bend[None]
+    slopes = gradient + column.beta[None, 1:]
     curvature = hessian.reshape(-1, hessian.shape[-1])
     return jnp.stack([_root(slopes.T @ slopes), _root(curvature.T @ curvature)])
 
@@ -167,4 +167,4 @@ def _root(outer: jax.Array) -> jax.Array:
     values, vectors = jnp.linalg.eigh(outer)
     values = jnp.sqrt(jnp.maximum(values, 0.0))
     size = jnp.sqrt(jnp.mean(jnp.square(values)))
-    return (vectors * (values / jnp.maximum(size, 1e-12))) @ vectors.T
+    return (vectors * (values / jnp.maximum(size, 1e-12))[None]) @ vectors.T

@@ -175,7 +175,7 @@ def predict(cache: Cache, obs: jax.Array, action: jax.Array) -> Prediction:
         action = jax.nn.one_hot(action, num_columns)
     said = means(cache, obs, action)
     mean = jnp.sum(cache.weights * said, axis=0)
-    spread = jnp.sqrt(jnp.sum(cache.weights * (cache.error + jnp.square(said - mean)), axis=0))
+    spread = jnp.sqrt(jnp.sum(cache.weights * (cache.error + jnp.square(said - mean[None])), axis=0))
     mean, std = mean * columns.target_std + columns.target_mean, spread * columns.target_std
     never = jnp.float32(0.0)  # nothing here learns where episodes end
     return Prediction(snap(columns, obs + mean[:-1]), mean[-1], std[:-1], std[-1], never)

@@ -129,7 +129,7 @@ def draw_features(draws: Draws, num_inputs: int, num_outputs: int, roughness: ja
     """Random smooth functions of unit variance: draws of a Gaussian process with length scale 1 / roughness."""
     frequencies = draws.normal((NUM_FEATURES, num_inputs)) * roughness
     # Not everything depends on everything.
-    frequencies = frequencies * draws.coin(0.7, (num_inputs,))
+    frequencies = frequencies * draws.coin(0.7, (num_inputs,))[None]
     return {
         "in": frequencies,
         "phase": draws.uniform(0.0, 2 * jnp.pi, (NUM_FEATURES,)),

@@ -181,8 +181,9 @@ def answer(params: Params, config: ModelConfig, cache: transformer.Cache, questi
     )
     token = transformer.query(params.stack, config.transformer, cache, linear(params.query, numbers))
     own = linear(params.columns, token).reshape(config.num_targets, config.column_size)
-    relative = _clip((question.said - centre) / scale)  # [K, Y]
-    quality = 0.2 * _clip(0.5 * jnp.log((question.error + 1e-12) / (jnp.min(question.error, axis=0) + 1e-12)))
+    relative = _clip((question.said - centre[None]) / scale[None])  # [K, Y]
+    least = jnp.min(question.error, axis=0, keepdims=True)
+    quality = 0.2 * _clip(0.5 * jnp.log((question.error + 1e-12) / (least + 1e-12)))
     features = jnp.concatenate([own, relative.T, quality.T, _clip(spread)[:, None]], axis=1)
     out = linear(params.head_out, gelu(linear(params.head_in, features)))  # [Y, K + NUM_BARS]
     shares = jax.nn.softmax(jnp.log(question.weights + 1e-6) + out[:, :NUM_EXPERTS].T, axis=0)
@@ -193,7 +194,7 @@ def answer(params: Params, config: ModelConfig, cache: transformer.Cache, questi
 def blend(question: Question) -> tuple[jax.Array, jax.Array]:
     """The experts' weighted mean [Y], and how far they spread and err around it [Y]."""
     centre = jnp.sum(question.weights * question.said, axis=0)
-    square = jnp.sum(question.weights * (question.error + jnp.square(question.said - centre)), axis=0)
+    square = jnp.sum(question.weights * (question.error + jnp.square(question.said - centre[None])), axis=0)
     return centre, jnp.sqrt(square) + _LEAST_SCALE
 
 

@@ -67,7 +67,7 @@ def _next_size(size: jax.Array, slope: jax.Array, before: jax.Array) -> jax.Arra
 
 def _misfit(logs: _Logs, inputs: jax.Array, target: jax.Array, mask: jax.Array) -> jax.Array:
     """Negative logarithm of the likelihood, trend and signal variance integrated and profiled out."""
-    moved = inputs * jnp.exp(logs.scales)
+    moved = inputs * jnp.exp(logs.scales)[None]
     gram = jnp.where(mask[:, None] & mask[None, :], rbf(squared_distance(moved, moved), 1.0), 0.0)
     # Rows that are not there are each a kernel of their own: their share is constant.
     diagonal = jnp.where(mask, jnp.exp(logs.noise) + _JITTER, 1.0)

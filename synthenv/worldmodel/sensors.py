@@ -160,7 +160,7 @@ def draw_levels(draws: Draws, system: System) -> tuple[jax.Array, jax.Array]:
 def draw_actor(draws: Draws, levels: jax.Array, num_actions: jax.Array, spread: jax.Array) -> Actor:
     """Actions are new in every step, or held for a while; one chain in four follows the state."""
     hold = jnp.where(draws.coin(0.4), 1.0, draws.log_uniform(1.0, 40.0))
-    gain = draws.normal((CONTROL_SIZE, STATE_SIZE)) / jnp.maximum(spread, 1e-2)
+    gain = draws.normal((CONTROL_SIZE, STATE_SIZE)) / jnp.maximum(spread, 1e-2)[None]
     return Actor(levels, num_actions, 1.0 / hold, draws.coin(0.2), jnp.where(draws.coin(0.25), gain, 0.0))
 
 
@@ -178,7 +178,7 @@ def act(
     wanted = jnp.where(actor.extreme, jnp.sign(wanted), jnp.clip(wanted, -1.0, 1.0))
     wanted = jnp.where(jnp.arange(CONTROL_SIZE) < num_controls, wanted, 0.0)
     used = jnp.arange(MAX_ACTIONS) < actor.num_actions
-    near = -jnp.sum(jnp.square(actor.levels - wanted), axis=1)
+    near = -jnp.sum(jnp.square(actor.levels - wanted[None]), axis=1)
     follows = jnp.any(actor.feedback != 0.0)
     score = jnp.where(follows, near, draws.uniform(shape=(MAX_ACTIONS,)))
     choice = jnp.argmax(jnp.where(used, score, -jnp.inf))

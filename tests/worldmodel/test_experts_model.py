@@ -1,54 +1,137 @@
-"""The closed-form experts as a world model: rows that are there for their number only change nothing."""
+"""The experts as a world model: toy tasks of the paper, twins, whole numbers, and rewards of where a step leads."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from synthenv.core.errors import UserError
+from synthenv.core.types import Transition
 from synthenv.envs import registry
-from synthenv.worldmodel import experts_model
+from synthenv.envs.oswm_toys import MOVES
+from synthenv.worldmodel import columns, experts_model
 from synthenv.worldmodel.collect import collect
+from synthenv.worldmodel.experts_model import EXPERTS
 from synthenv.worldmodel.strategies import Collection
 
-pytestmark = pytest.mark.rank_promotion_ok
+LINE, GRID = registry.make("SimpleEnv"), registry.make("GridWorld")
+NUM_ROWS = 200
+ask_one = jax.jit(experts_model.predict)
+ask_all = jax.jit(jax.vmap(experts_model.predict, (None, 0, 0)))
 
 
-def test_a_board_games_rows_are_averaged_and_filled_up(monkeypatch):
-    """Its context asks little more than a hundred things; their numbers of rows are few."""
-    shapes = []
-
-    def fit(inputs, after, targets, mask):
-        shapes.append((inputs.shape, after.shape, targets.shape, mask.shape))
-        assert mask.sum() == len(np.unique(inputs[mask], axis=0)) and not inputs[~mask].any()
-        return {"C": np.zeros(len(mask))}
-
-    monkeypatch.setattr(experts_model, "_fit", fit)
-    for seed in range(3):
-        spec = registry.make("GridWorld")
-        context = collect(jax.random.key(seed), spec, Collection("held", 1000))
-        experts_model.encode(None, context.transitions, context.num_actions)
-        (rows, columns), *others = shapes[-1]
-        assert rows % 32 == 0 and rows < 200 and columns == 6
-        assert others == [(rows, 6), (rows, 3), (rows,)]
+@pytest.fixture(scope="module")
+def line():
+    return collect(jax.random.key(0), LINE, Collection("random", num_steps=NUM_ROWS)).transitions
 
 
-def test_as_many_rows_as_the_context_at_most(monkeypatch):
-    """1,000 rows of which two are equal stay 1,000, not 1,024."""
-    monkeypatch.setattr(experts_model, "_fit", lambda inputs, after, targets, mask: {"mask": mask})
-    context = collect(jax.random.key(0), registry.make("Pendulum-v1"), Collection("held", 50))
-    twice = jax.tree.map(lambda leaf: np.concatenate([leaf[:49], leaf[:1]]), context.transitions)
-    cache = experts_model.encode(None, twice, None)
-    assert cache["mask"].shape == (50,) and cache["mask"].sum() == 49
+@pytest.fixture(scope="module")
+def line_cache(line):
+    return EXPERTS.encode(None, line, None)
 
 
-@pytest.mark.slow
-def test_filling_up_changes_no_prediction(monkeypatch):
-    context = collect(jax.random.key(0), registry.make("GridWorld"), Collection("held", 400))
-    said = []
-    for block in (1, 256):
-        monkeypatch.setattr(experts_model, "_BLOCK", block)
-        cache = experts_model.encode(None, context.transitions, context.num_actions)
-        steps = context.transitions
-        predict = jax.jit(jax.vmap(experts_model.predict, in_axes=(None, 0, 0)))
-        said.append(predict(cache, steps.obs, steps.action))
-    np.testing.assert_allclose(said[0].next_obs, said[1].next_obs)
-    np.testing.assert_allclose(said[0].reward, said[1].reward, atol=0.05)
+@pytest.fixture(scope="module")
+def grid_cache():
+    """Of GridWorld from 400 random steps."""
+    context = collect(jax.random.key(0), GRID, Collection("random", num_steps=400))
+    return EXPERTS.encode(None, context.transitions, context.num_actions)
+
+
+def made_of(obs, action, next_obs, reward):
+    never = np.zeros(len(reward), bool)
+    return Transition(*(np.asarray(leaf, np.float32) for leaf in (obs, action, reward, next_obs)), never, never)
+
+
+def test_simple_env_is_predicted_from_200_random_rows(line_cache):
+    rng = np.random.default_rng(1)
+    obs = rng.uniform(-15, 15, (100, 1)).astype(np.float32)
+    action = rng.uniform(-10, 10, (100, 1)).astype(np.float32)
+    said = ask_all(line_cache, obs, action)
+    np.testing.assert_allclose(said.next_obs, obs + action, atol=0.1)
+    missed = np.abs(np.asarray(said.reward) + np.abs(obs + action)[:, 0])
+    assert np.mean(missed < 0.2) >= 0.97 and missed.max() < 0.5, "the kink at 0 is the hard part"
+    assert (np.asarray(said.reward_std) > 0).all() and np.isfinite(said.next_obs_std).all()
+
+
+def test_questions_at_once_are_questions_one_by_one(line_cache, line):
+    together = ask_all(line_cache, line.obs[:8], line.action[:8])
+    for i in range(8):
+        alone = ask_one(line_cache, line.obs[i], line.action[i])
+        for both, one in zip(together, alone, strict=True):
+            np.testing.assert_allclose(both[i], one, rtol=1e-4, atol=1e-4)
+
+
+def test_left_out_residuals_are_those_of_the_kept_reward_experts(line_cache):
+    """Their mean squares are the errors, but for rounding, which only adds."""
+    left_out = experts_model.left_out(line_cache)
+    square = np.mean(np.square(left_out), axis=1)
+    assert (square <= np.asarray(line_cache.error) * 1.001 + 1e-12).all()
+    np.testing.assert_allclose(square[:2], line_cache.error[:2], rtol=0.05, atol=1e-9)
+
+
+def test_a_reward_of_where_the_step_leads_is_learnt_from_there():
+    """The step itself is noisy, so the reward cannot be told from where it begins."""
+    rng = np.random.default_rng(0)
+    obs, action = rng.normal(size=(2, NUM_ROWS, 1))
+    next_obs = obs + action + 0.5 * rng.normal(size=obs.shape)
+    reward = np.tanh(next_obs[:, 0])
+    cache = EXPERTS.encode(None, made_of(obs, action, next_obs, reward), None)
+    best = int(np.argmax(cache.weights[:, -1]))
+    assert cache.after[best] and cache.error[best, -1] < 0.01
+    assert cache.step.fits.error[:, -1].min() > 0.05
+    # The expected step leads to obs + action, and the reward asked for is the one there.
+    said = ask_one(cache, jnp.array([0.5]), jnp.array([0.3]))
+    np.testing.assert_allclose(said.reward, np.tanh(said.next_obs[0]), atol=0.05)
+    # And the other way round: a reward of where the step begins is learnt from there.
+    cache = EXPERTS.encode(None, made_of(obs, action, next_obs, np.tanh(obs[:, 0])), None)
+    best = int(np.argmax(cache.weights[:, -1]))
+    assert not cache.after[best] and cache.error[best, -1] < 0.01
+
+
+def test_whole_numbers_stay_whole(grid_cache, line_cache):
+    assert grid_cache.columns.whole.all() and not line_cache.columns.whole.any()
+    obs = np.random.default_rng(0).integers(1, 7, (64, 2)).astype(np.float32)
+    said = ask_all(grid_cache, obs, np.arange(64) % 4)
+    np.testing.assert_array_equal(said.next_obs, np.round(said.next_obs))
+    right = np.all(np.asarray(said.next_obs) == obs + MOVES[np.arange(64) % 4], axis=1)
+    assert right.mean() > 0.9, "every cell was not seen, but a move is a move"
+
+
+def test_discrete_actions_become_one_hot(grid_cache):
+    np.testing.assert_array_equal(columns.action_columns(jnp.array([2, 0]), 3), [[0, 0, 1], [1, 0, 0]])
+    np.testing.assert_array_equal(columns.action_columns(jnp.array([[2.5]]), None), [[2.5]])
+    assert grid_cache.columns.input_mean.shape == (2 + 4,)
+    obs = jnp.array([2.0, 3.0])
+    by_number, by_column = ask_one(grid_cache, obs, jnp.int32(3)), ask_one(grid_cache, obs, jnp.eye(4)[3])
+    jax.tree.map(np.testing.assert_array_equal, by_number, by_column)
+    assert not np.array_equal(by_number.next_obs, ask_one(grid_cache, obs, jnp.int32(0)).next_obs)
+
+
+def test_distinct_averages_twins_and_loses_nobody():
+    inputs = np.array([[1.0, 0.0], [2.0, 0.0], [1.0, 0.0], [3.0, 1.0]])
+    after = np.array([[1.0], [5.0], [3.0], [7.0]])
+    asked, mean_after, mean_targets = experts_model.distinct(inputs, after, -after)
+    rows = {tuple(row): value[0] for row, value in zip(asked, mean_after, strict=True)}
+    assert rows == {(1.0, 0.0): 2.0, (2.0, 0.0): 5.0, (3.0, 1.0): 7.0}
+    np.testing.assert_array_equal(mean_targets, -mean_after)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_numbers_that_cannot_be_computed_with_are_refused(line, bad):
+    broken = line._replace(reward=line.reward.copy())
+    broken.reward[3] = bad
+    with pytest.raises(UserError, match="scale its columns"):
+        EXPERTS.encode(None, broken, None)
+
+
+def test_constant_columns_are_no_information():
+    values = np.full((5, 2), 3.0, np.float32)
+    np.testing.assert_array_equal(
+        columns.standardise(values, np.array([2.0, 1.0]), np.array([0.0, 0.5])), [[0.0, 4.0]] * 5
+    )
+    mask = np.arange(5) < 4
+    inputs = jnp.asarray(np.array([[1, 0.1], [2, 0.1], [3, 0.1], [4, 0.1], [99, 99]], np.float32))
+    measured = columns.measure(inputs, inputs, inputs, mask)
+    np.testing.assert_allclose(measured.input_mean, [2.5, 0.1], rtol=1e-6)
+    np.testing.assert_allclose(measured.input_std, [np.sqrt(1.25), 0.0], rtol=1e-6)
+    np.testing.assert_array_equal(measured.whole, [True])

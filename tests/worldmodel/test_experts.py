@@ -1,0 +1,141 @@
+"""All experts of a context: what masks do, which inputs matter, and what a turned metric is worth."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from synthenv.worldmodel import experts, relevance
+from synthenv.worldmodel.closed_form import EXPERTS, LENGTH_SCALES, solve_all
+
+NUM_ROWS, NUM_INPUTS = 60, 4
+RBFS = [EXPERTS.index(f"rbf {scale:g}") for scale in LENGTH_SCALES]
+SLOPES, RELEVANCE = EXPERTS.index("slopes"), EXPERTS.index("relevance")
+fit = jax.jit(experts.fit)
+predict_all = jax.jit(jax.vmap(experts.predict, (None, 0)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _double():
+    with jax.enable_x64(True):
+        yield
+
+
+def truth(x):
+    """One target turns with x0 + x1, the other depends on x2 alone."""
+    return np.stack([np.sin(2 * (x[:, 0] + x[:, 1])), np.cos(3 * x[:, 2])], axis=1)
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    return np.random.default_rng(0).normal(size=(NUM_ROWS, NUM_INPUTS))
+
+
+@pytest.fixture(scope="module")
+def fitted(inputs):
+    return fit(inputs, truth(inputs), np.ones(NUM_ROWS, bool))
+
+
+def test_relevance_gives_the_larger_scale_to_the_input_that_matters(fitted):
+    assert fitted.metrics.shape == (2, 2, NUM_INPUTS, NUM_INPUTS)
+    both, alone = (np.diag(metric) for metric in fitted.metrics[1])
+    assert alone[2] > 3 * np.delete(alone, 2).max()
+    assert both[:2].min() > 3 * both[2:].max()
+
+
+def test_a_sum_of_inputs_is_seen_by_slopes_and_not_by_isotropic_kernels(fitted):
+    x = np.random.default_rng(1).normal(size=(100, NUM_INPUTS))
+    error = np.mean((np.asarray(predict_all(fitted, x)) - truth(x)[:, None]) ** 2, axis=0)  # [K, Y]
+    assert error[SLOPES, 0] < 0.2 * error[RBFS, 0].min()
+    assert error[RELEVANCE, 1] < 0.2 * error[RBFS, 1].min()
+    direction = np.linalg.eigh(fitted.metrics[0, 0])[1][:, -1]
+    np.testing.assert_allclose(np.abs(direction), [np.sqrt(0.5), np.sqrt(0.5), 0, 0], atol=0.1)
+
+
+def test_leave_one_out_errors_tell_how_wrong_predictions_are(fitted):
+    """The kernels' errors, which choose nothing but a noise level, are those on new inputs within a factor of three."""
+    x = np.random.default_rng(2).normal(size=(300, NUM_INPUTS))
+    error = np.mean((np.asarray(predict_all(fitted, x)) - truth(x)[:, None]) ** 2, axis=0)
+    ratio = error[RBFS] / np.asarray(fitted.fits.error)[RBFS]
+    assert (ratio > 1 / 3).all() and (ratio < 3).all()
+
+
+def test_masked_rows_have_no_influence(inputs):
+    mask = np.arange(NUM_ROWS) < 40
+    results = []
+    for filler in (0.0, 7.0, -3.0):
+        x = np.where(mask[:, None], inputs, filler)
+        y = np.where(mask[:, None], truth(inputs), 10 * filler)
+        results.append(predict_all(fit(x, y, mask), inputs[:20]))
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_columns_that_are_not_in_use_change_neither_the_trend_nor_the_kernels(inputs):
+    """Here two of four; cubic and the metrics count columns, so they are other experts with other widths."""
+    used = np.arange(NUM_INPUTS) < 2
+    y = np.stack([np.sin(inputs[:, 0]), inputs[:, 0] * inputs[:, 1]], axis=1)
+    mask = np.ones(NUM_ROWS, bool)
+    padded = fit(inputs * used, y, mask)
+    narrow = jax.jit(solve_all)(inputs[:, :2], y, mask)
+    same = np.array([0, *RBFS])
+    np.testing.assert_allclose(padded.fits.left_out[same], narrow.left_out[same], atol=1e-5)
+    np.testing.assert_allclose(padded.fits.beta[same, :3], narrow.beta[same], atol=1e-5)
+    np.testing.assert_allclose(padded.fits.beta[same, 3:], 0.0, atol=1e-5)
+    assert np.isfinite(predict_all(padded, inputs[:20] * used)).all()
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Logs, inputs, target and mask of a small likelihood."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(12, 2))
+    logs = relevance._Logs(np.array([0.2, -0.5]), np.asarray(-2.0))
+    return logs, x, np.sin(x[:, 0]) + 0.1 * rng.normal(size=12), np.arange(12) < 10
+
+
+def restricted(logs, x, y):
+    """-2 ln of the restricted likelihood with the signal's variance profiled out, less constants, by its definition."""
+    scaled = x * np.exp(logs.scales)
+    covariance = np.exp(-0.5 * np.square(scaled[:, None] - scaled[None]).sum(-1))
+    covariance += np.exp(logs.noise) * np.eye(len(x))
+    trend = np.hstack([np.ones((len(x), 1)), x])
+    inverse = np.linalg.inv(covariance)
+    normal = trend.T @ inverse @ trend
+    rest = y - trend @ np.linalg.solve(normal, trend.T @ inverse @ y)
+    freedom = len(x) - trend.shape[1]
+    spread = freedom * np.log(rest @ inverse @ rest)
+    return spread + np.linalg.slogdet(covariance)[1] + np.linalg.slogdet(normal)[1]
+
+
+def test_misfit_is_the_restricted_likelihood(small):
+    logs, x, y, mask = small
+    other = relevance._Logs(logs.scales + np.array([0.5, -0.3]), logs.noise + 1.0)
+    misfit = jax.jit(relevance._misfit)
+    np.testing.assert_allclose(
+        misfit(other, x, y, mask) - misfit(logs, x, y, mask),
+        0.5 * (restricted(other, x[mask], y[mask]) - restricted(logs, x[mask], y[mask])),
+        rtol=1e-5,
+    )
+
+
+def test_slopes_of_the_misfit_are_finite_differences(small):
+    logs, x, y, mask = small
+    slopes = jax.jit(jax.grad(relevance._misfit))(logs, x, y, mask)
+    eps = 1e-5
+    for i in range(2):
+        move = eps * np.eye(2)[i]
+        rise = restricted(logs._replace(scales=logs.scales + move), x[mask], y[mask])
+        rise -= restricted(logs._replace(scales=logs.scales - move), x[mask], y[mask])
+        np.testing.assert_allclose(slopes.scales[i], rise / (4 * eps), rtol=1e-4)
+    rise = restricted(logs._replace(noise=logs.noise + eps), x[mask], y[mask])
+    rise -= restricted(logs._replace(noise=logs.noise - eps), x[mask], y[mask])
+    np.testing.assert_allclose(slopes.noise, rise / (4 * eps), rtol=1e-4)
+
+
+def test_steps_grow_while_the_slope_keeps_its_sign():
+    step = partial(relevance._next_size, jnp.array(0.3))
+    assert step(jnp.array(1.0), jnp.array(2.0)) > step(jnp.array(1.0), jnp.array(0.0)) == jnp.array(0.3)
+    assert step(jnp.array(1.0), jnp.array(-2.0)) == jnp.array(0.15)
