@@ -64,7 +64,7 @@ def measure(inputs: jax.Array, after: jax.Array, targets: jax.Array, mask: jax.A
 def _moments(values: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
     count = jnp.maximum(jnp.sum(mask), 1)
     mean = jnp.sum(jnp.where(mask[:, None], values, 0.0), axis=0) / count
-    rest = jnp.where(mask[:, None], values - mean, 0.0)
+    rest = jnp.where(mask[:, None], values - mean[None], 0.0)
     std = jnp.sqrt(jnp.sum(jnp.square(rest), axis=0) / count)
     # A constant column of rounded numbers has a deviation of its own; it is no information.
     return mean, jnp.where(std > 1e-6 * jnp.abs(mean), std, 0.0)
@@ -72,4 +72,5 @@ def _moments(values: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def standardise(values: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
     """Values [..., N] in units of the context; constant columns are zero whatever they hold."""
+    mean, std = (jnp.broadcast_to(each, jnp.shape(values)) for each in (mean, std))
     return jnp.where(std > 0.0, (values - mean) / jnp.where(std > 0.0, std, 1.0), 0.0)
