@@ -81,7 +81,14 @@ class Config:
     out: Path = Path("runs/proxy_loss")
     tasks: tuple[Task, ...] = proxy_tasks.TASKS
     strategies: tuple[Strategy, ...] = ("random", "held")
-    models: tuple[Model, ...] = tuple(MODELS)
+    models: tuple[Model, ...] = (
+        "persistence",
+        "ridge",
+        "quadratic",
+        "gp isotropic",
+        "gp ard",
+        "experts",
+    )
     num_contexts: int = 3
     num_context_rows: int = 1000
     num_test_rows: int = 5000

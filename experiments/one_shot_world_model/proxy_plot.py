@@ -19,8 +19,8 @@ def draw(results: dict[str, Any], file: Path) -> None:
         file: a PNG.
     """
     names = list(dict.fromkeys(n for task in results.values() for models in task.values() for n in models))
-    colours = dict(zip((n for n in names if n != "paper"), (QUIET, *CYCLE, BLUE), strict=False))
-    colours["paper"] = INK
+    own = [name for name in names if name != "paper"]
+    colours: dict[str, str] = dict(zip(own, (QUIET, *CYCLE, BLUE), strict=False)) | {"paper": INK}
     num_rows = -(-len(results) // 2)
     figure = new_figure(11, 3.0 * num_rows + 0.8, "Table 3: one-step errors (raw units, over 14 columns)")
     panels = figure.subplots(num_rows, 2, squeeze=False).ravel()

@@ -30,8 +30,8 @@ class Rows(NamedTuple):
     """A context as a regression sees it, standardised, in double precision; inputs [C, D] and targets [C, Y]."""
 
     columns: Columns
-    inputs: np.ndarray
-    targets: np.ndarray
+    inputs: jax.Array
+    targets: jax.Array
 
 
 class Still(NamedTuple):
@@ -68,11 +68,12 @@ def rows_of(transitions: Transition, num_actions: int | None) -> Rows:
         np.asarray(targets_of(rows), np.float64),
     )
     with jax.enable_x64(True):
-        columns = Columns(*map(np.asarray, measure(inputs, after, targets, np.ones(len(inputs), bool))))
+        inputs, after, targets = jnp.asarray(inputs), jnp.asarray(after), jnp.asarray(targets)
+        columns = measure(inputs, after, targets, jnp.ones(len(inputs), bool))
         return Rows(
             columns,
-            np.asarray(standardise(inputs, columns.input_mean, columns.input_std)),
-            np.asarray(standardise(targets, columns.target_mean, columns.target_std)),
+            standardise(inputs, columns.input_mean, columns.input_std),
+            standardise(targets, columns.target_mean, columns.target_std),
         )
 
 
@@ -110,11 +111,12 @@ def prediction(columns: Columns, obs: jax.Array, said: jax.Array, error: jax.Arr
 
 def encode_still(params: None, transitions: Transition, num_actions: int | None) -> Still:
     """Average the rewards of a context [C]; raises UserError as ``single``."""
-    rows = rows_of(transitions, num_actions)
-    mean, std = rows.columns.target_mean, rows.columns.target_std
-    ratio = np.divide(mean, std, out=np.zeros_like(mean), where=std > 0)
-    # A change is off by all of it, a reward by its deviation alone.
-    return single(Still(rows.columns, 1.0 + np.append(ratio[:-1], 0.0) ** 2))
+    columns = rows_of(transitions, num_actions).columns
+    with jax.enable_x64(True):
+        std = jnp.where(columns.target_std > 0, columns.target_std, jnp.inf)
+        # A change is off by all of it, a reward by its deviation alone.
+        error = 1.0 + jnp.square(columns.target_mean / std).at[-1].set(0.0)
+        return single(Still(columns, error))
 
 
 def predict_still(cache: Still, obs: jax.Array, action: jax.Array) -> Prediction:
@@ -139,13 +141,12 @@ def encode_ridge(params: None, transitions: Transition, num_actions: int | None,
     """
     rows = rows_of(transitions, num_actions)
     with jax.enable_x64(True):
-        features = np.asarray(features_of(rows.inputs, is_quadratic))
-    mean, std = features.mean(axis=0), features.std(axis=0)
-    std = np.where(std > 1e-9, std, 0.0)
-    beta, error = solve_ridge(
-        np.divide(features - mean, std, out=np.zeros_like(features), where=std > 0), rows.targets
-    )
-    return single(Ridge(rows.columns, mean, std, beta, error))
+        features = features_of(rows.inputs, is_quadratic)
+        mean, std = jnp.mean(features, axis=0), jnp.std(features, axis=0)
+        std = jnp.where(std > 1e-9, std, 0.0)
+        features = standardise(features, mean, std)
+        beta, error = solve_ridge(np.asarray(features), np.asarray(rows.targets))
+        return single(Ridge(rows.columns, mean, std, jnp.asarray(beta), jnp.asarray(error)))
 
 
 def solve_ridge(features: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -217,8 +217,7 @@ def encode(params: None, transitions: Transition, num_actions: int | None, is_ar
     """
     rows = rows_of(transitions, num_actions)
     with jax.enable_x64(True):
-        inputs, targets = jnp.asarray(rows.inputs), jnp.asarray(rows.targets)
-        return single(Cache(rows.columns, inputs.T, fit(inputs, targets, is_ard)))
+        return single(Cache(rows.columns, rows.inputs.T, fit(rows.inputs, rows.targets, is_ard)))
 
 
 def value(column: Column, x: jax.Array, squares: jax.Array) -> jax.Array:
