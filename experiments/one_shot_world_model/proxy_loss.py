@@ -164,7 +164,7 @@ def errors_of(model: WorldModel, cache: Any, tests: list[Transition]) -> Errors:
 
 
 def run(config: Config) -> None:
-    """Write ``proxy_loss.csv``, a line per task, strategy, model and context, after each of them; then the summary."""
+    """Write ``proxy_loss.csv``, a line per task, strategy, model and context, as they come, and the summary of all."""
     config.out.mkdir(parents=True, exist_ok=True)
     file = config.out / "proxy_loss.csv"
     lines: list[dict[str, Any]] = list(read_csv(file)) if file.exists() else []
@@ -175,7 +175,8 @@ def run(config: Config) -> None:
                 lines.append(measure(config, *key))
                 write_csv(file, lines)
                 print("{task}  {strategy}  {model}  {raw}  {relative}".format(**lines[-1]), flush=True)
-    write_atomic(config.out / "proxy_loss.json", f"{to_json({'results': summarise(lines)})}\n".encode())
+        text = to_json({"results": summarise(lines)}, indent=1)
+        write_atomic(config.out / "proxy_loss.json", f"{text}\n".encode())
 
 
 def _keys(config: Config, task: str) -> Iterator[tuple[str, str, str, int]]:

@@ -9,7 +9,7 @@ import pytest
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import Transition
-from synthenv.worldmodel import gaussian_process
+from synthenv.worldmodel import gaussian_process, marginal_likelihood
 from synthenv.worldmodel.baselines import (
     PENALTIES,
     PERSISTENCE,
@@ -19,7 +19,8 @@ from synthenv.worldmodel.baselines import (
     single,
     solve_ridge,
 )
-from synthenv.worldmodel.gaussian_process import ARD, ISOTROPIC, Logs
+from synthenv.worldmodel.gaussian_process import ARD, ISOTROPIC
+from synthenv.worldmodel.marginal_likelihood import Logs
 
 REGRESSIONS = (RIDGE, QUADRATIC, ISOTROPIC, ARD)
 by_name = pytest.mark.parametrize("model", REGRESSIONS, ids=lambda model: model.name)
@@ -108,8 +109,8 @@ def test_posterior_mean_by_hand():
     mean = ones @ np.linalg.solve(covariance, y) / (ones @ np.linalg.solve(covariance, ones))
     rest = np.linalg.solve(covariance, y - mean)
     with jax.enable_x64(True):
-        logs = Logs(-np.log(lengths), np.log(noise - gaussian_process.NOISE_FLOOR))
-        fitted = gaussian_process.condition(logs, x, y)
+        logs = Logs(-np.log(lengths), np.log(noise - marginal_likelihood.NOISE_FLOOR))
+        fitted = marginal_likelihood.condition(logs, x, y)
         np.testing.assert_allclose(fitted.alpha, rest, rtol=1e-8)
         assert float(fitted.mean) == pytest.approx(mean, rel=1e-9)
         assert float(fitted.signal) == pytest.approx((y - mean) @ rest / 9, rel=1e-9)
@@ -124,7 +125,7 @@ def test_slopes_are_those_of_the_likelihood():
     x, y = draws.normal(size=(15, 2)), draws.normal(size=15)
 
     def misfit(logs):
-        lengths, noise = np.exp(-logs[:2]), gaussian_process.NOISE_FLOOR + np.exp(logs[2])
+        lengths, noise = np.exp(-logs[:2]), marginal_likelihood.NOISE_FLOOR + np.exp(logs[2])
         covariance = np.exp(-0.5 * (((x[:, None] - x[None]) / lengths) ** 2).sum(axis=2)) + noise * np.eye(15)
         inverse = np.linalg.inv(covariance)
         rest = y - inverse.sum(axis=0) @ y / inverse.sum()
@@ -133,7 +134,7 @@ def test_slopes_are_those_of_the_likelihood():
     logs = np.array([0.2, -0.4, -2.0])
     expected = [(misfit(logs + step) - misfit(logs - step)) / 2e-5 for step in 1e-5 * np.eye(3)]
     with jax.enable_x64(True):
-        found = gaussian_process.slopes(Logs(logs[:2], logs[2]), x, y)
+        found = marginal_likelihood.slopes(Logs(logs[:2], logs[2]), x, y)
     np.testing.assert_allclose(np.append(found.scales, found.noise), expected, rtol=1e-5)
 
 
