@@ -60,8 +60,8 @@ class Config:
     ``python -m experiments.one_shot_world_model.proxy_loss --preset cpu --out runs/proxy_loss``
 
     Calling it again with the same flags goes on where it was stopped; contexts and test sets are kept in OUT/contexts.
-    Cost: 5 CPU-minutes for one random context of every task, nearly all of it the Gaussian processes' (4 to 30 CPU-seconds
-    a context) and the experts' (11 to 25); cpu has six such sets, paper 48, neither measured as a whole.
+    Cost: 5 CPU-minutes for one random context of every task, nearly all of it the Gaussian processes' (4 to 30
+    CPU-seconds a context) and the experts' (11 to 25); cpu has six such sets, paper 48, neither measured as a whole.
     Numbers to expect: the paper's model has between 8.5e-6 (MountainCar) and 0.3 (Reacher) with its best contexts.
 
     Attributes:
