@@ -71,5 +71,5 @@ def _moments(values: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def standardise(values: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
     """Values [..., N] in units of the context; constant columns are zero whatever they hold."""
-    mean, std = jnp.broadcast_to(mean, values.shape), jnp.broadcast_to(std, values.shape)
+    mean, std = (jnp.broadcast_to(each, jnp.shape(values)) for each in (mean, std))
     return jnp.where(std > 0.0, (values - mean) / jnp.where(std > 0.0, std, 1.0), 0.0)

@@ -122,12 +122,13 @@ def _metric_of_slopes(
     """
     scale = jnp.asarray(LENGTH_SCALES, inputs.dtype)[best]
     column = _Column(jnp.eye(inputs.shape[1]) / scale, alphas[:, best], betas[:, best], jnp.asarray(jnp.inf))
-    rows, some, some_target, some_mask = inputs, inputs[:num_rows], target[:num_rows], mask[:num_rows]
+    some, some_target, some_mask = inputs[:num_rows], target[:num_rows], mask[:num_rows]
+    rows, there = inputs, mask
     metric, least = column.metric, column.error
     for _ in range(_NUM_ROUNDS):
-        column = _search(_candidates(column, rows), some, some_target, some_mask)
+        column = _search(_candidates(column, rows, there), some, some_target, some_mask)
         metric = jnp.where(column.error < least, column.metric, metric)
-        rows, least = some, jnp.minimum(column.error, least)
+        rows, there, least = some, some_mask, jnp.minimum(column.error, least)
     return metric
 
 
@@ -145,7 +146,7 @@ def _search(candidates: jax.Array, inputs: jax.Array, target: jax.Array, mask: j
     return _Column(metrics[index], fits.alpha[index, :, 0], fits.beta[index, :, 0], fits.error[index, 0])
 
 
-def _candidates(column: _Column, inputs: jax.Array) -> jax.Array:
+def _candidates(column: _Column, inputs: jax.Array, mask: jax.Array) -> jax.Array:
     """Metrics [2, D, D] from the derivatives of a column's prediction at the rows that it was fitted to [N, D]."""
     moved = inputs @ column.metric
     pull = rbf(squared_distance(moved, moved), 1.0) * column.alpha[None]  # [N, N]
@@ -157,8 +158,8 @@ def _candidates(column: _Column, inputs: jax.Array) -> jax.Array:
     second = jnp.einsum("nm,mde->nde", pull, outer) - cross - jnp.swapaxes(cross, 1, 2)
     second = second + total[:, None, None] * outer
     hessian = jnp.einsum("ab,nbc,cd->nad", bend, second, bend) - total[:, None, None] * bend[None]
-    slopes = gradient + column.beta[None, 1:]
-    curvature = hessian.reshape(-1, hessian.shape[-1])
+    slopes = (gradient + column.beta[None, 1:]) * mask[:, None]
+    curvature = (hessian * mask[:, None, None]).reshape(-1, hessian.shape[-1])
     return jnp.stack([_root(slopes.T @ slopes), _root(curvature.T @ curvature)])
 
 

@@ -137,17 +137,17 @@ def fit_arrays(arrays: Arrays) -> Cache:
         cache = _fit(arrays.inputs, arrays.after, arrays.targets, arrays.mask)
         cache = jax.tree.map(_single, cache)
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(cache)):
-        raise UserError("no regression fits this context: scale its columns to ordinary sizes, or drop outliers")
+        raise UserError(
+            "no regression fits this context: scale its columns to ordinary sizes, or drop outliers"
+        )
     return jax.tree.map(jnp.asarray, cache)
 
 
 _fit = jax.jit(fit)
 
 
-def distinct(
-    inputs: np.ndarray, after: np.ndarray, targets: np.ndarray, ended: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Average rows that ask the same, and shuffle the rest.
+def distinct(inputs: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Average the values [C, ...] of rows that ask the same, and shuffle the rows; inputs come first.
 
     A row whose twin stays in is not left out: errors of a board game's experts would all be zero. Neighbours in time
     are alike, and experts choose their metrics with the first few rows.
@@ -155,12 +155,12 @@ def distinct(
     asked, group, count = np.unique(inputs, axis=0, return_inverse=True, return_counts=True)
     order = np.random.default_rng(0).permutation(len(asked))
 
-    def mean(values: np.ndarray) -> np.ndarray:
-        total = np.zeros((len(asked), values.shape[1]))
-        np.add.at(total, group.reshape(-1), values)
+    def mean(array: np.ndarray) -> np.ndarray:
+        total = np.zeros((len(asked), array.shape[1]))
+        np.add.at(total, group.reshape(-1), array)
         return (total / count[:, None])[order]
 
-    return asked[order], mean(after), mean(targets), mean(ended)
+    return asked[order], *(mean(array) for array in values)
 
 
 def _single(leaf: Any) -> np.ndarray:

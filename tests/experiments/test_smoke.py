@@ -11,6 +11,7 @@ import pytest
 
 from experiments import build_zoo, table20
 from experiments.command_line import execute, parse
+from experiments.one_shot_world_model import proxy_loss
 from experiments.reward_networks import figure11
 from experiments.synthetic_envs import figure2_6, figure3_25, figure4_8, figure22_23, figure24, varied_seeds
 from experiments.tables import read_csv, write_csv
@@ -25,6 +26,7 @@ EXPERIMENTS = (
     figure11,
     figure22_23,
     figure24,
+    proxy_loss,
     table20,
     varied_seeds,
     build_zoo,
