@@ -1,0 +1,115 @@
+"""Pretraining in the small: what a run leaves, and that neither interruption nor threads change a bit of it."""
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from synthenv.core.checkpoint import load_tree
+from synthenv.core.errors import UserError
+from synthenv.runs import pretrain as runs
+from synthenv.worldmodel import pretrain
+from synthenv.worldmodel.model import ModelConfig
+from synthenv.worldmodel.pretrain import PretrainConfig
+from synthenv.worldmodel.prior import PriorConfig
+
+pytestmark = pytest.mark.slow
+CONFIG = PretrainConfig(
+    model=ModelConfig(max_obs=3, width=8, num_heads=2, hidden_size=8, num_layers=1, column_size=4, head_size=8),
+    prior=PriorConfig(("linear",), 2, max_obs=3, num_context=20, min_context=10, num_queries=4, chain_length=5),
+    num_metric_rows=10,
+    num_steps=4,
+    warmup_steps=1,
+)
+
+
+class Interrupted(BaseException):
+    """Stands for whatever ends a process."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compile_once():
+    """All runs share the programs of the first."""
+    first = runs.Batches(jax.random.key(0), CONFIG, 0, 1)
+    make = runs.Batches.__init__
+
+    def init(self, *args):
+        make(self, *args)
+        self._draw, self._fit = first._draw, first._fit
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs.Batches, "__init__", init)
+        yield
+
+
+def run(path, **options):
+    options = {"steps_per_line": 2, "notify": lambda line: None} | options
+    return runs.run(CONFIG, 0, path, **options)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of four steps in two lines, and where it is."""
+    path, lines = tmp_path_factory.mktemp("whole") / "run", []
+    return path, lines, run(path, on_line=lines.append)
+
+
+def without_times(lines):
+    return [{name: value for name, value in line.items() if "seconds" not in name} for line in lines]
+
+
+def test_a_run_leaves_lines_and_weights(whole):
+    path, lines, result = whole
+    assert [(line["generation"], line["step"]) for line in lines] == [(0, 2), (1, 4)]
+    assert result["steps"] == 4 and result["train_loss"] == lines[-1]["train_loss"]
+    names = ("train_loss", "held_out_loss", "held_out_nats", "held_out_gain")
+    assert np.isfinite([line[name] for line in lines for name in names]).all()
+    params, metadata = load_tree(path / "best_proxy.safetensors", pretrain.init(jax.random.key(1), CONFIG).params)
+    assert metadata["kind"] == "world_model" and metadata["steps"] == 4
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+
+
+def test_interrupted_and_resumed_is_uninterrupted(whole, tmp_path):
+    def stop(line):
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", on_line=stop)
+    rest = []
+    run(tmp_path / "run", resume=True, on_line=rest.append, num_workers=1)
+    assert without_times(rest) == without_times(whole[1][1:])
+    weights = "best_proxy.safetensors"
+    assert (tmp_path / "run" / weights).read_bytes() == (whole[0] / weights).read_bytes()
+
+
+def test_a_finished_run_is_not_begun_again(whole):
+    with pytest.raises(UserError):
+        run(whole[0])
+
+
+def test_batches_depend_on_seed_and_number_alone():
+    def first_three(num_workers, first=0, seed=0):
+        with runs.Batches(jax.random.key(seed), CONFIG, first, num_workers) as batches:
+            return list(itertools.islice(batches, 3 - first))
+
+    alone = first_three(1)
+    for got, wanted in zip(first_three(3), alone, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, got, wanted)
+    jax.tree.map(np.testing.assert_array_equal, first_three(2, first=2)[0], alone[2])
+    assert not np.array_equal(alone[0].y, alone[1].y)
+    assert not np.array_equal(alone[0].y, first_three(1, seed=1)[0].y)
+
+
+def test_examples_are_standardised_and_in_slots():
+    with runs.Batches(jax.random.key(0), CONFIG, 0, 1) as batches:
+        examples = batches.make(0)
+    rows, mask = examples.rows, np.asarray(examples.rows.mask)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(examples)} == {"float32", "bool"}
+    for task in range(2):
+        seen = np.asarray(rows.y[task])[mask[task]][:, np.asarray(examples.counts[task])]
+        np.testing.assert_allclose(seen.mean(axis=0), 0.0, atol=1e-4)
+        np.testing.assert_allclose(seen.std(axis=0), 1.0, atol=1e-4)
+    used = np.asarray(examples.questions.used)[:, None]
+    assert used[..., -1].all(), "there always is a reward"
+    assert not np.any(examples.y * ~used)
