@@ -76,7 +76,9 @@ def random_states(spec, num=2000):
         numbers = {"x": x, "theta": angle, "x_dot": speeds[0], "theta_dot": speeds[1]}
     else:
         numbers = {"position": rng.uniform(0.3, 0.6, num), "velocity": rng.uniform(-0.07, 0.07, num)}
-    arrays = {name: np.asarray(value, np.asarray(getattr(state, name)).dtype) for name, value in numbers.items()}
+    arrays = {
+        name: np.asarray(value, np.asarray(getattr(state, name)).dtype) for name, value in numbers.items()
+    }
     return state.replace(time=np.zeros(num, np.int32), **arrays)
 
 
