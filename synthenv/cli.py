@@ -187,6 +187,8 @@ def configure_jax(devices: int | None = None, distributed: str | None = None) ->
     if "xla_cpu_multi_thread_eigen" not in flags:
         flags += " --xla_cpu_multi_thread_eigen=false"
     os.environ["XLA_FLAGS"] = flags.strip()
+    # Many small decompositions, one after the other: OpenBLAS with two threads takes 30 times as long as with one.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import jax
 
     cache = Path(os.environ.get("SYNTHENV_CACHE_DIR", Path.home() / ".cache" / "synthenv")) / "jax"

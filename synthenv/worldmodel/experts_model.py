@@ -4,7 +4,8 @@ It is what the pretrained model starts from, and the ablation that says what pre
 
 Many rewards depend on where a step leads rather than on where it begins. Every reward expert is fitted to both, and
 of the two the one with the smaller leave-one-out error is kept; afterwards it is asked about the predicted
-observation."""
+observation.
+"""
 
 from typing import Any, NamedTuple
 

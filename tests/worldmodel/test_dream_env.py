@@ -27,7 +27,7 @@ def line_context():
 
 
 def predict_line(cache, obs, action):
-    """SimpleEnv as it is, sure of where it goes and unsure, by 0.5, of its reward; beyond 12 the odds of an end rise."""
+    """SimpleEnv as it is, unsure, by 0.5, of its reward alone; beyond 12 the odds of an end rise."""
     following = jnp.clip(obs + action, -30.0, 30.0)
     end = jnp.where(jnp.abs(following[0]) > 12.0, cache["odds"], 0.1)
     return Prediction(following, -jnp.abs(following[0]), jnp.zeros(1), jnp.float32(0.5), end)
