@@ -16,8 +16,12 @@ from synthenv.worldmodel.prior import PriorConfig
 
 pytestmark = pytest.mark.slow
 CONFIG = PretrainConfig(
-    model=ModelConfig(max_obs=3, width=8, num_heads=2, hidden_size=8, num_layers=1, column_size=4, head_size=8),
-    prior=PriorConfig(("linear",), 2, max_obs=3, num_context=20, min_context=10, num_queries=4, chain_length=5),
+    model=ModelConfig(
+        max_obs=3, width=8, num_heads=2, hidden_size=8, num_layers=1, column_size=4, head_size=8
+    ),
+    prior=PriorConfig(
+        ("linear",), 2, max_obs=3, num_context=20, min_context=10, num_queries=4, chain_length=5
+    ),
     num_metric_rows=10,
     num_steps=4,
     warmup_steps=1,
@@ -65,7 +69,9 @@ def test_a_run_leaves_lines_and_weights(whole):
     assert result["steps"] == 4 and result["train_loss"] == lines[-1]["train_loss"]
     names = ("train_loss", "held_out_loss", "held_out_nats", "held_out_gain")
     assert np.isfinite([line[name] for line in lines for name in names]).all()
-    params, metadata = load_tree(path / "best_proxy.safetensors", pretrain.init(jax.random.key(1), CONFIG).params)
+    params, metadata = load_tree(
+        path / "best_proxy.safetensors", pretrain.init(jax.random.key(1), CONFIG).params
+    )
     assert metadata["kind"] == "world_model" and metadata["steps"] == 4
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
 

@@ -62,7 +62,9 @@ def test_batches_of_logits_are_one_by_one():
     x = jnp.array([-7.0, 0.01, 100.0])
     together = bars.log_density(jnp.asarray(LOGITS), x)
     np.testing.assert_allclose(together, [bars.log_density(LOGITS[i], x[i]) for i in range(3)], rtol=1e-6)
-    assert np.isfinite(jax.grad(lambda logits: jnp.sum(bars.log_density(logits, x)))(jnp.asarray(LOGITS))).all()
+    assert np.isfinite(
+        jax.grad(lambda logits: jnp.sum(bars.log_density(logits, x)))(jnp.asarray(LOGITS))
+    ).all()
 
 
 def test_first_logits_are_a_laplace_distribution(density, grid):
@@ -70,4 +72,6 @@ def test_first_logits_are_a_laplace_distribution(density, grid):
     np.testing.assert_allclose(shares.sum(), 1.0, rtol=1e-4)
     np.testing.assert_allclose(shares, shares[::-1], rtol=1e-2, atol=1e-6)
     inner = np.abs(grid[0]) < bars.BORDERS[-7]
-    np.testing.assert_allclose(density[0, inner] @ grid[1][inner], 1 - np.exp(-2 * bars.BORDERS[-7]), rtol=1e-3)
+    np.testing.assert_allclose(
+        density[0, inner] @ grid[1][inner], 1 - np.exp(-2 * bars.BORDERS[-7]), rtol=1e-3
+    )

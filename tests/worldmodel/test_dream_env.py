@@ -27,7 +27,7 @@ def line_context():
 
 
 def predict_line(cache, obs, action):
-    """SimpleEnv as it is, sure of where it goes and unsure, by 0.5, of its reward; beyond 12 the odds of an end rise."""
+    """SimpleEnv as it is, sure of where it goes its reward within 0.5; beyond 12 an end is likely."""
     following = jnp.clip(obs + action, -30.0, 30.0)
     end = jnp.where(jnp.abs(following[0]) > 12.0, cache["odds"], 0.1)
     return Prediction(following, -jnp.abs(following[0]), jnp.zeros(1), jnp.float32(0.5), end)
@@ -76,7 +76,9 @@ def random_states(spec, num=2000):
         numbers = {"x": x, "theta": angle, "x_dot": speeds[0], "theta_dot": speeds[1]}
     else:
         numbers = {"position": rng.uniform(0.3, 0.6, num), "velocity": rng.uniform(-0.07, 0.07, num)}
-    arrays = {name: np.asarray(value, np.asarray(getattr(state, name)).dtype) for name, value in numbers.items()}
+    arrays = {
+        name: np.asarray(value, np.asarray(getattr(state, name)).dtype) for name, value in numbers.items()
+    }
     return state.replace(time=np.zeros(num, np.int32), **arrays)
 
 

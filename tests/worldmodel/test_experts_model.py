@@ -39,7 +39,9 @@ def grid_cache():
 
 def made_of(obs, action, next_obs, reward):
     never = np.zeros(len(reward), bool)
-    return Transition(*(np.asarray(leaf, np.float32) for leaf in (obs, action, reward, next_obs)), never, never)
+    return Transition(
+        *(np.asarray(leaf, np.float32) for leaf in (obs, action, reward, next_obs)), never, never
+    )
 
 
 def test_simple_env_is_predicted_from_200_random_rows(line_cache):

@@ -74,7 +74,9 @@ def test_masked_rows_have_no_influence(examples, moved):
     for one, two in zip(before, after, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
     seen = rows._replace(x=np.where(gone, rows.x, rows.x + 1.0))
-    assert not np.allclose(before.logits, answers(moved, examples=examples._replace(rows=seen)).logits, atol=1e-3)
+    assert not np.allclose(
+        before.logits, answers(moved, examples=examples._replace(rows=seen)).logits, atol=1e-3
+    )
 
 
 def test_an_answer_depends_on_its_own_question_alone(examples, moved):
@@ -93,14 +95,19 @@ def test_an_answer_depends_on_its_own_question_alone(examples, moved):
 def test_rows_may_come_in_any_order(examples, moved):
     order = np.random.default_rng(2).permutation(C)
     shuffled = jax.tree.map(lambda leaf: leaf[:, order], examples.rows)
-    before, after = answers(moved, examples=examples), answers(moved, examples=examples._replace(rows=shuffled))
+    before, after = (
+        answers(moved, examples=examples),
+        answers(moved, examples=examples._replace(rows=shuffled)),
+    )
     np.testing.assert_allclose(before.logits, after.logits, rtol=1e-4, atol=1e-5)
 
 
 def test_a_cached_answer_is_that_of_the_batch(examples, moved):
     task = jax.tree.map(lambda leaf: leaf[1], examples)
     cache = model.encode(moved, TINY, jax.tree.map(jnp.asarray, task.rows))
-    question = jax.tree.map(jnp.asarray, task.questions._replace(x=task.questions.x[2], said=task.questions.said[2]))
+    question = jax.tree.map(
+        jnp.asarray, task.questions._replace(x=task.questions.x[2], said=task.questions.said[2])
+    )
     alone, together = model.answer(moved, TINY, cache, question), answers(moved, examples=examples)
     for one, all_ in zip(alone, together, strict=True):
         np.testing.assert_allclose(one, all_[1, 2], rtol=1e-4, atol=1e-5)

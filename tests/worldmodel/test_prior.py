@@ -123,7 +123,11 @@ def test_the_arm_s_inertia_is_positive_definite():
     def inverse_mass(key):
         key_system, key_bend = jax.random.split(key)
         system = family.draw(Draws(jax.random.bits(key_system, (200,))))
-        numbers = system.numbers | {"gravity": jnp.float32(0), "dt": jnp.float32(1e-4), "limit": jnp.float32(9)}
+        numbers = system.numbers | {
+            "gravity": jnp.float32(0),
+            "dt": jnp.float32(1e-4),
+            "limit": jnp.float32(9),
+        }
         system = system._replace(numbers=numbers)
         bend = jax.random.uniform(key_bend, minval=-jnp.pi, maxval=jnp.pi)
         start = jnp.zeros(STATE_SIZE).at[1].set(bend)
