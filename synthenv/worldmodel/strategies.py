@@ -2,7 +2,7 @@
 
     random    a uniform action in every step
     repeat    a uniform action, held for 4 steps
-    held      a uniform action, held for 1 to ``max_hold`` steps, uniformly: slow tasks show little to jittery actions
+    held      a uniform action, held for 1 to ``max_hold`` steps, log-uniformly: slow tasks show little else
     expert    what a given policy does
     p-expert  in every step with even odds the expert's action or a uniform one
     mixture   a third of random, one of p-expert, one of expert

@@ -54,7 +54,9 @@ def test_held_actions_are_held_for_one_to_max_hold_steps():
     ]  # an episode's end may cut the last
     lengths, counts = np.unique(whole, return_counts=True)
     np.testing.assert_array_equal(lengths, [1, 2, 3, 4, 5])
-    assert counts.min() > 0.6 * counts.max()
+    # Log-uniform: the odds of k are those of falling between k and k + 1.
+    expected = counts.sum() * np.log1p(1 / lengths) / np.log(6)
+    assert (np.abs(counts - expected) < 4 * np.sqrt(expected)).all()
     assert len(holds(context)) == 100
     assert Collection().max_hold == 40
 
