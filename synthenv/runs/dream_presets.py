@@ -1,8 +1,4 @@
-"""How each task is dreamt of, and who learns there: measured choices by task id. Imports nothing heavy.
-
-The numbers beside the agents are final returns on the real task after a context of 1,000 held actions, with the
-closed-form experts as the world model.
-"""
+"""How each task is dreamt of, and who learns there, by task id. Imports nothing heavy."""
 
 import difflib
 from dataclasses import dataclass, replace
@@ -69,11 +65,9 @@ PRESETS: dict[str, DreamPreset] = {
         # pessimism 3 of 20 seeds ended below 5.2 (two of them at -26), with it none did.
         pessimism=0.5,
     ),
-    "SimpleEnv": DreamPreset(_SWING, "stay at zero"),  # -0.25
+    "SimpleEnv": DreamPreset(_SWING, "stay at zero"),
     # Always 1 until the pole falls: only rows from after a fall tell what the reward depends on.
-    "CartPole-v0": DreamPreset(
-        replace(_PPO, max_steps=100_000), "balance a pole", post_failure_steps=4
-    ),  # 200
+    "CartPole-v0": DreamPreset(replace(_PPO, max_steps=100_000), "balance a pole", post_failure_steps=4),
     "MountainCar-v0": DreamPreset(
         replace(
             _PPO,
@@ -86,7 +80,7 @@ PRESETS: dict[str, DreamPreset] = {
         ),
         "swing a car out of a valley",
     ),
-    "Pendulum-v1": DreamPreset(_SWING, "swing a pole up"),  # -147
+    "Pendulum-v1": DreamPreset(_SWING, "swing a pole up"),
     "Reacher-v5": DreamPreset(_REACH, "gymnasium (MuJoCo): reach a point with an arm of two links"),
     # 1,000 real steps would be one episode: one place of the goal.
     "brax/reacher": DreamPreset(_REACH, "the same in brax", episode_cap=50, dream_steps=50),
