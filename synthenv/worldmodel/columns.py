@@ -2,7 +2,8 @@
 
 Inputs are the observation and the action (one column for every discrete one), targets the change of the observation
 and the reward. Predicting the change makes staying where one is the zero of the scale: positions that move by a
-hundredth of their spread per step would otherwise be predicted well by anything that copies them."""
+hundredth of their spread per step would otherwise be predicted well by anything that copies them.
+"""
 
 from typing import NamedTuple
 

@@ -1,5 +1,4 @@
-"""Random numbers for one task out of one call: a prior that split a key for each of its coins would compile for
-minutes."""
+"""Random numbers for one task out of one call: splitting a key for every coin, a prior would compile for minutes."""
 
 import math
 

@@ -3,7 +3,8 @@
 Everything is drawn on the device in one program. A task is a system of a random family (``families``,
 ``rigid_families``), seen, paid and ended at random (``sensors``). Its rows come from short chains of steps, those of
 the context and of the queries from other actors and, half of the time, from starts that are wider or narrower: agents
-leave the ground that their world model was shown."""
+leave the ground that their world model was shown.
+"""
 
 from dataclasses import dataclass
 from functools import partial

@@ -23,7 +23,6 @@ from synthenv.worldmodel.families import (
 )
 
 GRID_SIZE = 10
-_MOVES = jnp.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
 
 
 def _draw_pendulum(draws: Draws) -> System:

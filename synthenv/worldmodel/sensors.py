@@ -174,12 +174,12 @@ def act(
 ) -> tuple[jax.Array, jax.Array]:
     """The next control [CONTROL_SIZE] and its columns [MAX_ACTIONS] from those of the step before."""
     draw = draws.uniform(-1.0, 1.0, (CONTROL_SIZE,))
-    wanted = jnp.where(jnp.any(actor.feedback != 0.0), jnp.tanh(actor.feedback @ state) + 0.3 * draw, draw)
+    follows = jnp.any(actor.feedback != 0.0)
+    wanted = jnp.where(follows, jnp.tanh(actor.feedback @ state) + 0.3 * draw, draw)
     wanted = jnp.where(actor.extreme, jnp.sign(wanted), jnp.clip(wanted, -1.0, 1.0))
     wanted = jnp.where(jnp.arange(CONTROL_SIZE) < num_controls, wanted, 0.0)
     used = jnp.arange(MAX_ACTIONS) < actor.num_actions
     near = -jnp.sum(jnp.square(actor.levels - wanted[None]), axis=1)
-    follows = jnp.any(actor.feedback != 0.0)
     score = jnp.where(follows, near, draws.uniform(shape=(MAX_ACTIONS,)))
     choice = jnp.argmax(jnp.where(used, score, -jnp.inf))
     discrete = actor.num_actions > 0
@@ -187,5 +187,5 @@ def act(
     new_column = jnp.where(
         discrete, jax.nn.one_hot(choice, MAX_ACTIONS), jnp.pad(wanted, (0, MAX_ACTIONS - CONTROL_SIZE))
     )
-    redraw = draws.coin(1.0) & (draws.uniform() < actor.redraw) | follows
+    redraw = (draws.uniform() < actor.redraw) | follows
     return jnp.where(redraw, new_control, control), jnp.where(redraw, new_column, column)
