@@ -54,7 +54,7 @@ def num_varying(inputs: jax.Array) -> jax.Array:
 
 
 def cubic(a: jax.Array, b: jax.Array, num: jax.Array) -> jax.Array:
-    """All monomials up to degree three, weighted: kernel [N, M] of a [N, D] and b [M, D] with ``num`` columns in use."""
+    """Monomials up to degree three: kernel [N, M] of a [N, D] and b [M, D] with ``num`` columns in use."""
     return (1.0 + a @ b.T / num) ** 3
 
 
