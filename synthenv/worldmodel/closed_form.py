@@ -48,9 +48,14 @@ def trend_of(x: jax.Array) -> jax.Array:
     return jnp.concatenate([jnp.ones_like(x[..., :1]), x], axis=-1)
 
 
-def cubic(a: jax.Array, b: jax.Array) -> jax.Array:
-    """All monomials up to the third degree, weighted; kernel [N, M] of a [N, D] and b [M, D]."""
-    return (1.0 + a @ b.T / a.shape[1]) ** 3
+def num_varying(inputs: jax.Array) -> jax.Array:
+    """How many of the columns of standardised inputs [C, D] are in use, at least 1. []"""
+    return jnp.maximum(jnp.sum(jnp.any(inputs != 0.0, axis=0)), 1)
+
+
+def cubic(a: jax.Array, b: jax.Array, num: jax.Array) -> jax.Array:
+    """Monomials up to degree three: kernel [N, M] of a [N, D] and b [M, D] with ``num`` columns in use."""
+    return (1.0 + a @ b.T / num) ** 3
 
 
 def rbf(squared_distance: jax.Array, length_scale: float | jax.Array) -> jax.Array:
@@ -73,7 +78,7 @@ def solve(gram: jax.Array, inputs: jax.Array, targets: jax.Array, mask: jax.Arra
         targets: zero where masked. [C, Y]
         mask: which rows are there. bool [C]
     """
-    trend = trend_of(inputs) * mask[:, None]
+    trend, num = trend_of(inputs) * mask[:, None], num_varying(inputs)
     gram = jnp.where(mask[:, None] & mask[None, :], gram, 0.0)
     count = jnp.maximum(jnp.sum(mask), 1)
     scale = jnp.trace(gram) / count
@@ -88,7 +93,7 @@ def solve(gram: jax.Array, inputs: jax.Array, targets: jax.Array, mask: jax.Arra
         solved_trend = vectors @ (inverse * projected_trend)
         solved_targets = vectors @ (inverse * projected_targets)
         normal = trend.T @ solved_trend
-        ridge = _TREND_RIDGE * jnp.trace(normal) / normal.shape[0]
+        ridge = _TREND_RIDGE * jnp.trace(normal) / (1 + num)
         normal = jnp.linalg.inv(normal + ridge * jnp.eye(normal.shape[0]))
         beta = normal @ (trend.T @ solved_targets)
         alpha = solved_targets - solved_trend @ beta
@@ -113,7 +118,7 @@ def solve_all(inputs: jax.Array, targets: jax.Array, mask: jax.Array) -> Fit:
     distance = squared_distance(inputs, inputs)
     grams = [
         jnp.zeros_like(distance),
-        cubic(inputs, inputs),
+        cubic(inputs, inputs, num_varying(inputs)),
         *(rbf(distance, scale) for scale in LENGTH_SCALES),
     ]
     return jax.lax.map(lambda gram: solve(gram, inputs, targets, mask), jnp.stack(grams))

@@ -19,7 +19,16 @@ import jax
 import jax.numpy as jnp
 
 from synthenv.worldmodel import closed_form
-from synthenv.worldmodel.closed_form import LENGTH_SCALES, Fit, cubic, rbf, solve, squared_distance, trend_of
+from synthenv.worldmodel.closed_form import (
+    LENGTH_SCALES,
+    Fit,
+    cubic,
+    num_varying,
+    rbf,
+    solve,
+    squared_distance,
+    trend_of,
+)
 from synthenv.worldmodel.relevance import inverse_length_scales
 
 _NUM_ROUNDS = 2
@@ -32,12 +41,14 @@ class Experts(NamedTuple):
         inputs: of the context, zero where masked. [D, C]
         metrics: map inputs to where the last two experts measure distances, one map a target. [2, Y, D, D]
         moved: inputs of the context there. [2, Y, D, C]
+        num_varying: how many inputs are in use. []
         fits: leading axis K.
     """
 
     inputs: jax.Array
     metrics: jax.Array
     moved: jax.Array
+    num_varying: jax.Array
     fits: Fit
 
 
@@ -72,7 +83,8 @@ def fit(inputs: jax.Array, targets: jax.Array, mask: jax.Array, num_metric_rows:
     metrics = jnp.stack([slopes, jax.vmap(jnp.diag)(scales)])
     own = jax.lax.map(lambda metrics: _fit_own(metrics, inputs, targets, mask), metrics)
     fits = jax.tree.map(lambda *parts: jnp.concatenate(parts), shared, own)
-    return Experts(inputs.T, metrics, jnp.einsum("cd,kyde->kyec", inputs, metrics), fits)
+    moved = jnp.einsum("cd,kyde->kyec", inputs, metrics)
+    return Experts(inputs.T, metrics, moved, num_varying(inputs).astype(inputs.dtype), fits)
 
 
 def _fit_own(metrics: jax.Array, inputs: jax.Array, targets: jax.Array, mask: jax.Array) -> Fit:
@@ -90,7 +102,7 @@ def predict(experts: Experts, x: jax.Array) -> jax.Array:
     """What every expert says about standardised inputs x [D]. [K, Y]"""
     # Differences, not products: products of single precision lose the short distances. C comes last for the CPU's sake.
     distance = jnp.sum(jnp.square(experts.inputs - x[:, None]), axis=0)  # [C]
-    kernels = [jnp.zeros_like(distance), cubic(x[None], experts.inputs.T)[0]]
+    kernels = [jnp.zeros_like(distance), cubic(x[None], experts.inputs.T, experts.num_varying)[0]]
     kernels = jnp.stack(kernels + [rbf(distance, scale) for scale in LENGTH_SCALES])  # [K - 2, C]
     shared = jnp.einsum("kc,kcy->ky", kernels, experts.fits.alpha[:-2])
     moved = jnp.einsum("d,kyde->kye", x, experts.metrics)
@@ -160,12 +172,14 @@ def _candidates(column: _Column, inputs: jax.Array, mask: jax.Array) -> jax.Arra
     hessian = jnp.einsum("ab,nbc,cd->nad", bend, second, bend) - total[:, None, None] * bend[None]
     slopes = (gradient + column.beta[None, 1:]) * mask[:, None]
     curvature = (hessian * mask[:, None, None]).reshape(-1, hessian.shape[-1])
-    return jnp.stack([_root(slopes.T @ slopes), _root(curvature.T @ curvature)])
+    num = num_varying(inputs)
+    return jnp.stack([_root(slopes.T @ slopes, num), _root(curvature.T @ curvature, num)])
 
 
-def _root(outer: jax.Array) -> jax.Array:
-    """Matrix square root of outer [D, D], scaled so that on average a direction keeps its length."""
+def _root(outer: jax.Array, num: jax.Array) -> jax.Array:
+    """Matrix square root of outer [D, D], scaled so that on average one of ``num`` directions keeps its length."""
     values, vectors = jnp.linalg.eigh(outer)
     values = jnp.sqrt(jnp.maximum(values, 0.0))
-    size = jnp.sqrt(jnp.mean(jnp.square(values)))
+    # Directions that are not in use have no slope; which ones these are, round-off hides.
+    size = jnp.sqrt(jnp.sum(jnp.square(values)) / num)
     return (vectors * (values / jnp.maximum(size, 1e-12))[None]) @ vectors.T

@@ -78,9 +78,13 @@ def _misfit(logs: _Logs, inputs: jax.Array, target: jax.Array, mask: jax.Array) 
     )
     white_target, white_trend = white[:, 0], white[:, 1:]
     normal = white_trend.T @ white_trend
-    normal = normal + 1e-9 * jnp.trace(normal) / normal.shape[0] * jnp.eye(normal.shape[0])
+    varies = jnp.append(True, jnp.any(inputs != 0.0, axis=0))
+    ridge = 1e-9 * jnp.trace(normal) / jnp.sum(varies)
+    normal = normal + jnp.diag(
+        jnp.where(varies, ridge, 1.0)
+    )  # columns that are not in use share no likelihood
     crossed = white_trend.T @ white_target
     rest = white_target @ white_target - crossed @ jnp.linalg.solve(normal, crossed)
-    freedom = jnp.maximum(jnp.sum(mask) - trend.shape[1], 1)
+    freedom = jnp.maximum(jnp.sum(mask) - jnp.sum(varies), 1)
     determinants = jnp.sum(jnp.log(jnp.diag(factor))) + 0.5 * jnp.linalg.slogdet(normal)[1]
     return 0.5 * freedom * jnp.log(jnp.maximum(rest, 1e-12)) + determinants

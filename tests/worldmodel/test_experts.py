@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from synthenv.worldmodel import experts, relevance
-from synthenv.worldmodel.closed_form import EXPERTS, LENGTH_SCALES, solve_all
+from synthenv.worldmodel.closed_form import EXPERTS, LENGTH_SCALES
 
 NUM_ROWS, NUM_INPUTS = 60, 4
 RBFS = [EXPERTS.index(f"rbf {scale:g}") for scale in LENGTH_SCALES]
@@ -73,18 +73,20 @@ def test_masked_rows_have_no_influence(inputs):
     np.testing.assert_array_equal(results[0], results[2])
 
 
-def test_columns_that_are_not_in_use_change_neither_the_trend_nor_the_kernels(inputs):
-    """Here two of four; cubic and the metrics count columns, so they are other experts with other widths."""
+def test_columns_that_are_not_in_use_change_nothing(inputs):
+    """Two of four are in use: the pretrained model's contexts are padded, a task's are not."""
     used = np.arange(NUM_INPUTS) < 2
     y = np.stack([np.sin(inputs[:, 0]), inputs[:, 0] * inputs[:, 1]], axis=1)
     mask = np.ones(NUM_ROWS, bool)
-    padded = fit(inputs * used, y, mask)
-    narrow = jax.jit(solve_all)(inputs[:, :2], y, mask)
-    same = np.array([0, *RBFS])
-    np.testing.assert_allclose(padded.fits.left_out[same], narrow.left_out[same], atol=1e-5)
-    np.testing.assert_allclose(padded.fits.beta[same, :3], narrow.beta[same], atol=1e-5)
-    np.testing.assert_allclose(padded.fits.beta[same, 3:], 0.0, atol=1e-5)
-    assert np.isfinite(predict_all(padded, inputs[:20] * used)).all()
+    padded, narrow = fit(inputs * used, y, mask), fit(inputs[:, :2], y, mask)
+    asked = inputs[:20] * used
+    said = predict_all(padded, asked), predict_all(narrow, asked[:, :2])
+    for k in range(len(EXPERTS)):
+        # Among many metrics as good as each other, round-off decides for "slopes".
+        tolerance = 5e-3 if k == SLOPES else 1e-4
+        np.testing.assert_allclose(padded.fits.left_out[k], narrow.fits.left_out[k], atol=tolerance)
+        np.testing.assert_allclose(said[0][:, k], said[1][:, k], atol=tolerance)
+    np.testing.assert_allclose(padded.fits.beta[:, 3:], 0.0, atol=1e-4)
 
 
 @pytest.fixture(scope="module")
