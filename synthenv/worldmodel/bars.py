@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_POSITIVE = np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.55, 0.8, 1.1, 1.5, 2.0, 2.7, 3.7, 5.0])
+_POSITIVE = np.array([0.003, 0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.33, 0.53, 0.8, 1.2, 1.75, 2.5, 3.6, 5.0])
 BORDERS = np.concatenate([-_POSITIVE[::-1], _POSITIVE]).astype(np.float32)
 NUM_BARS = len(BORDERS) + 1  # the first and the last are the tails
 TAIL_SCALE, TAIL_POWER = 6.0, 3.0  # density falls as (1 + distance / scale) ** -(power + 1)
@@ -54,13 +54,6 @@ def log_density(logits: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.take_along_axis(log_shares, index[..., None], axis=-1)[..., 0] + within
 
 
-def mean(logits: jax.Array) -> jax.Array:
-    """[...] of logits [..., NUM_BARS]."""
-    return jax.nn.softmax(logits) @ jnp.asarray(_CENTRES)
-
-
-def std(logits: jax.Array) -> jax.Array:
-    """Standard deviation [...] of logits [..., NUM_BARS]."""
-    shares = jax.nn.softmax(logits)
-    second = shares @ jnp.asarray(np.square(_CENTRES) + _VARIANCES)
-    return jnp.sqrt(jnp.maximum(second - jnp.square(shares @ jnp.asarray(_CENTRES)), 1e-12))
+def rms(logits: jax.Array) -> jax.Array:
+    """Root of the mean square [...] of logits [..., NUM_BARS]."""
+    return jnp.sqrt(jax.nn.softmax(logits) @ jnp.asarray(np.square(_CENTRES) + _VARIANCES))

@@ -62,7 +62,11 @@ def _prepare_one(
     inputs, after, targets = (array[:num_context] for array in wide)
     cache = experts_model.fit(inputs, after, targets, mask, num_metric_rows)
     obs_size = task.used.shape[0] - 1
-    said = jax.vmap(lambda x: experts_model.means(cache, x[:obs_size], x[obs_size:]))(wide[0][num_context:])
+    asked = wide[0][num_context:, :obs_size], wide[0][num_context:, obs_size:]
+    said, local = (
+        jax.vmap(ask, in_axes=(None, 0, 0))(cache, *asked)
+        for ask in (experts_model.means, experts_model.local_errors)
+    )
     columns = cache.columns
     x = standardise(wide[0], columns.input_mean, columns.input_std)
     y = standardise(wide[2], columns.target_mean, columns.target_std)
@@ -73,6 +77,7 @@ def _prepare_one(
         said=said @ target_slots,
         error=cache.error @ target_slots,
         weights=cache.weights @ target_slots,
+        local=local @ target_slots,
         used=task.used @ target_slots > 0.5,
     )
     return Examples(
@@ -94,7 +99,7 @@ def slots(key: jax.Array, obs_size: int, config: ModelConfig) -> tuple[jax.Array
 
 def rows_of(cache: Cache, x: jax.Array, y: jax.Array, terminated: jax.Array, mask: jax.Array) -> Rows:
     """A context's rows with what the experts missed, each left out, in units of their error."""
-    missed = jnp.sum(cache.weights[:, None] * experts_model.left_out(cache), axis=0)
+    missed = jnp.einsum("ky,kyc->cy", cache.weights, cache.left_out)
     size = jnp.sqrt(jnp.sum(cache.weights * cache.error, axis=0))
     return Rows(x, y, missed / (size + 1e-9)[None], terminated, mask)
 

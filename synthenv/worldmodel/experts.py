@@ -32,6 +32,7 @@ from synthenv.worldmodel.closed_form import (
 from synthenv.worldmodel.relevance import inverse_length_scales
 
 _NUM_ROUNDS = 2
+_NOWHERE = 1e6  # where rows are that are not there
 
 
 class Experts(NamedTuple):
@@ -84,6 +85,7 @@ def fit(inputs: jax.Array, targets: jax.Array, mask: jax.Array, num_metric_rows:
     own = jax.lax.map(lambda metrics: _fit_own(metrics, inputs, targets, mask), metrics)
     fits = jax.tree.map(lambda *parts: jnp.concatenate(parts), shared, own)
     moved = jnp.einsum("cd,kyde->kyec", inputs, metrics)
+    moved = jnp.where(mask, moved, _NOWHERE)
     return Experts(inputs.T, metrics, moved, num_varying(inputs).astype(inputs.dtype), fits)
 
 
@@ -105,11 +107,31 @@ def predict(experts: Experts, x: jax.Array) -> jax.Array:
     kernels = [jnp.zeros_like(distance), cubic(x[None], experts.inputs.T, experts.num_varying)[0]]
     kernels = jnp.stack(kernels + [rbf(distance, scale) for scale in LENGTH_SCALES])  # [K - 2, C]
     shared = jnp.einsum("kc,kcy->ky", kernels, experts.fits.alpha[:-2])
-    moved = jnp.einsum("d,kyde->kye", x, experts.metrics)
-    distances = jnp.sum(jnp.square(experts.moved - moved[..., None]), axis=2)  # [2, Y, C]
-    own = jnp.einsum("kyc,kcy->ky", rbf(distances, 1.0), experts.fits.alpha[-2:])
+    own = jnp.einsum("kyc,kcy->ky", rbf(_own_distances(experts, x), 1.0), experts.fits.alpha[-2:])
     trend = jnp.einsum("d,kdy->ky", trend_of(x), experts.fits.beta)
     return jnp.concatenate([shared, own]) + trend
+
+
+def local_errors(experts: Experts, left_out: jax.Array, error: jax.Array, x: jax.Array) -> jax.Array:
+    """Mean squared residuals of the rows near a query, and of one more that stands for all others. [K, Y]
+
+    Near is what the relevance of the inputs for a target makes so, at half of its length scale.
+
+    Args:
+        experts: as fitted.
+        left_out: leave-one-out residuals. [K, Y, C]
+        error: their mean squares, all that can be said where no row is near. [K, Y]
+        x: the query's standardised inputs. [D]
+    """
+    near = rbf(_own_distances(experts, x)[-1], 0.5)  # [Y, C]
+    total = jnp.sum(near * jnp.square(left_out), axis=2)
+    return (total + error) / (jnp.sum(near, axis=1) + 1.0)
+
+
+def _own_distances(experts: Experts, x: jax.Array) -> jax.Array:
+    """Squared, from x [D] to all rows, as the last two experts measure it. [2, Y, C]"""
+    moved = jnp.einsum("d,kyde->kye", x, experts.metrics)
+    return jnp.sum(jnp.square(experts.moved - moved[..., None]), axis=2)
 
 
 def _metric_of_slopes(

@@ -32,6 +32,7 @@ class Cache(NamedTuple):
         after: which reward experts of the latter kind did better. bool [K]
         error: mean squared leave-one-out errors. [K, Y]
         weights: the experts' shares. [K, Y]
+        left_out: leave-one-out residuals of all experts, standardised. [K, Y, C]
     """
 
     columns: Columns
@@ -40,6 +41,7 @@ class Cache(NamedTuple):
     after: jax.Array
     error: jax.Array
     weights: jax.Array
+    left_out: jax.Array
 
 
 def fit(
@@ -63,15 +65,9 @@ def fit(
     reward = experts.fit(after, targets[:, -1:], mask, num_metric_rows)
     better = reward.fits.error[:, 0] < step.fits.error[:, -1]
     error = step.fits.error.at[:, -1].min(reward.fits.error[:, 0])
-    return Cache(columns, step, reward, better, error, closed_form.weights(error))
-
-
-def left_out(cache: Cache) -> jax.Array:
-    """Leave-one-out residuals of all experts, standardised. [K, C, Y]"""
-    rewards = jnp.where(
-        cache.after[:, None], cache.reward.fits.left_out[..., 0], cache.step.fits.left_out[..., -1]
-    )
-    return cache.step.fits.left_out.at[..., -1].set(rewards)
+    of_reward = jnp.where(better[:, None], reward.fits.left_out[..., 0], step.fits.left_out[..., -1])
+    left_out = jnp.swapaxes(step.fits.left_out.at[..., -1].set(of_reward), 1, 2)
+    return Cache(columns, step, reward, better, error, closed_form.weights(error), left_out)
 
 
 def means(cache: Cache, obs: jax.Array, action: jax.Array) -> jax.Array:
@@ -84,6 +80,13 @@ def means(cache: Cache, obs: jax.Array, action: jax.Array) -> jax.Array:
     z = standardise(jnp.concatenate([following, action]), columns.after_mean, columns.after_std)
     rewards = experts.predict(cache.reward, z)[:, 0]
     return said.at[:, -1].set(jnp.where(cache.after, rewards, said[:, -1]))
+
+
+def local_errors(cache: Cache, obs: jax.Array, action: jax.Array) -> jax.Array:
+    """How far off the experts are around obs [d] and the action's columns [a]; see ``experts.local_errors``. [K, Y]"""
+    columns = cache.columns
+    x = standardise(jnp.concatenate([obs, action]), columns.input_mean, columns.input_std)
+    return experts.local_errors(cache.step, cache.left_out, cache.error, x)
 
 
 def snap(columns: Columns, obs: jax.Array) -> jax.Array:

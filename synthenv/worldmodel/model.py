@@ -2,9 +2,10 @@
 
 Context rows become tokens of what was asked, what came, and by how much the experts missed it when the row was left
 out. A query becomes a token of what is asked and what the experts say. For every target column the head then reads
-the query's token and each expert's word, and gives the experts' shares, a distribution (``bars``) of what they leave
-over, and for the whole row the odds that the episode ends. Everything is in units of the experts' own uncertainty, so
-that a task whose dynamics are known to six digits and one that is half noise look alike.
+the query's token and each expert's word, and gives the experts' shares, a step away from them, a distribution
+(``bars``) of what is left over, and for the whole row the odds that the episode ends. Everything is in units of the
+experts' own uncertainty, so that a task whose dynamics are known to six digits and one that is half noise look alike.
+The step is in units of how much the experts disagree here: where all say the same, nothing is added to it.
 
 Before training the head adds nothing: the model is the experts' weighted mean.
 
@@ -28,6 +29,8 @@ from synthenv.worldmodel.sensors import MAX_ACTIONS
 
 NUM_EXPERTS = len(EXPERTS)
 _CLIP = 5.0
+_LONGEST_STEP = 2.0  # away from the experts' mean, in units of their disagreement
+_FLOOR = 0.02  # of errors, in units of the bars: what is smaller counts as nothing
 _LEAST_SCALE = 1e-6  # of the experts' uncertainty, in standard deviations of a target
 
 
@@ -109,6 +112,7 @@ class Question(NamedTuple):
         said: what every expert says. [K, Y]
         error: their mean squared leave-one-out errors. [K, Y]
         weights: their shares before the head speaks. [K, Y]
+        local: their mean squared leave-one-out errors in the rows around the query. [K, Y]
         used: which targets exist. bool [Y]
     """
 
@@ -116,6 +120,7 @@ class Question(NamedTuple):
     said: jax.Array
     error: jax.Array
     weights: jax.Array
+    local: jax.Array
     used: jax.Array
 
 
@@ -123,35 +128,30 @@ class Answer(NamedTuple):
     """What the model says to a question, in standard deviations of the targets.
 
     Attributes:
-        centre: the experts' weighted mean, by the head's shares. [Y]
+        mean: the prediction. [Y]
         scale: the unit of the bars around it. [Y]
         logits: of the bars. [Y, NUM_BARS]
         termination: logit. []
     """
 
-    centre: jax.Array
+    mean: jax.Array
     scale: jax.Array
     logits: jax.Array
     termination: jax.Array
 
     @property
-    def mean(self) -> jax.Array:
-        """[Y]"""
-        return self.centre + self.scale * bars.mean(self.logits)
-
-    @property
     def std(self) -> jax.Array:
-        """[Y]"""
-        return self.scale * bars.std(self.logits)
+        """How far the bars spread around the prediction. [Y]"""
+        return self.scale * bars.rms(self.logits)
 
 
 def init(key: jax.Array, config: ModelConfig) -> Params:
     """Draw weights; those that would move the answer away from the experts' mean are zero."""
     keys = jax.random.split(key, 5)
     num_inputs, num_targets = config.num_inputs, config.num_targets
-    head_inputs = config.column_size + 2 * NUM_EXPERTS + 1
-    head_out = zero_linear(config.head_size, NUM_EXPERTS + bars.NUM_BARS)
-    first = jnp.concatenate([jnp.zeros(NUM_EXPERTS), jnp.asarray(bars.first_logits())])
+    head_inputs = config.column_size + 3 * NUM_EXPERTS + 2
+    head_out = zero_linear(config.head_size, NUM_EXPERTS + 1 + bars.NUM_BARS)
+    first = jnp.concatenate([jnp.zeros(NUM_EXPERTS + 1), jnp.asarray(bars.first_logits())])
     return Params(
         context=init_linear(keys[0], num_inputs + 2 * num_targets + 1, config.width),
         query=init_linear(keys[1], num_inputs + 3 * num_targets, config.width),
@@ -175,7 +175,9 @@ def encode(params: Params, config: ModelConfig, rows: Rows) -> transformer.Cache
 def answer(params: Params, config: ModelConfig, cache: transformer.Cache, question: Question) -> Answer:
     """Answer one question; vmap it over many."""
     centre, scale = blend(question)
+    disagreement = disagree(question, centre)
     spread = jnp.log(scale / (_rms(question) + _LEAST_SCALE))
+    apart = 0.5 * jnp.log(disagreement / scale)
     numbers = jnp.concatenate(
         [_clip(question.x), _clip(centre), _clip(spread), question.used.astype(jnp.float32)]
     )
@@ -184,11 +186,14 @@ def answer(params: Params, config: ModelConfig, cache: transformer.Cache, questi
     relative = _clip((question.said - centre[None]) / scale[None])  # [K, Y]
     least = jnp.min(question.error, axis=0, keepdims=True)
     quality = 0.2 * _clip(0.5 * jnp.log((question.error + 1e-12) / (least + 1e-12)))
-    features = jnp.concatenate([own, relative.T, quality.T, _clip(spread)[:, None]], axis=1)
-    out = linear(params.head_out, gelu(linear(params.head_in, features)))  # [Y, K + NUM_BARS]
+    nearby = 0.2 * _clip(0.5 * jnp.log((question.local + 1e-12) / (least + 1e-12)))
+    features = [own, relative.T, quality.T, nearby.T, _clip(spread)[:, None], _clip(apart)[:, None]]
+    hidden = gelu(linear(params.head_in, jnp.concatenate(features, axis=1)))
+    out = linear(params.head_out, hidden)  # [Y, K + 1 + NUM_BARS]
     shares = jax.nn.softmax(jnp.log(question.weights + 1e-6) + out[:, :NUM_EXPERTS].T, axis=0)
-    moved = jnp.sum(shares * question.said, axis=0)
-    return Answer(moved, scale, out[:, NUM_EXPERTS:], linear(params.termination, token)[0])
+    step = _LONGEST_STEP * jnp.tanh(out[:, NUM_EXPERTS] / _LONGEST_STEP)
+    mean = jnp.sum(shares * question.said, axis=0) + disagreement * step
+    return Answer(mean, scale, out[:, NUM_EXPERTS + 1 :], linear(params.termination, token)[0])
 
 
 def blend(question: Question) -> tuple[jax.Array, jax.Array]:
@@ -196,6 +201,13 @@ def blend(question: Question) -> tuple[jax.Array, jax.Array]:
     centre = jnp.sum(question.weights * question.said, axis=0)
     square = jnp.sum(question.weights * (question.error + jnp.square(question.said - centre[None])), axis=0)
     return centre, jnp.sqrt(square) + _LEAST_SCALE
+
+
+def disagree(question: Question, centre: jax.Array) -> jax.Array:
+    """How far apart the experts are, the better ones counting more, if less so than in their mean. [Y]"""
+    shares = jax.nn.softmax(-jnp.log(question.error + _LEAST_SCALE**2), axis=0)
+    square = jnp.sum(shares * jnp.square(question.said - centre[None]), axis=0)
+    return jnp.sqrt(square + _LEAST_SCALE**4)
 
 
 def _rms(question: Question) -> jax.Array:
@@ -207,7 +219,7 @@ def _clip(x: Any) -> jax.Array:
 
 
 def loss(result: Answer, y: jax.Array, terminated: jax.Array, used: jax.Array) -> jax.Array:
-    """Of one query: negative log-likelihood of the bars, robust errors of both means, and of the end.
+    """Of one query: negative log-likelihood of the bars, logarithm of the error, and of the odds of the end.
 
     Args:
         result: the answer.
@@ -215,10 +227,10 @@ def loss(result: Answer, y: jax.Array, terminated: jax.Array, used: jax.Array) -
         terminated: whether the episode ended. bool []
         used: which targets exist. bool [Y]
     """
-    rest = (y - result.centre) / result.scale
-    surprise = -bars.log_density(result.logits, jax.lax.stop_gradient(rest))
     error = (y - result.mean) / result.scale
-    per_column = surprise + jnp.log1p(0.5 * jnp.square(rest)) + jnp.log1p(0.5 * jnp.square(error))
+    surprise = -bars.log_density(result.logits, jax.lax.stop_gradient(error))
+    # By how many percent an error shrinks counts the same for small and for large ones.
+    per_column = surprise + 0.5 * jnp.log(jnp.square(error / _FLOOR) + 1.0)
     ended = terminated.astype(jnp.float32)
     odds = jax.nn.softplus(result.termination) - ended * result.termination
     return jnp.sum(jnp.where(used, per_column, 0.0)) / jnp.maximum(jnp.sum(used), 1) + odds

@@ -99,10 +99,11 @@ def answers(params: Params, config: ModelConfig, examples: Examples) -> Answer:
     def of_task(task: Examples) -> Answer:
         cache = model.encode(params, config, task.rows)
 
-        def ask(x: jax.Array, said: jax.Array) -> Answer:
-            return model.answer(params, config, cache, task.questions._replace(x=x, said=said))
+        def ask(x: jax.Array, said: jax.Array, local: jax.Array) -> Answer:
+            question = task.questions._replace(x=x, said=said, local=local)
+            return model.answer(params, config, cache, question)
 
-        return jax.vmap(ask)(task.questions.x, task.questions.said)
+        return jax.vmap(ask)(task.questions.x, task.questions.said, task.questions.local)
 
     return jax.vmap(of_task)(examples)
 
@@ -150,7 +151,7 @@ def score(params: Params, config: ModelConfig, examples: Examples) -> Scores:
     before = model.bars.log_density(
         jnp.broadcast_to(untrained, given.logits.shape), (examples.y - centre) / scale
     )
-    after = model.bars.log_density(given.logits, (examples.y - given.centre) / given.scale)
+    after = model.bars.log_density(given.logits, (examples.y - given.mean) / given.scale)
     floor = 0.01 * scale
     gain = jnp.log((jnp.abs(examples.y - centre) + floor) / (jnp.abs(examples.y - given.mean) + floor))
     return Scores(mean_loss(params, config, examples), mean(after - before), mean(gain))

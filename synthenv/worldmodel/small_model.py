@@ -13,7 +13,7 @@ from synthenv.nets import transformer
 from synthenv.worldmodel import experts_model, model
 from synthenv.worldmodel.columns import standardise
 from synthenv.worldmodel.examples import into_slots, rows_of
-from synthenv.worldmodel.experts_model import Arrays, means, snap
+from synthenv.worldmodel.experts_model import Arrays, local_errors, means, snap
 from synthenv.worldmodel.model import ModelConfig, Params, Question
 from synthenv.worldmodel.sensors import MAX_ACTIONS
 
@@ -78,7 +78,7 @@ def predict(cache: Cache, obs: jax.Array, action: jax.Array, config: ModelConfig
     num_inputs, obs_size = columns.input_mean.shape[0], obs.shape[0]
     if jnp.issubdtype(action.dtype, jnp.integer):
         action = jax.nn.one_hot(action, num_inputs - obs_size)
-    said = means(cache.experts, obs, action)
+    said, local = means(cache.experts, obs, action), local_errors(cache.experts, obs, action)
     x = standardise(jnp.concatenate([obs, action]), columns.input_mean, columns.input_std)
     input_slots, target_slots = _slots(obs_size, num_inputs, config)
     question = Question(
@@ -86,6 +86,7 @@ def predict(cache: Cache, obs: jax.Array, action: jax.Array, config: ModelConfig
         said=said @ target_slots,
         error=cache.experts.error @ target_slots,
         weights=cache.experts.weights @ target_slots,
+        local=local @ target_slots,
         used=cache.used,
     )
     given = model.answer(cache.params, config, cache.context, question)
