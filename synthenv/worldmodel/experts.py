@@ -124,8 +124,8 @@ def local_errors(experts: Experts, left_out: jax.Array, error: jax.Array, x: jax
         x: the query's standardised inputs. [D]
     """
     near = rbf(_own_distances(experts, x)[-1], 0.5)  # [Y, C]
-    total = jnp.sum(near * jnp.square(left_out), axis=2)
-    return (total + error) / (jnp.sum(near, axis=1) + 1.0)
+    total = jnp.sum(near[None] * jnp.square(left_out), axis=2)
+    return (total + error) / (jnp.sum(near, axis=1) + 1.0)[None]
 
 
 def _own_distances(experts: Experts, x: jax.Array) -> jax.Array:

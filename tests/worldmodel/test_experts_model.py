@@ -65,10 +65,20 @@ def test_questions_at_once_are_questions_one_by_one(line_cache, line):
 
 def test_left_out_residuals_are_those_of_the_kept_reward_experts(line_cache):
     """Their mean squares are the errors, but for rounding, which only adds."""
-    left_out = experts_model.left_out(line_cache)
-    square = np.mean(np.square(left_out), axis=1)
+    square = np.mean(np.square(line_cache.left_out), axis=2)
     assert (square <= np.asarray(line_cache.error) * 1.001 + 1e-12).all()
     np.testing.assert_allclose(square[:2], line_cache.error[:2], rtol=0.05, atol=1e-9)
+
+
+def test_local_errors_are_larger_where_the_experts_missed_more(line_cache):
+    """At the kink of the reward they do, and far from all rows nothing but the error of all rows is known."""
+    at_kink, aside, nowhere = (
+        experts_model.local_errors(line_cache, jnp.array([obs]), jnp.array([0.0])) for obs in (0.0, 8.0, 1e4)
+    )
+    best = int(np.argmin(line_cache.error[:, -1]))
+    assert at_kink[best, -1] > 2 * aside[best, -1]
+    np.testing.assert_allclose(nowhere, line_cache.error, rtol=1e-4)
+    assert (np.asarray(aside) > 0).all()
 
 
 def test_a_reward_of_where_the_step_leads_is_learnt_from_there():

@@ -35,7 +35,7 @@ def examples():
     said = y[:, :, None] + 0.3 * normal(B, Q, K, Y) + 0.2
     return Examples(
         rows=Rows(normal(B, C, D), normal(B, C, Y), normal(B, C, Y), rng.random((B, C)) < 0.2, mask),
-        questions=Question(normal(B, Q, D), said, error, weights, used),
+        questions=Question(normal(B, Q, D), said, error, weights, np.exp(normal(B, Q, K, Y) - 3), used),
         y=y,
         terminated=rng.random((B, Q)) < 0.3,
         counts=used & (np.arange(B) < 2)[:, None],
@@ -65,6 +65,14 @@ def test_before_training_the_model_is_the_experts_weighted_mean(examples, first)
     np.testing.assert_allclose(given.termination, 0.0)
 
 
+def test_where_the_experts_agree_nothing_is_added(examples, moved):
+    said = np.broadcast_to(examples.questions.said[:, :, :1], examples.questions.said.shape)
+    questions = examples.questions._replace(said=said)
+    given = answers(moved, examples=examples._replace(questions=questions))
+    np.testing.assert_allclose(given.mean, said[:, :, 0], atol=1e-5)
+    assert not np.allclose(answers(moved, examples=examples).mean, said[:, :, 0], atol=0.1)
+
+
 def test_masked_rows_have_no_influence(examples, moved):
     gone = ~examples.rows.mask[..., None]
     rows = examples.rows
@@ -83,7 +91,9 @@ def test_an_answer_depends_on_its_own_question_alone(examples, moved):
     questions = examples.questions
     keep = (np.arange(Q) == 1)[None, :, None]
     other = questions._replace(
-        x=np.where(keep, questions.x, 2.0), said=np.where(keep[..., None], questions.said, -1.0)
+        x=np.where(keep, questions.x, 2.0),
+        said=np.where(keep[..., None], questions.said, -1.0),
+        local=np.where(keep[..., None], questions.local, 0.5),
     )
     before = answers(moved, examples=examples)
     after = answers(moved, examples=examples._replace(questions=other))
@@ -105,9 +115,8 @@ def test_rows_may_come_in_any_order(examples, moved):
 def test_a_cached_answer_is_that_of_the_batch(examples, moved):
     task = jax.tree.map(lambda leaf: leaf[1], examples)
     cache = model.encode(moved, TINY, jax.tree.map(jnp.asarray, task.rows))
-    question = jax.tree.map(
-        jnp.asarray, task.questions._replace(x=task.questions.x[2], said=task.questions.said[2])
-    )
+    asked = {name: getattr(task.questions, name)[2] for name in ("x", "said", "local")}
+    question = jax.tree.map(jnp.asarray, task.questions._replace(**asked))
     alone, together = model.answer(moved, TINY, cache, question), answers(moved, examples=examples)
     for one, all_ in zip(alone, together, strict=True):
         np.testing.assert_allclose(one, all_[1, 2], rtol=1e-4, atol=1e-5)
@@ -116,15 +125,15 @@ def test_a_cached_answer_is_that_of_the_batch(examples, moved):
 def test_loss_by_hand():
     """A residual of 0.03 and one of -1.0, a third column that does not exist; all bars have equal shares."""
     result = Answer(
-        centre=jnp.array([1.0, 2.0, 0.0]),
+        mean=jnp.array([1.0, 2.0, 0.0]),
         scale=jnp.array([1.0, 0.5, 1.0]),
         logits=jnp.zeros((3, bars.NUM_BARS)),
         termination=jnp.float32(0.7),
     )
     y, used = jnp.array([1.03, 1.55, 1e6]), jnp.array([True, True, False])
     columns = []
-    for rest, width in ((0.03, 0.05 - 0.02), (-0.9, 1.1 - 0.8)):
-        columns.append(np.log(bars.NUM_BARS * width) + 2 * np.log1p(0.5 * rest**2))  # the bars' mean is 0
+    for error, width in ((0.03, 0.04 - 0.02), (-0.9, 1.2 - 0.8)):
+        columns.append(np.log(bars.NUM_BARS * width) + 0.5 * np.log((error / 0.02) ** 2 + 1))
     for ended, odds in ((False, np.log1p(np.exp(0.7))), (True, np.log1p(np.exp(-0.7)))):
         said = model.loss(result, y, jnp.bool_(ended), used)
         np.testing.assert_allclose(said, np.mean(columns) + odds, rtol=1e-4)
