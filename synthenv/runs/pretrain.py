@@ -5,6 +5,7 @@ algebra takes several times as long as a step, and all cores share it.
 """
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,20 +30,22 @@ class Batches:
     """Prepared batches in order, a few ahead; use it in a ``with`` statement."""
 
     def __init__(self, key: jax.Array, config: PretrainConfig, first: int, num_workers: int):
-        self._draw = jax.jit(partial(pretrain.draw_batch, config=config))
-        self._fit = jax.jit(partial(pretrain.fit_experts, config=config))
+        self._draw = jax.jit(partial(pretrain.draw_batch, config=config), static_argnames="num_context")
+        self._fit = jax.jit(partial(pretrain.fit_experts, config=config), static_argnames="num_context")
+        self._sizes = config.context_sizes
         self._key = key
         self._pool = ThreadPoolExecutor(num_workers)
         self._next = first
         self._ahead: list[Future[Examples]] = []
         self._num_ahead = 2 * num_workers
 
-    def make(self, index: int) -> Examples:
-        """Batch ``index``."""
+    def make(self, index: int, size: int | None = None) -> Examples:
+        """Batch ``index``, with contexts of at most ``size`` rows, or of as many as it is its turn to have."""
         key_tasks, key_slots = jax.random.split(jax.random.fold_in(self._key, index))
-        batch = self._draw(key_tasks)
+        size = size or self._sizes[index % len(self._sizes)]
+        batch = self._draw(key_tasks, num_context=size)
         with jax.enable_x64(True):
-            return jax.block_until_ready(self._fit(key_slots, batch))
+            return jax.block_until_ready(self._fit(key_slots, batch, num_context=size))
 
     def __iter__(self) -> Iterator[Examples]:
         while True:
@@ -96,7 +99,8 @@ def run(
         first = int(state.step)
         run_dir.truncate_metrics(first // steps_per_line)
         batches = stack.enter_context(Batches(root, config, first, num_workers))
-        held_out = [batches.make(_HELD_OUT - 2 - i) for i in range(_NUM_HELD_OUT)]
+        sizes = itertools.cycle(sorted(set(config.context_sizes)))
+        held_out = [batches.make(_HELD_OUT - 2 - i, next(sizes)) for i in range(_NUM_HELD_OUT)]
         for line, reached in _train(config, state, batches, held_out, steps_per_line):
             state = reached
             store.save(int(state.step), state, line)

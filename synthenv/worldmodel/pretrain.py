@@ -5,7 +5,7 @@ References:
     inference, algorithm 1.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +15,7 @@ import optax
 from synthenv.worldmodel import model
 from synthenv.worldmodel.examples import Examples, prepare
 from synthenv.worldmodel.model import Answer, ModelConfig, Params
-from synthenv.worldmodel.prior import PriorConfig, sample
+from synthenv.worldmodel.prior import PriorBatch, PriorConfig, sample
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class PretrainConfig:
 
     Attributes:
         model: Sizes of the model.
-        prior: The tasks.
+        prior: The tasks; how many rows their contexts have at most says ``context_sizes``.
+        context_sizes: Rows of a context at most; batches take these in turn.
         num_metric_rows: Context rows that the experts choose their metrics with.
         num_steps: Gradient steps, one batch of the prior each.
         learning_rate: AdamW's highest.
@@ -35,6 +36,7 @@ class PretrainConfig:
 
     model: ModelConfig = field(default_factory=ModelConfig)
     prior: PriorConfig = field(default_factory=PriorConfig)
+    context_sizes: tuple[int, ...] = (128,) * 11 + (256,)
     num_metric_rows: int = 64
     num_steps: int = 20_000
     learning_rate: float = 5e-4
@@ -83,14 +85,14 @@ def init(key: jax.Array, config: PretrainConfig) -> TrainState:
     return TrainState(jnp.int32(0), params, params, optimizer(config).init(params))
 
 
-def draw_batch(key: jax.Array, config: PretrainConfig) -> Any:
-    """Random tasks; call it in single precision."""
-    return sample(key, config.prior)
+def draw_batch(key: jax.Array, config: PretrainConfig, num_context: int) -> PriorBatch:
+    """Random tasks with contexts of at most ``num_context`` rows; call it in single precision."""
+    return sample(key, replace(config.prior, num_context=num_context))
 
 
-def fit_experts(key: jax.Array, batch: Any, config: PretrainConfig) -> Examples:
-    """Contexts and questions of random tasks; call it under ``jax.enable_x64()``."""
-    return prepare(key, batch, config.model, config.prior.num_context, config.num_metric_rows)
+def fit_experts(key: jax.Array, batch: PriorBatch, config: PretrainConfig, num_context: int) -> Examples:
+    """Contexts and questions of such random tasks; call it under ``jax.enable_x64()``."""
+    return prepare(key, batch, config.model, num_context, config.num_metric_rows)
 
 
 def answers(params: Params, config: ModelConfig, examples: Examples) -> Answer:
