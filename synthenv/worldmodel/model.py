@@ -30,7 +30,7 @@ from synthenv.worldmodel.sensors import MAX_ACTIONS
 NUM_EXPERTS = len(EXPERTS)
 _CLIP = 5.0
 _LONGEST_STEP = 2.0  # away from the experts' mean, in units of their disagreement
-_FLOOR = 0.02  # of errors, in units of the bars: what is smaller counts as nothing
+_FLOOR = 0.03  # of errors, in units of the bars: what is smaller counts as nothing
 _LEAST_SCALE = 1e-6  # of the experts' uncertainty, in standard deviations of a target
 
 
@@ -197,15 +197,15 @@ def answer(params: Params, config: ModelConfig, cache: transformer.Cache, questi
 
 
 def blend(question: Question) -> tuple[jax.Array, jax.Array]:
-    """The experts' weighted mean [Y], and how far they spread and err around it [Y]."""
+    """The experts' weighted mean [Y], and how far they spread and err here [Y]."""
     centre = jnp.sum(question.weights * question.said, axis=0)
-    square = jnp.sum(question.weights * (question.error + jnp.square(question.said - centre[None])), axis=0)
+    square = jnp.sum(question.weights * (question.local + jnp.square(question.said - centre[None])), axis=0)
     return centre, jnp.sqrt(square) + _LEAST_SCALE
 
 
 def disagree(question: Question, centre: jax.Array) -> jax.Array:
-    """How far apart the experts are, the better ones counting more, if less so than in their mean. [Y]"""
-    shares = jax.nn.softmax(-jnp.log(question.error + _LEAST_SCALE**2), axis=0)
+    """How far apart the good experts are: those with twice the error of the best count a sixteenth. [Y]"""
+    shares = jax.nn.softmax(-2.0 * jnp.log(question.error + _LEAST_SCALE**2), axis=0)
     square = jnp.sum(shares * jnp.square(question.said - centre[None]), axis=0)
     return jnp.sqrt(square + _LEAST_SCALE**4)
 
@@ -229,8 +229,8 @@ def loss(result: Answer, y: jax.Array, terminated: jax.Array, used: jax.Array) -
     """
     error = (y - result.mean) / result.scale
     surprise = -bars.log_density(result.logits, jax.lax.stop_gradient(error))
-    # By how many percent an error shrinks counts the same for small and for large ones.
-    per_column = surprise + 0.5 * jnp.log(jnp.square(error / _FLOOR) + 1.0)
+    # By how many percent an error shrinks counts the same for small ones as for large ones, and large ones once more.
+    per_column = surprise + 0.5 * jnp.log1p(jnp.square(error / _FLOOR)) + jnp.log1p(0.5 * jnp.square(error))
     ended = terminated.astype(jnp.float32)
     odds = jax.nn.softplus(result.termination) - ended * result.termination
     return jnp.sum(jnp.where(used, per_column, 0.0)) / jnp.maximum(jnp.sum(used), 1) + odds

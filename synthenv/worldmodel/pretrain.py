@@ -38,9 +38,9 @@ class PretrainConfig:
     prior: PriorConfig = field(default_factory=PriorConfig)
     context_sizes: tuple[int, ...] = (128,) * 11 + (256,)
     num_metric_rows: int = 64
-    num_steps: int = 20_000
-    learning_rate: float = 5e-4
-    warmup_steps: int = 500
+    num_steps: int = 8_000
+    learning_rate: float = 1.5e-3
+    warmup_steps: int = 200
     weight_decay: float = 0.01
     max_gradient_norm: float = 1.0
 
@@ -134,10 +134,10 @@ def train_step(state: TrainState, examples: Examples, config: PretrainConfig) ->
 def _blend_all(questions: model.Question) -> tuple[jax.Array, jax.Array]:
     """The experts' means and spreads for one task's questions. [Q, Y] each"""
 
-    def one(x: jax.Array, said: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return model.blend(questions._replace(x=x, said=said))
+    def one(x: jax.Array, said: jax.Array, local: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return model.blend(questions._replace(x=x, said=said, local=local))
 
-    return jax.vmap(one)(questions.x, questions.said)
+    return jax.vmap(one)(questions.x, questions.said, questions.local)
 
 
 def score(params: Params, config: ModelConfig, examples: Examples) -> Scores:

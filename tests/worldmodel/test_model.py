@@ -59,7 +59,7 @@ def test_before_training_the_model_is_the_experts_weighted_mean(examples, first)
     given, questions = answers(first.params, examples=examples), examples.questions
     mean = (questions.weights[:, None] * questions.said).sum(axis=2)
     np.testing.assert_allclose(given.mean, mean, atol=1e-3)
-    spread = questions.error[:, None] + np.square(questions.said - mean[:, :, None])
+    spread = questions.local + np.square(questions.said - mean[:, :, None])
     scale = np.sqrt((questions.weights[:, None] * spread).sum(axis=2))
     np.testing.assert_allclose(given.scale, scale, rtol=1e-3)
     np.testing.assert_allclose(given.termination, 0.0)
@@ -133,7 +133,9 @@ def test_loss_by_hand():
     y, used = jnp.array([1.03, 1.55, 1e6]), jnp.array([True, True, False])
     columns = []
     for error, width in ((0.03, 0.04 - 0.02), (-0.9, 1.2 - 0.8)):
-        columns.append(np.log(bars.NUM_BARS * width) + 0.5 * np.log((error / 0.02) ** 2 + 1))
+        columns.append(
+            np.log(bars.NUM_BARS * width) + 0.5 * np.log1p((error / 0.03) ** 2) + np.log1p(0.5 * error**2)
+        )
     for ended, odds in ((False, np.log1p(np.exp(0.7))), (True, np.log1p(np.exp(-0.7)))):
         said = model.loss(result, y, jnp.bool_(ended), used)
         np.testing.assert_allclose(said, np.mean(columns) + odds, rtol=1e-4)
