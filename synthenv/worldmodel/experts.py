@@ -112,7 +112,9 @@ def predict(experts: Experts, x: jax.Array) -> jax.Array:
     return jnp.concatenate([shared, own]) + trend
 
 
-def local_errors(experts: Experts, left_out: jax.Array, error: jax.Array, x: jax.Array) -> jax.Array:
+def local_errors(
+    experts: Experts, left_out: jax.Array, error: jax.Array, x: jax.Array, counts: jax.Array | None = None
+) -> jax.Array:
     """Mean squared residuals of the rows near a query, and of one more that stands for all others. [K, Y]
 
     Near is what the relevance of the inputs for a target makes so, at half of its length scale.
@@ -122,8 +124,10 @@ def local_errors(experts: Experts, left_out: jax.Array, error: jax.Array, x: jax
         left_out: leave-one-out residuals. [K, Y, C]
         error: their mean squares, all that can be said where no row is near. [K, Y]
         x: the query's standardised inputs. [D]
+        counts: which rows to ask; all that are there if it is None. bool [C]
     """
     near = rbf(_own_distances(experts, x)[-1], 0.5)  # [Y, C]
+    near = near if counts is None else near * counts[None]
     total = jnp.sum(near[None] * jnp.square(left_out), axis=2)
     return (total + error) / (jnp.sum(near, axis=1) + 1.0)[None]
 

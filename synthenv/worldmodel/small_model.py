@@ -1,4 +1,9 @@
-"""The pretrained model as a world model: experts fitted to a context, the encoded context, and answers."""
+"""The pretrained model as a world model: experts fitted to a context, the encoded context, and answers.
+
+How far an answer may move away from the experts is tried on the context itself, target by target: half of the rows is
+shown to the model, the other half asked for, with what the experts say of a row when it is left out. Tasks that the
+experts know better than the prior ever let them are left to them.
+"""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,21 +15,34 @@ import numpy as np
 from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction, Transition, WorldModel
 from synthenv.nets import transformer
-from synthenv.worldmodel import experts_model, model
+from synthenv.worldmodel import experts, experts_model, model
 from synthenv.worldmodel.columns import standardise
 from synthenv.worldmodel.examples import into_slots, rows_of
 from synthenv.worldmodel.experts_model import Arrays, local_errors, means, snap
-from synthenv.worldmodel.model import ModelConfig, Params, Question
+from synthenv.worldmodel.model import ModelConfig, Params, Question, Rows
 from synthenv.worldmodel.sensors import MAX_ACTIONS
+
+_TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+_FLOOR = 0.01  # of errors, in units of the experts' error near the query
+_AT_ONCE = 64  # rows; all at once would take half a gigabyte
 
 
 class Cache(NamedTuple):
-    """What an answer needs: weights, the experts, the encoded context, and which of the model's targets are in use."""
+    """What an answer needs.
+
+    Attributes:
+        params: weights.
+        experts: fitted to the context.
+        context: encoded.
+        used: which of the model's targets are in use. bool [Y]
+        trust: how much of the model's step away from the experts is taken. [Y]
+    """
 
     params: Params
     experts: experts_model.Cache
     context: transformer.Cache
     used: jax.Array
+    trust: jax.Array
 
 
 def make(params: Params, config: ModelConfig, name: str = "small") -> WorldModel:
@@ -59,10 +77,53 @@ def _encode(
     columns = fitted.columns
     x = standardise(arrays.inputs, columns.input_mean, columns.input_std)
     y = standardise(arrays.targets, columns.target_mean, columns.target_std)
-    rows = rows_of(fitted, x, y, arrays.ended, arrays.mask)
     input_slots, target_slots = _slots(y.shape[1] - 1, x.shape[1], config)
-    context = model.encode(params, config, into_slots(rows, input_slots, target_slots))
-    return Cache(params, fitted, context, jnp.asarray(used))
+    rows = rows_of(fitted, x, y, arrays.ended, arrays.mask)
+    rows = into_slots(rows, input_slots, target_slots)
+    questions = _left_out_questions(fitted, x, y, used, (input_slots, target_slots))
+    trust = _trust(params, config, rows, questions)
+    return Cache(params, fitted, model.encode(params, config, rows), jnp.asarray(used), trust)
+
+
+def _left_out_questions(
+    fitted: experts_model.Cache,
+    x: jax.Array,
+    y: jax.Array,
+    used: jax.Array,
+    slots: tuple[jax.Array, jax.Array],
+) -> Question:
+    """What was asked in every row, and what the experts say when it is left out; leading axis C in all but ``used``."""
+    every = jnp.arange(len(x))
+
+    def near(row: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return experts.local_errors(fitted.step, fitted.left_out, fitted.error, row[0], every != row[1])
+
+    local = jax.lax.map(near, (x, every), batch_size=_AT_ONCE)
+    said = y[:, None] - jnp.moveaxis(fitted.left_out, 2, 0)  # [C, K, Y]
+    input_slots, target_slots = slots
+    error, weights = (
+        jnp.broadcast_to(each @ target_slots, (len(x), *each.shape[:1], target_slots.shape[1]))
+        for each in (fitted.error, fitted.weights)
+    )
+    return Question(x @ input_slots, said @ target_slots, error, weights, local @ target_slots, used)
+
+
+def _trust(params: Params, config: ModelConfig, rows: Rows, questions: Question) -> jax.Array:
+    """Of ``_TRUSTS`` the share of the model's step that does best on the odd rows when shown the even ones. [Y]"""
+    is_odd = jnp.arange(len(rows.x)) % 2 == 1
+    half = model.encode(params, config, rows._replace(mask=rows.mask & ~is_odd))
+
+    def errors(question: Question, y: jax.Array) -> jax.Array:
+        centre, scale = model.blend(question)
+        step = model.answer(params, config, half, question).mean - centre
+        error = (y - centre)[None] - jnp.array(_TRUSTS)[:, None] * step[None]
+        return jnp.log1p(jnp.square(error / (_FLOOR * scale)[None]))  # [5, Y]
+
+    counts = rows.mask & is_odd
+    axes = Question(0, 0, 0, 0, 0, None)
+    each = jax.vmap(errors, in_axes=(axes, 0))(questions, rows.y)
+    total = jnp.sum(jnp.where(counts[:, None, None], each, 0.0), axis=0)
+    return jnp.array(_TRUSTS)[jnp.argmin(total, axis=0)]
 
 
 def _slots(obs_size: int, num_inputs: int, config: ModelConfig) -> tuple[jax.Array, jax.Array]:
@@ -89,8 +150,9 @@ def predict(cache: Cache, obs: jax.Array, action: jax.Array, config: ModelConfig
         local=local @ target_slots,
         used=cache.used,
     )
-    given = model.answer(cache.params, config, cache.context, question)
-    mean, std = (values @ target_slots.T for values in (given.mean, given.std))
+    given, (centre, _) = model.answer(cache.params, config, cache.context, question), model.blend(question)
+    mean = centre + cache.trust * (given.mean - centre)
+    mean, std = (values @ target_slots.T for values in (mean, given.std))
     mean, std = mean * columns.target_std + columns.target_mean, std * columns.target_std
     odds: Any = jax.nn.sigmoid(given.termination)
     return Prediction(snap(columns, obs + mean[:-1]), mean[-1], std[:-1], std[-1], odds)
