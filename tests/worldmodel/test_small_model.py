@@ -63,12 +63,54 @@ def test_shared_cache_answers_like_a_full_pass(context):
             np.testing.assert_allclose(one, of_many, atol=1e-3)  # observations reach 30
 
 
-def test_trained_weights_change_the_answer(context):
-    obs, action = jnp.array([[1.0]]), jnp.array([[3.0]])
-    before = ask(small_model.make(untrained(), CONFIG), context, obs, action)
-    after = ask(small_model.make(shaken(untrained()), CONFIG), context, obs, action)
-    assert abs(float(before.reward[0] - after.reward[0])) > 1e-4
-    assert float(after.reward_std[0]) > 0.0
+def test_as_much_of_a_step_is_taken_as_is_trusted(context):
+    world_model = small_model.make(shaken(untrained()), CONFIG)
+    cache = world_model.encode(world_model.params, context.transitions, context.num_actions)
+    obs, action = jnp.array([1.0]), jnp.array([3.0])
+    none, half, all_ = (
+        world_model.predict(cache._replace(trust=jnp.full(CONFIG.num_targets, trust)), obs, action)
+        for trust in (0.0, 0.5, 1.0)
+    )
+    assert abs(float(all_.reward - none.reward)) > 1e-4
+    np.testing.assert_allclose(half.reward, (none.reward + all_.reward) / 2, rtol=1e-4)
+    assert float(all_.reward_std) > 0.0
+
+
+def test_random_weights_are_not_trusted(context):
+    """A random step away from good experts is a bad one."""
+    params = shaken(untrained())
+    cache = small_model.encode(params, context.transitions, context.num_actions, CONFIG)
+    assert float(jnp.mean(cache.trust)) < 0.1
+
+
+def test_a_step_that_helps_is_trusted(monkeypatch):
+    """Experts whose every answer is off by one, and a model that knows."""
+    params = untrained()
+    rows = 40
+    y = jax.random.normal(jax.random.key(3), (rows, CONFIG.num_targets))
+    size = (model.NUM_EXPERTS, CONFIG.num_targets)
+    nothing = jnp.zeros((rows, CONFIG.num_targets))
+    shown = model.Rows(
+        jnp.zeros((rows, CONFIG.num_inputs)), y, nothing, jnp.zeros(rows), jnp.ones(rows, bool)
+    )
+    questions = model.Question(
+        x=shown.x,
+        said=jnp.broadcast_to((y - 1.0)[:, None], (rows, *size)),
+        error=jnp.ones((rows, *size)),
+        weights=jnp.full((rows, *size), 1 / size[0]),
+        local=jnp.ones((rows, *size)),
+        used=jnp.ones(CONFIG.num_targets, bool),
+    )
+    answer = model.answer
+
+    def knows(*args):
+        given = answer(*args)
+        return given._replace(mean=given.mean + jnp.arange(CONFIG.num_targets) / 4)
+
+    monkeypatch.setattr(model, "answer", knows)
+    trust = small_model._trust(params, CONFIG, shown, questions)
+    # Steps of 0, 1/4, ... 1 where 1 is right: all of each is taken, but none of what is none.
+    np.testing.assert_array_equal(trust, [0.0, 1.0, 1.0, 1.0, 1.0])
 
 
 def test_a_task_that_does_not_fit_is_refused():
