@@ -50,7 +50,7 @@ TABLE3 = {  # random, repeat, expert, p-expert, mixture
 }
 Strategy = Literal["random", "repeat", "held", "expert", "p-expert", "mixture"]
 Task = Literal["GridWorld", "CartPole-v0", "MountainCar-v0", "SimpleEnv", "Pendulum-v1", "Reacher-v5"]
-Model = Literal["persistence", "ridge", "quadratic", "gp isotropic", "gp ard", "experts"]
+Model = Literal["persistence", "ridge", "quadratic", "gp-isotropic", "gp-ard", "experts"]
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class Config:
         "persistence",
         "ridge",
         "quadratic",
-        "gp isotropic",
-        "gp ard",
+        "gp-isotropic",
+        "gp-ard",
         "experts",
     )
     num_contexts: int = 3
