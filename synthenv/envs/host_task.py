@@ -5,8 +5,8 @@ gymnasium's own ``step`` does the work, on one instance that is given the state 
 MuJoCo needs in double precision to take the same step again, travels in ``EnvState`` as pairs of 32-bit words, so
 stepping is pure and equals gymnasium's to the bit (``tests/envs/test_host_task.py``).
 
-Reacher-v5, 32 copies, one core of a shared x86 machine: see ``docs/one-shot-world-models.md``. XLA cannot store programs
-that call the host in its cache, so each process compiles its own.
+Measured with 32 copies of Reacher-v5 on one core of a shared 2-core AMD EPYC VM: 20,000 steps per CPU-second, 15,000
+with PPO learning from them. XLA's cache cannot keep programs that call the host, so every process compiles its own.
 """
 
 import functools
