@@ -45,7 +45,8 @@ def run(
         tell_error: called with every new line of table 3, and how many lines there will be.
 
     Returns:
-        what ``benchmark.json`` holds: by table and task, rows of tables 1 and 2 and the summary of table 3.
+        what ``benchmark.json`` holds: by table and task, rows of tables 1 and 2 and the summary of table 3; and whether
+        rows were shown equal contexts.
 
     Raises:
         UserError: a world model is unknown, ``out`` holds something else, or as ``finish`` and ``proxy_loss.run``.
@@ -107,7 +108,7 @@ def _errors(command: OswmBenchmark, out: Path, tell: Callable[[dict[str, Any], i
         seed=command.common.seed,
     )
     total = len(list(proxy_loss.keys(config)))
-    summary = proxy_loss.run(config, out / "proxy_loss", lambda line: tell(line, total))
+    summary = plain(proxy_loss.run(config, out / "proxy_loss", lambda line: tell(line, total)))
     wanted = {*command.models, "paper"}
     return {
         task: {
@@ -161,6 +162,6 @@ def _write(results: dict[str, Any], out: Path) -> None:
 def _draw(results: dict[str, Any], out: Path) -> None:
     for table, by_task in results["tables"].items():
         if table == "3":
-            proxy_plot.draw(plain(by_task), out / "table3.png")
+            proxy_plot.draw(by_task, out / "table3.png")
         else:
             benchmark_plot.write(table, by_task, out)

@@ -4,7 +4,6 @@ from typing import Any
 
 from rich.progress import Progress
 
-from synthenv.core.files import plain
 from synthenv.runs import benchmark, benchmark_report
 from synthenv.runs.benchmark_arguments import OswmBenchmark
 from synthenv.runs.benchmark_rows import Row, Watch
@@ -19,7 +18,7 @@ def benchmark_with_bars(command: OswmBenchmark) -> dict[str, Any]:
         results = benchmark.run(command, out, *_watched(progress, command.seeds))
     for table, by_task in results["tables"].items():
         console.print(f"\n[bold]{benchmark_report.TITLES[table]}[/]", soft_wrap=True)
-        for task, head, lines in benchmark_report.listings(table, plain(by_task), between="\n"):
+        for task, head, lines in benchmark_report.listings(table, by_task, between="\n"):
             listing(task, head, lines)
     if not results.get("contexts_shared", True):
         console.print("[yellow]rows of one table were shown different contexts: were machines changed?[/]")

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from synthenv.core.files import plain
 from synthenv.runs.benchmark_report import interval, label
 from synthenv.runs.figures import BLUE, INK, ORANGE, QUIET, RED, dress, new_figure, save
 
@@ -32,7 +31,7 @@ def write(table: str, by_task: Mapping[str, Sequence[Mapping[str, Any]]], out: P
     figure = new_figure(12, num_lines * (1.2 + 0.3 * num_rows) + 0.9, _TITLES[table])
     panels = figure.subplots(num_lines, 2, squeeze=False).ravel()
     for axes, (task, rows) in zip(panels, by_task.items(), strict=False):
-        _panel(axes, table, task, plain(rows))
+        _panel(axes, table, task, rows)
     for axes in panels[len(by_task) :]:
         axes.set_axis_off()
     marks = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))

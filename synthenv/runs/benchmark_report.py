@@ -33,7 +33,7 @@ def row_of(table: str, row: Row, result: Mapping[str, Any]) -> dict[str, Any]:
     """What ``benchmark.json`` says of a row: who, its result and the paper's number or None."""
     paper = paper_return(table, row)
     said = {"method": row.method, "strategy": row.strategy, "paper": paper and paper._asdict()}
-    return said | {key: value for key, value in result.items() if key != "out"}
+    return plain(said | {key: value for key, value in result.items() if key != "out"})
 
 
 def paper_return(table: str, row: Row) -> Return | None:
@@ -153,7 +153,6 @@ def write(table: str, by_task: Mapping[str, Any], out: Path) -> None:
     Raises:
         UserError: if the disk is full or the place cannot be written.
     """
-    by_task = plain(by_task)
     flat = flat_errors if table == "3" else flat_returns
     write_csv(out / f"table{table}.csv", list(flat(by_task)))
     write_atomic(out / f"table{table}.md", markdown(table, by_task).encode())
