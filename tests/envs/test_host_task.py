@@ -9,6 +9,9 @@ from synthenv.agents.ppo_config import PPOConfig
 from synthenv.core.errors import UserError
 from synthenv.envs import host_task, rollout
 from synthenv.runs.dream_training import Trainer
+from synthenv.runs.dreams import Dreams
+from synthenv.runs.oswm_arguments import OswmRun
+from synthenv.worldmodel.strategies import Collection
 
 gymnasium = pytest.importorskip("gymnasium")
 pytest.importorskip("mujoco")
@@ -100,6 +103,27 @@ def test_an_agent_trains_there_unchanged(spec):
     assert num_steps == 200 and trainer.advance._cache_size() == 1
     action = trainer.act(jax.random.key(1), policy, jnp.zeros(10))
     assert action.shape == (2,) and bool(jnp.all(jnp.abs(action) <= 1))
+
+
+@pytest.mark.rank_promotion_ok
+def test_dreams_take_it_for_one_of_ours(spec):
+    """Contexts, tests and experts go through compiled loops; a context's rows are steps of gymnasium's."""
+    dreams = Dreams(OswmRun(task="Reacher-v5", model="ridge", strategy="expert"))
+    assert dreams.task is not None and dreams.task.spec is spec and dreams.expert is not None
+    context = dreams.task.collect(jax.random.key(0), Collection("random", num_steps=60, num_resets=3))
+    steps = context.transitions
+    assert np.flatnonzero(steps.truncated).tolist() == [49] and context.first_obs.shape == (3, 10)
+    env = gymnasium.make("Reacher-v5").unwrapped
+    env.reset(seed=0)
+    for row in (1, 20, 55):
+        angles = np.arctan2(steps.obs[row, 2:4], steps.obs[row, :2])
+        positions, speeds = (
+            np.concatenate([x, y]) for x, y in ((angles, steps.obs[row, 4:6]), (steps.obs[row, 6:8], [0, 0]))
+        )
+        env.set_state(positions, speeds)
+        obs, reward, *_ = env.step(steps.action[row])
+        np.testing.assert_allclose(steps.next_obs[row], obs, atol=2e-4)
+        assert steps.reward[row] == pytest.approx(reward, abs=1e-4)
 
 
 def test_errors_and_numbers(spec):
