@@ -54,7 +54,8 @@ def _panel(axes: Axes, table: str, task: str, rows: Sequence[Mapping[str, Any]])
         paper = np.nan if row["paper"] is None else row["paper"]["mean"]
         axes.plot(paper, place, "x", color=RED, markersize=6, label="paper (best checkpoint)")
         if row["method"] in _LEVELS:
-            axes.axvline(mean, color=_LEVELS[row["method"]], linewidth=0.9, linestyle=":")
+            color = _LEVELS[row["method"]]
+            axes.axvline(mean, color=color, linewidth=1.1, linestyle=":", label=f"level of {row['method']}")
     axes.set_yticks(range(len(rows)), [label(table, row) for row in rows])
     axes.invert_yaxis()
     axes.margins(x=0.06, y=0.08)

@@ -75,7 +75,8 @@ def cells(table: str, row: Mapping[str, Any], between: str) -> list[str]:
     told = []
     for name in RETURNS:
         mean, (low, high) = _number(row[name]), interval(row, name)
-        told.append("–" if np.isnan(mean) else f"{short(mean)}{between}[{short(low)}, {short(high)}]")
+        spread = f"{between}[{short(low)}, {short(high)}]" if row["num_seeds"] > 1 else ""
+        told.append("–" if np.isnan(mean) else short(mean) + spread)
     paper = row["paper"]
     steps = f"{trained_on(row):,.0f}{between}+ {row['real_steps']['evaluation']:,.0f}"
     return [label(table, row), *told, steps, "–" if paper is None else str(Return(**paper))]

@@ -259,6 +259,7 @@ def test_the_command(capsys):
     assert main(["oswm", "benchmark", *words.split()]) == 0
     said = capsys.readouterr().out
     assert "row 3/3 of table 1: SimpleEnv, random" in said and "-256.2 ± 16.6" in said and "seed 1/1" in said
+    assert "[-" not in said, "one seed has no interval"
     assert json.loads(Path("result.json").read_text())["command"] == "oswm benchmark"
     again = parse(["oswm", "benchmark", "--resume", "--out", "run", "--seeds", "3"])
     assert isinstance(again, OswmBenchmark) and (again.seeds, again.context) == (3, 40)
