@@ -21,11 +21,12 @@ from synthenv.core.errors import UserError
 from synthenv.core.files import to_json
 from synthenv.runs.arguments import NAMES as COMMAND_NAMES
 from synthenv.runs.arguments import Command, Common, Demo, Evaluate, List, MetaTrain, Plot, Train, Tune
+from synthenv.runs.benchmark_arguments import OswmBenchmark, benchmark_defaults
 from synthenv.runs.config import from_stored
 from synthenv.runs.oswm_arguments import OSWM_NAMES, Oswm, OswmPlot, OswmRun, resumed
 from synthenv.runs.presets import Form, form_of, preset
 
-AnyCommand = Command | OswmRun | OswmPlot
+AnyCommand = Command | OswmRun | OswmPlot | OswmBenchmark
 NAMES = COMMAND_NAMES | OSWM_NAMES
 
 
@@ -40,6 +41,9 @@ def parse(argv: list[str]) -> AnyCommand:
         tune = Annotated[Tune, tyro.conf.subcommand(default=_tune_defaults(stored))]
     elif argv[:2] == ["oswm", "run"] and (stored := _stored(argv)):
         oswm = Annotated[Oswm, tyro.conf.subcommand(default=Oswm(resumed(stored)))]
+    elif argv[:2] == ["oswm", "benchmark"]:
+        defaults = benchmark_defaults(_option(argv, "--preset"), _stored(argv))
+        oswm = Annotated[Oswm, tyro.conf.subcommand(default=Oswm(defaults))]
     commands = meta_train | Train | Evaluate | Plot | demo | tune | oswm | List
     command = tyro.cli(commands, args=argv, prog="synthenv")  # type: ignore[arg-type]
     return command.command if isinstance(command, Oswm) else command
@@ -134,7 +138,7 @@ def _ask_again(unraisable: Any) -> None:
 
 def _how_to_go_on(command: AnyCommand | None) -> str:
     """What to add to a search's command line to finish it; other commands have nothing to lose."""
-    if not isinstance(command, MetaTrain | Demo | Tune | OswmRun):
+    if not isinstance(command, MetaTrain | Demo | Tune | OswmRun | OswmBenchmark):
         return ""
     if command.out:
         return f"; synthenv {NAMES[type(command)]} --resume --out {shlex.quote(str(command.out))} goes on"
@@ -156,16 +160,20 @@ def _check(command: AnyCommand) -> None:
         raise UserError(f"--max-steps {command.max_steps} trains nobody: pass 1 or more")
     if isinstance(command, Evaluate) and command.out is not None and not command.curves:
         raise UserError("--out is where --curves draws: add --curves, or write the numbers with --json FILE")
-    if isinstance(command, MetaTrain | Demo | Tune | OswmRun) and command.resume and command.out is None:
+    if (
+        isinstance(command, MetaTrain | Demo | Tune | OswmRun | OswmBenchmark)
+        and command.resume
+        and command.out is None
+    ):
         raise UserError("--resume goes on with which run? Pass its directory with --out")
     if isinstance(command, MetaTrain) and command.proxy != form_of(command.config.proxy):
         raise UserError(
             f"--proxy {command.proxy} and --proxy.form contradict each other: pass --proxy se, scb or rn alone"
         )
-    if isinstance(command, Demo | Tune | OswmRun) and common.distributed:
+    if isinstance(command, Demo | Tune | OswmRun | OswmBenchmark) and common.distributed:
         name = NAMES[type(command)]
         raise UserError(f"{name} runs on one machine: drop --distributed, or use meta-train")
-    if isinstance(command, OswmRun):
+    if isinstance(command, OswmRun | OswmBenchmark):
         command.check()
     if isinstance(command, Tune):
         for name in ("num_trials", "num_workers", "num_searches", "num_generations"):
@@ -260,6 +268,10 @@ def run(command: AnyCommand) -> dict[str, Any]:
             from synthenv.runs import oswm_commands
 
             return oswm_commands.run(command) if isinstance(command, OswmRun) else oswm_commands.plot(command)
+        case OswmBenchmark():
+            from synthenv.runs import benchmark_command
+
+            return benchmark_command.benchmark_with_bars(command)
         case List():
             return commands.list_names()
 

@@ -1,7 +1,7 @@
 """Real tasks that only gymnasium has: stepped on the host, their policies asked once per step for all episodes.
 
-A compiled loop cannot step these, so they are no gymnax environments and not in the registry. ``make`` settles what is
-the same for whoever steps one: observations are vectors, actions are discrete or bounded by one symmetric number.
+Compiled loops can step only those of ``host_task``, so they are not in the registry. ``make`` settles what is the same
+for whoever steps one: observations are vectors, actions are discrete or bounded by one symmetric number.
 """
 
 import importlib

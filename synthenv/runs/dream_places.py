@@ -11,7 +11,7 @@ import numpy as np
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import EvalResult, WorldModel
-from synthenv.envs import gymnasium_task, registry, rollout
+from synthenv.envs import gymnasium_task, host_task, registry, rollout
 from synthenv.worldmodel import registry as world_models
 from synthenv.worldmodel.collect import actions_of, collect
 from synthenv.worldmodel.collect_gymnasium import collect_gymnasium
@@ -32,7 +32,7 @@ class RealTask(NamedTuple):
         actions: what can be done in it.
         max_steps: time limit of an episode.
         solved_return: return from which on it counts as solved; None if nobody has said.
-        spec: the task as a compiled environment; None if only gymnasium has it.
+        spec: the task as an environment of compiled loops; None if only gymnasium can step it.
     """
 
     name: str
@@ -85,13 +85,13 @@ def _act_on_all(key: jax.Array, params: Any, obs: jax.Array, act: PolicyAct) -> 
 
 
 def real_task(name: str) -> RealTask:
-    """A task by its id: ours if we have it, else gymnasium's.
+    """A task by its id: ours if we have it, else gymnasium's, inside compiled loops if it can be stepped there.
 
     Raises:
         UserError: neither has it, or its packages are not installed.
     """
-    if name in registry.names():
-        spec = registry.make(name)
+    if name in registry.names() or name in host_task.TASKS:
+        spec = registry.make(name) if name in registry.names() else host_task.make(name)
         size = spec.env.observation_space(spec.env_params).shape[0]
         return RealTask(name, size, actions_of(spec), spec.max_steps, spec.solved_return, spec)
     task = gymnasium_task.spec(name)

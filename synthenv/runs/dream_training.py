@@ -27,6 +27,22 @@ Test = Callable[[jax.Array, PyTree], EvalResult]  # (key, params) -> returns and
 Tell = Callable[[int, float], None]  # training steps so far, mean return of the test after them
 
 
+class SeedKeys(NamedTuple):
+    """Randomness of one seed by use; whatever learns there, equal seeds give equal contexts, starts and tests."""
+
+    context: jax.Array
+    train: jax.Array
+    tests: jax.Array
+    untrained: jax.Array
+    judge: jax.Array
+    held_out: jax.Array
+
+
+def keys_of_seed(root: int, seed: int) -> SeedKeys:
+    """Of the ``seed``-th seed of a run with the seed ``root``."""
+    return SeedKeys(*jax.random.split(jax.random.fold_in(jax.random.key(root), seed), 6))
+
+
 class Picked(NamedTuple):
     """Policies that were tested, and the best of them.
 
@@ -167,6 +183,15 @@ def random_act(actions: Actions) -> PolicyAct:
 
     def act(key: jax.Array, params: None, obs: jax.Array) -> jax.Array:
         return actions.from_uniform(jax.random.uniform(key, (actions.size,)))
+
+    return act
+
+
+def zero_act(actions: Actions) -> PolicyAct:
+    """The policy of always 0, which is the first action where there is a finite number of them."""
+
+    def act(key: jax.Array, params: None, obs: jax.Array) -> jax.Array:
+        return actions.fit(0) if actions.num_actions is not None else jnp.zeros(actions.size, jnp.float32)
 
     return act
 

@@ -9,6 +9,7 @@ import tyro
 
 from synthenv.core.errors import UserError
 from synthenv.runs.arguments import AgentName, Common
+from synthenv.runs.benchmark_arguments import OswmBenchmark
 
 StrategyName = Literal["held", "random", "repeat", "expert", "p-expert", "mixture"]
 
@@ -109,12 +110,14 @@ class Oswm:
     """
 
     command: Annotated[
-        Annotated[OswmRun, tyro.conf.subcommand("run")] | Annotated[OswmPlot, tyro.conf.subcommand("plot")],
+        Annotated[OswmRun, tyro.conf.subcommand("run")]
+        | Annotated[OswmPlot, tyro.conf.subcommand("plot")]
+        | Annotated[OswmBenchmark, tyro.conf.subcommand("benchmark")],
         tyro.conf.arg(name=""),
     ]
 
 
-OSWM_NAMES = {OswmRun: "oswm run", OswmPlot: "oswm plot"}
+OSWM_NAMES = {OswmRun: "oswm run", OswmPlot: "oswm plot", OswmBenchmark: "oswm benchmark"}
 
 
 def resumed(stored: Mapping[str, Any]) -> OswmRun:

@@ -20,12 +20,12 @@ from synthenv.core.sealed_file import write_sealed
 from synthenv.core.types import EvalResult, Prediction, WorldModel
 from synthenv.runs import oswm_plot
 from synthenv.runs.dream_places import PolicyAct
-from synthenv.runs.dream_training import Learned, Picked, learn, pick_untrained
+from synthenv.runs.dream_training import Learned, Picked, keys_of_seed, learn, pick_untrained
 from synthenv.runs.dreams import Dreams, context_of_seed
 from synthenv.runs.oswm_arguments import OswmRun
 from synthenv.runs.oswm_summary import summarise
 from synthenv.runs.rundir import RunDir
-from synthenv.worldmodel.context import Context
+from synthenv.worldmodel.context import Context, digest
 
 NUM_LAST = 10  # tests at the end of a training, whose mean is less a matter of luck than the last one
 
@@ -40,9 +40,8 @@ def run_seed(dreams: Dreams, seed: int, show: Show) -> tuple[dict[str, Any], Any
         its line of ``metrics.jsonl``, and the params of the policy at the end of its training.
     """
     command, trainer = dreams.command, dreams.trainer
-    key = jax.random.fold_in(jax.random.key(command.common.seed), seed)
-    key_context, key_train, key_tests, key_untrained, key_judge, key_held_out = jax.random.split(key, 6)
-    context, expert_steps = context_of_seed(dreams, key_context)
+    keys = keys_of_seed(command.common.seed, seed)
+    context, expert_steps = context_of_seed(dreams, keys.context)
     cache, encode_seconds = encode(dreams.model, context)
     dream = dreams.dream(cache, context)
 
@@ -50,20 +49,26 @@ def run_seed(dreams: Dreams, seed: int, show: Show) -> tuple[dict[str, Any], Any
         return dreams.play(key, trainer.act, params, command.eval_episodes, dream)
 
     learned = learn(
-        trainer, key_train, key_tests, dream, test, command.evaluations, functools.partial(show, seed)
+        trainer, keys.train, keys.tests, dream, test, command.evaluations, functools.partial(show, seed)
     )
     num_tests = len(learned.steps)
-    untrained = pick_untrained(trainer, key_untrained, key_tests, dream, test, num_tests)
-    judged, dream_return = judge(dreams, key_judge, learned, untrained, dream)
-    error, error_steps = held_out_error(dreams, key_held_out, cache)
+    untrained = pick_untrained(trainer, keys.untrained, keys.tests, dream, test, num_tests)
+
+    def play(act: PolicyAct, params: Any) -> EvalResult:
+        return dreams.play(keys.judge, act, params, command.test_episodes, dream)
+
+    judged = judge(play, trainer.act, dreams.random, learned, untrained)
+    dreamt = dreams.play_dreamt(keys.judge, trainer.act, learned.params, command.test_episodes, dream)
+    error, error_steps = held_out_error(dreams, keys.held_out, cache)
     is_real = dreams.task is not None
     evaluation = learned.picked.num_real_steps * is_real
     judging = sum(int(np.sum(result.lengths)) for result in judged.values()) * is_real
     line = {
         "generation": seed,  # what run directories count their lines by
+        "context_digest": digest(context),
         **{name: float(np.mean(result.returns)) for name, result in judged.items()},
         "last_evaluations_return": float(np.mean(learned.picked.returns[-NUM_LAST:])),
-        "dream_return": dream_return,
+        "dream_return": float(np.mean(dreamt.returns)),
         "one_step_error": error,
         "real_steps": {
             "context": context.real_steps,
@@ -88,19 +93,20 @@ def encode(model: WorldModel, context: Context) -> tuple[Any, float]:
 
 
 def judge(
-    dreams: Dreams, key: jax.Array, learned: Learned, untrained: Picked, dream: Any
-) -> tuple[dict[str, EvalResult], float]:
-    """Play the policies that are reported, all from the same starts; and the final one's mean return in the dream."""
-    num_episodes, act = dreams.command.test_episodes, dreams.trainer.act
+    play: Callable[[PolicyAct, Any], EvalResult],
+    act: PolicyAct,
+    random: PolicyAct,
+    learned: Learned,
+    untrained: Picked,
+) -> dict[str, EvalResult]:
+    """Play the policies that are reported, by the names under which they are; ``play`` gives all the same starts."""
     policies: dict[str, tuple[PolicyAct, Any]] = {
         "final_return": (act, learned.params),
         "best_return": (act, learned.picked.best),
         "untrained_control": (act, untrained.best),
-        "random_return": (dreams.random, None),
+        "random_return": (random, None),
     }
-    judged = {name: dreams.play(key, *pair, num_episodes, dream) for name, pair in policies.items()}
-    dreamt = dreams.play_dreamt(key, act, learned.params, num_episodes, dream)
-    return judged, float(np.mean(dreamt.returns))
+    return {name: play(*pair) for name, pair in policies.items()}
 
 
 def held_out_error(dreams: Dreams, key: jax.Array, cache: Any) -> tuple[dict[str, float] | None, int]:

@@ -4,6 +4,7 @@ It lives on the host, in NumPy. Where it comes from is the business of ``collect
 ``collect_gymnasium`` and ``context_file``; what has to hold of every one of them is said here, in ``check_context``.
 """
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -65,6 +66,14 @@ def as_host(transitions: Transition, is_discrete: bool) -> Transition:
             name: np.asarray(getattr(transitions, name)).astype(dtype) for name, dtype in dtypes.items()
         }
     return Transition(**arrays)
+
+
+def digest(context: Context) -> str:
+    """Name the transitions and first observations, to the bit, by 16 letters."""
+    arrays = (*context.transitions, context.first_obs)
+    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()[
+        :16
+    ]
 
 
 def select_rows(context: Context, num_rows: int, which: Literal["first", "even"] = "first") -> Context:

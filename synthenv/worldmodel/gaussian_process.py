@@ -169,5 +169,5 @@ def predict(cache: Cache, obs: jax.Array, action: jax.Array) -> Prediction:
     return prediction(columns, obs, said, cache.targets.error)
 
 
-ISOTROPIC = WorldModel("gp isotropic", partial(encode, is_ard=False), predict)
-ARD = WorldModel("gp ard", partial(encode, is_ard=True), predict)
+ISOTROPIC = WorldModel("gp-isotropic", partial(encode, is_ard=False), predict)
+ARD = WorldModel("gp-ard", partial(encode, is_ard=True), predict)

@@ -7,9 +7,19 @@ import difflib
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import WorldModel
-from synthenv.worldmodel.experts_model import EXPERTS
+from synthenv.worldmodel import baselines, experts_model, gaussian_process
 
-MODELS: dict[str, WorldModel] = {EXPERTS.name: EXPERTS}
+MODELS: dict[str, WorldModel] = {
+    model.name: model
+    for model in (
+        experts_model.EXPERTS,
+        baselines.PERSISTENCE,
+        baselines.RIDGE,
+        baselines.QUADRATIC,
+        gaussian_process.ISOTROPIC,
+        gaussian_process.ARD,
+    )
+}
 
 
 def make(name: str) -> WorldModel:

@@ -25,7 +25,6 @@ from synthenv.worldmodel.context import Context
 from synthenv.worldmodel.context_file import load_context, save_context
 from synthenv.worldmodel.strategies import STRATEGIES, Act, Collection
 
-TASKS = ("GridWorld", "CartPole-v0", "MountainCar-v0", "SimpleEnv", "Pendulum-v1", "Reacher-v5")
 _LINK_LENGTHS = (0.1, 0.11)  # of Reacher's arm, in metres
 _PULL, _DAMPING = 20.0, 0.06
 
@@ -64,7 +63,7 @@ def expert(task: str, seed: int, max_steps: int | None = None) -> Act:
     """Who plays a task well.
 
     Args:
-        task: one of ``TASKS``.
+        task: one of ``oswm_paper.TASKS``.
         seed: of the training, if there is one.
         max_steps: bound on its steps; None: as many as it needs.
     """
@@ -86,7 +85,7 @@ def context(directory: Path, task: str, collection: Collection, seed: int, act: 
 
     Args:
         directory: where contexts are kept.
-        task: one of ``TASKS``.
+        task: one of ``oswm_paper.TASKS``.
         collection: what to collect.
         seed: the only source of randomness; the expert has its own.
         act: makes the expert, if it is needed.

@@ -1,0 +1,149 @@
+"""The rows of a benchmark's tables 1 and 2: a task, who learns there from what, and a run directory for it.
+
+A row that is done is never done again. Rows of both tables may be one and the same.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from synthenv.core.errors import UserError
+from synthenv.core.files import disk_error, plain
+from synthenv.runs import metrics, oswm_run, real_run
+from synthenv.runs.benchmark_arguments import OswmBenchmark
+from synthenv.runs.dream_presets import dreaming_agent
+from synthenv.runs.oswm_arguments import OswmRun
+from synthenv.runs.oswm_run import Show
+from synthenv.runs.real_run import RealRun
+from synthenv.runs.rundir import CONFIG, RESULT
+
+
+class Row(NamedTuple):
+    """One row.
+
+    Attributes:
+        task: where.
+        method: a world model, or one of ``benchmark_arguments.BASELINES``.
+        strategy: how contexts are collected; None of baselines, which need none.
+    """
+
+    task: str
+    method: str
+    strategy: str | None
+
+    @property
+    def place(self) -> Path:
+        """Its directory below OUT/rows; a model may be named by a path."""
+        name = self.method if self.strategy is None else f"{self.method}-{self.strategy}"
+        return Path(self.task) / re.sub(r"[^\w.-]+", "_", name).strip("_.")
+
+
+class Watch(NamedTuple):
+    """Who is told how a row goes: after every test, after every seed, and of what differs from the first machine."""
+
+    show: Show
+    tell: Callable[[dict[str, Any]], None]
+    notify: Callable[[str], None]
+
+
+def rows_of(command: OswmBenchmark, table: str) -> list[Row]:
+    """The rows of table 1 or 2, in the order in which they are done: baselines need to know what a dream took."""
+    models = [(model, command.strategy) for model in command.models]
+    if table == "2":
+        models = [(command.models[0], strategy) for strategy in command.strategies]
+    baselines = [(name, None) for name in (command.baselines if table == "1" else ())]
+    return [Row(task, *pair) for task in command.tasks for pair in (*models, *baselines)]
+
+
+def finish(command: OswmBenchmark, row: Row, out: Path, watch: Watch) -> dict[str, Any]:
+    """Bring a row to its end, or read what it came to.
+
+    Args:
+        command: the benchmark.
+        row: one of ``rows_of``; those before it of the same task are done.
+        out: the directory of all rows.
+        watch: who is told.
+
+    Returns:
+        its result, see ``oswm_summary.summarise``.
+
+    Raises:
+        UserError: as ``oswm_run.run``, or the directory holds the row of another benchmark.
+    """
+    path = out / row.place
+    asked = _dream(command, row) if row.strategy is not None else _real(command, row, out)
+    if (path / RESULT).exists():
+        return _stored_result(path, asked.asked())
+    resume = (path / CONFIG).exists()
+    if isinstance(asked, RealRun):
+        return real_run.run(asked, path, resume, *watch)
+    return oswm_run.run(dataclasses.replace(asked, resume=resume), path, *watch)
+
+
+def context_digests(row: Row, out: Path) -> list[str]:
+    """Names of the contexts of a row's seeds."""
+    return [line["context_digest"] for line in metrics.read(out / row.place)]
+
+
+def _dream(command: OswmBenchmark, row: Row) -> OswmRun:
+    return OswmRun(
+        task=row.task,
+        context=command.context,
+        strategy=row.strategy,  # type: ignore[arg-type]  # one of STRATEGIES, which are its names
+        model=row.method,
+        seeds=command.seeds,
+        max_steps=command.max_steps,
+        evaluations=command.evaluations,
+        eval_episodes=command.eval_episodes,
+        test_episodes=command.test_episodes,
+        common=command.common,
+    )
+
+
+def _real(command: OswmBenchmark, row: Row, out: Path) -> RealRun:
+    steps = {"ppo-real-equal": _steps_of_dream, "ppo-real-large": _steps_dreamt}.get(row.method)
+    policy: Any = "ppo" if steps else row.method
+    return RealRun(
+        task=row.task,
+        policy=policy,
+        max_steps=steps(command, row, out) if steps else 0,
+        seeds=command.seeds,
+        evaluations=command.evaluations,
+        eval_episodes=command.eval_episodes,
+        test_episodes=command.test_episodes,
+        seed=command.common.seed,
+    )
+
+
+def _steps_of_dream(command: OswmBenchmark, row: Row, out: Path) -> int:
+    """Real steps that a dream by the first model took, its context and the tests during training, mean over seeds."""
+    first = Row(row.task, command.models[0], command.strategy)
+    result = _read(out / first.place / RESULT)
+    return round(result["real_steps"]["total"])
+
+
+def _steps_dreamt(command: OswmBenchmark, row: Row, out: Path) -> int:
+    return dreaming_agent("ppo", row.task, command.max_steps).max_steps
+
+
+def _stored_result(path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The result of a finished row, if it was asked for as it is now."""
+    stored = _read(path / CONFIG)["config"]
+    for name, value in plain(wanted).items():
+        if stored.get(name) != value:
+            raise UserError(
+                f"the row in {path} is finished with {name} = {stored.get(name)}, not {value}: choose another --out"
+            )
+    return _read(path / RESULT)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_bytes())
+    except OSError as error:
+        raise disk_error(error, file) from error
+    except ValueError:
+        raise UserError(f"{file} is damaged: remove its directory, and the row will be done again") from None

@@ -1,0 +1,28 @@
+"""Results as CSV files, small enough to be committed."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from synthenv.core.files import write_atomic
+
+
+def write_csv(file: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """A table with the keys of its first row as its head, written whole or not at all.
+
+    Raises:
+        UserError: if the disk is full or the place cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(file, text.getvalue().encode())
+
+
+def read_csv(file: Path) -> list[dict[str, str]]:
+    """The rows of a table."""
+    with file.open(newline="") as stream:
+        return list(csv.DictReader(stream))
