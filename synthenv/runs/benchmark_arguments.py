@@ -13,7 +13,7 @@ from synthenv.runs.arguments import Common
 
 TABLES = ("1", "2", "3")
 TASKS = ("GridWorld", "SimpleEnv", "CartPole-v0", "MountainCar-v0", "Pendulum-v1", "Reacher-v5")
-BASELINES = ("ppo-real-equal", "ppo-real-large", "random", "zero")
+BASELINES = ("ppo-real-context", "ppo-real-equal", "ppo-real-large", "random", "zero")
 STRATEGIES = ("random", "repeat", "expert", "p-expert", "mixture", "held")
 _LISTS = {
     "tables": TABLES,
@@ -57,9 +57,10 @@ class OswmBenchmark:
         tables: 1: returns by world model, 2: returns by context, 3: one-step errors by world model and context.
         tasks: Where.
         models: World models; table 2 is that of the first one.
-        baselines: Rows of table 1 without a world model: PPO trained on the real task for as many steps as a dream by
-            the first of --models took there in all (ppo-real-equal), or for as many as its agents dreamt
-            (ppo-real-large), uniform actions, and the action 0.
+        baselines: Rows of table 1 without a world model: PPO trained on the real task for as many steps as the context
+            of the first of --models took there (ppo-real-context), for as many as that and the tests during training
+            took (ppo-real-equal), or for as many as its agents dreamt (ppo-real-large), uniform actions, and the
+            action 0.
         strategies: How contexts are collected, tables 2 and 3.
         strategy: How they are for table 1.
         context: Transitions that a world model is shown.

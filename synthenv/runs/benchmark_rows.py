@@ -104,7 +104,7 @@ def _dream(command: OswmBenchmark, row: Row) -> OswmRun:
 
 
 def _real(command: OswmBenchmark, row: Row, out: Path) -> RealRun:
-    steps = {"ppo-real-equal": _steps_of_dream, "ppo-real-large": _steps_dreamt}.get(row.method)
+    steps = _PPO_STEPS.get(row.method)
     policy: Any = "ppo" if steps else row.method
     return RealRun(
         task=row.task,
@@ -118,15 +118,31 @@ def _real(command: OswmBenchmark, row: Row, out: Path) -> RealRun:
     )
 
 
+def _steps_of_context(command: OswmBenchmark, row: Row, out: Path) -> int:
+    """Real steps that the final policy of a dream by the first model owes itself to, mean over seeds."""
+    steps = _steps_of_first(command, row, out)
+    return round(steps["context"] + steps["expert"])
+
+
 def _steps_of_dream(command: OswmBenchmark, row: Row, out: Path) -> int:
-    """Real steps that a dream by the first model took, its context and the tests during training, mean over seeds."""
+    """Those and the tests during training."""
+    return round(_steps_of_first(command, row, out)["total"])
+
+
+def _steps_of_first(command: OswmBenchmark, row: Row, out: Path) -> dict[str, float]:
     first = Row(row.task, command.models[0], command.strategy)
-    result = _read(out / first.place / RESULT)
-    return round(result["real_steps"]["total"])
+    return _read(out / first.place / RESULT)["real_steps"]
 
 
 def _steps_dreamt(command: OswmBenchmark, row: Row, out: Path) -> int:
     return dreaming_agent("ppo", row.task, command.max_steps).max_steps
+
+
+_PPO_STEPS = {
+    "ppo-real-context": _steps_of_context,
+    "ppo-real-equal": _steps_of_dream,
+    "ppo-real-large": _steps_dreamt,
+}
 
 
 def _stored_result(path: Path, wanted: dict[str, Any]) -> dict[str, Any]:

@@ -138,6 +138,7 @@ def test_real_ppo_takes_the_steps_that_it_is_held_to(finished):
     assert rows["ridge"]["real_steps"]["total"] == 40 + 2 * 2 * 20 == 120
     config = json.loads((finished[0] / "rows/SimpleEnv/ppo-real-equal/config.json").read_text())["config"]
     assert config["max_steps"] == 120 and rows["ppo-real-equal"]["real_steps"]["training"] == 128
+    assert rows["ppo-real-context"]["real_steps"]["training"] == 64, "40 steps, but a whole iteration"
     assert rows["ppo-real-large"]["real_steps"]["training"] == rows["ridge"]["train_steps"] == 256
     assert rows["ppo-real-large"]["real_steps"]["evaluation"] == 80
     assert rows["zero"]["real_steps"]["total"] == 0
@@ -183,7 +184,8 @@ def test_a_resumed_benchmark_equals_an_uninterrupted_one(finished):
     small = dataclasses.replace(SMALL, tables=("1",))
     with pytest.raises(Killed):
         benchmark.run(small, Path("out"), SILENT._replace(show=kill))
-    assert [row["method"] for row in stored()["tables"]["1"]["SimpleEnv"]] == ["ridge", "persistence"]
+    done = [row["method"] for row in stored()["tables"]["1"]["SimpleEnv"]]
+    assert done == ["ridge", "persistence", "ppo-real-context"]
     seen = []
     watch = SILENT._replace(tell=lambda line: seen.append(line["generation"]))
     again = dataclasses.replace(small, resume=True)
