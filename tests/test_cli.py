@@ -63,7 +63,8 @@ HELP = """
 import contextlib, io, re, sys
 from synthenv.cli import main
 
-commands = ["", "meta-train", "train", "evaluate", "plot", "demo", "tune", "list", "oswm", "oswm run", "oswm plot"]
+commands = ["", "meta-train", "train", "evaluate", "plot", "demo", "tune", "list", "oswm"]
+commands += ["oswm run", "oswm pretrain", "oswm plot"]
 for words in map(str.split, commands):
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
@@ -99,6 +100,10 @@ def test_help_prints_the_flags_without_importing_jax():
     assert common | {"--out", "--preset", "--resume", "--task", "--agent.max-steps"} <= flags["meta-train"]
     assert flags["oswm"] == {"--help"} and common <= flags["oswm plot"]
     assert common | {"--task", "--context", "--context-file", "--resume", "--seeds"} <= flags["oswm run"]
+    assert (
+        common | {"--preset", "--steps", "--steps-per-line", "--workers", "--resume"}
+        <= flags["oswm pretrain"]
+    )
 
 
 # ---------------------------------------------------------------- configs

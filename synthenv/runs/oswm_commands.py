@@ -8,9 +8,9 @@ from rich.progress import Progress
 
 from synthenv.core.errors import UserError
 from synthenv.envs import registry
-from synthenv.runs import metrics, oswm_plot, oswm_run
+from synthenv.runs import metrics, oswm_plot, oswm_run, pretrain_command
 from synthenv.runs.commands import new_directory
-from synthenv.runs.oswm_arguments import OswmPlot, OswmRun
+from synthenv.runs.oswm_arguments import OswmCommand, OswmPlot, OswmPretrain, OswmRun
 from synthenv.runs.rundir import CONFIG
 from synthenv.runs.tables import COLUMNS, bracketed, console, listing
 
@@ -22,6 +22,13 @@ _ABOUT = {
     "random_return": "uniform actions",
     "dream_return": "at the end of training, in the dream",
 }
+
+
+def carry_out(command: OswmCommand) -> dict[str, Any]:
+    """Do what a subcommand says."""
+    if isinstance(command, OswmPretrain):
+        return pretrain_command.pretrain(command)
+    return run(command) if isinstance(command, OswmRun) else plot(command)
 
 
 def run(command: OswmRun) -> dict[str, Any]:

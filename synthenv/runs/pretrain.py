@@ -16,6 +16,8 @@ import jax
 import numpy as np
 
 from synthenv.core.checkpoint import CheckpointStore, save_tree
+from synthenv.runs import real_errors
+from synthenv.runs.real_errors import NOTHING_REAL, RealConfig
 from synthenv.runs.rundir import RunDir
 from synthenv.worldmodel import pretrain
 from synthenv.worldmodel.examples import Examples
@@ -23,6 +25,7 @@ from synthenv.worldmodel.pretrain import PretrainConfig, TrainState
 
 _HELD_OUT = 2**31 - 1  # folded into the seed, for tasks that are never trained on
 _NUM_HELD_OUT = 4  # batches
+REAL = 2**31 - 100  # folded into the seed, for real transitions
 
 
 class Batches:
@@ -67,6 +70,9 @@ def run(
     num_workers: int = 2,
     on_line: Callable[[dict[str, Any]], None] = lambda line: None,
     notify: Callable[[str], None] = print,
+    preset: str | None = None,
+    real: RealConfig = NOTHING_REAL,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> dict[str, Any]:
     """Train a model and leave a run directory with ``best_proxy.safetensors``.
 
@@ -79,11 +85,22 @@ def run(
         num_workers: threads that prepare batches.
         on_line: called with every line of metrics.
         notify: called with a line about anything the user should know.
+        preset: name that the config goes by.
+        real: on which real transitions the model is watched; no number of the training depends on it.
+        on_step: called after every step with its number and its loss.
 
     Raises:
         UserError: see ``RunDir.create``.
     """
-    asked = {"command": "oswm pretrain", "pretrain": config, "seed": seed, "steps_per_line": steps_per_line}
+    asked = {
+        "command": "oswm pretrain",
+        "preset": preset,
+        "form": "small",
+        "pretrain": config,
+        "real": real,
+        "seed": seed,
+        "steps_per_line": steps_per_line,
+    }
     root = jax.random.key(seed)
     state = pretrain.init(jax.random.fold_in(root, _HELD_OUT - 1), config)
     with RunDir.create(out, asked, resume) as run_dir, contextlib.ExitStack() as stack:
@@ -97,12 +114,20 @@ def run(
         run_dir.truncate_metrics(first // steps_per_line)
         batches = stack.enter_context(Batches(root, config, first, num_workers))
         held_out = [batches.make(_HELD_OUT - 2 - i) for i in range(_NUM_HELD_OUT)]
-        for line, reached in _train(config, state, batches, held_out, steps_per_line):
+        measure = real_errors.of_small(jax.random.fold_in(root, REAL), real, config.model)
+        for line, reached in _train(config, state, batches, held_out, steps_per_line, on_step):
             state = reached
+            line |= measure(state.average)
             store.save(int(state.step), state, line)
             run_dir.append_metrics(line)
             on_line(line)
-        metadata = {"kind": "world_model", "pretrain": config, "seed": seed, "steps": int(state.step)}
+        metadata = {
+            "kind": "world_model",
+            "form": "small",
+            "pretrain": config,
+            "seed": seed,
+            "steps": int(state.step),
+        }
         save_tree(run_dir.best_proxy, state.average, metadata)
         result = {"steps": int(state.step), **(run_dir.read_metrics() or [{}])[-1]}
         run_dir.save_result(result)
@@ -115,6 +140,7 @@ def _train(
     batches: Batches,
     held_out: list[Examples],
     steps_per_line: int,
+    on_step: Callable[[int, float], None],
 ) -> Iterator[tuple[dict[str, Any], TrainState]]:
     """Gradient steps, and every now and then a line."""
     step = jax.jit(partial(pretrain.train_step, config=config))
@@ -126,6 +152,7 @@ def _train(
         state, loss = step(state, examples)
         losses.append(loss)
         done = int(state.step)
+        on_step(done, float(loss))
         if done % steps_per_line and done < config.num_steps:
             continue
         scores = [judge(state.average, examples=held) for held in held_out]

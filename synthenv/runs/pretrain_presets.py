@@ -1,0 +1,76 @@
+"""What ``synthenv oswm pretrain --preset`` can say, each with what it costs."""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from synthenv.core.errors import UserError
+from synthenv.runs.real_errors import TASKS, RealConfig
+from synthenv.worldmodel.families import GENERIC
+from synthenv.worldmodel.model import ModelConfig
+from synthenv.worldmodel.pretrain import PretrainConfig
+from synthenv.worldmodel.prior import PriorConfig
+
+
+class Preset(NamedTuple):
+    """A named pretraining.
+
+    Attributes:
+        form: key of ``zoo.world_models.FORMS``.
+        config: of that form's class.
+        real: on which real transitions it is watched.
+        steps_per_line: gradient steps between two lines of metrics.
+        about: what it is and what it costs.
+    """
+
+    form: str
+    config: Any
+    real: RealConfig
+    steps_per_line: int
+    about: str
+
+
+_SMALL = PretrainConfig()
+_WATCHED = RealConfig(TASKS, 256)
+_SMOKE = PretrainConfig(
+    model=ModelConfig(width=16, num_heads=2, hidden_size=16, num_layers=1, column_size=4, head_size=8),
+    prior=PriorConfig(("linear", "pendulum"), num_context=32, min_context=20, num_queries=8, chain_length=8),
+    num_metric_rows=16,
+    num_steps=6,
+    warmup_steps=1,
+)
+
+PRESETS: dict[str, Preset] = {
+    "small": Preset("small", _SMALL, _WATCHED, 100, "the small world model on all ten families of tasks"),
+    "generic": Preset(
+        "small",
+        replace(_SMALL, prior=replace(_SMALL.prior, families=tuple(GENERIC))),
+        _WATCHED,
+        100,
+        "the same on the five families that resemble no task it is measured on",
+    ),
+    "smoke": Preset(
+        "small",
+        _SMOKE,
+        RealConfig(("SimpleEnv", "Pendulum-v1"), 32),
+        2,
+        "six steps of a tiny model, most of the minute compilation: shows that everything runs, good for nothing",
+    ),
+}
+
+
+def with_steps(config: Any, num_steps: int) -> Any:
+    """The same config for another number of gradient steps, of which at most a tenth is warm-up."""
+    if isinstance(config, PretrainConfig):
+        return replace(config, num_steps=num_steps, warmup_steps=min(config.warmup_steps, num_steps // 10))
+    return replace(config, num_steps=num_steps)
+
+
+def preset(name: str) -> Preset:
+    """Look up a preset.
+
+    Raises:
+        UserError: the name is unknown.
+    """
+    if name not in PRESETS:
+        raise UserError(f"unknown preset {name!r}: choose from {', '.join(PRESETS)}")
+    return PRESETS[name]
