@@ -17,6 +17,7 @@ import numpy as np
 
 from synthenv.core.checkpoint import CheckpointStore, save_tree
 from synthenv.runs import real_errors
+from synthenv.runs.pretrain_step import Stepper
 from synthenv.runs.real_errors import NOTHING_REAL, RealConfig
 from synthenv.runs.rundir import RunDir
 from synthenv.worldmodel import pretrain
@@ -115,7 +116,8 @@ def run(
         batches = stack.enter_context(Batches(root, config, first, num_workers))
         held_out = [batches.make(_HELD_OUT - 2 - i) for i in range(_NUM_HELD_OUT)]
         measure = real_errors.of_small(jax.random.fold_in(root, REAL), real, config.model)
-        for line, reached in _train(config, state, batches, held_out, steps_per_line, on_step):
+        step = Stepper(partial(pretrain.train_step, config=config), config.prior.batch_size, notify)
+        for line, reached in _train(config, state, batches, held_out, steps_per_line, step, on_step):
             state = reached
             line |= measure(state.average)
             store.save(int(state.step), state, line)
@@ -140,15 +142,15 @@ def _train(
     batches: Batches,
     held_out: list[Examples],
     steps_per_line: int,
+    step: Stepper,
     on_step: Callable[[int, float], None],
 ) -> Iterator[tuple[dict[str, Any], TrainState]]:
     """Gradient steps, and every now and then a line."""
-    step = jax.jit(partial(pretrain.train_step, config=config))
     judge = jax.jit(partial(pretrain.score, config=config.model))
     losses, began, cpu = [], time.perf_counter(), time.process_time()
     if int(state.step) >= config.num_steps:
         return
-    for examples in batches:
+    for examples in step.waited(batches):
         state, loss = step(state, examples)
         losses.append(loss)
         done = int(state.step)
@@ -164,6 +166,7 @@ def _train(
             "step": done,
             "train_loss": float(np.mean(losses)),
             **{f"held_out_{name}": value for name, value in means.items()},
+            **step.numbers(),
             "seconds": time.perf_counter() - began,
             "cpu_seconds": time.process_time() - cpu,
         }

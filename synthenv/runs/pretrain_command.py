@@ -95,7 +95,10 @@ def progress_numbers(line: dict[str, Any]) -> str:
         told.append(f"nats {line['held_out_nats']:+.3f}  gain {line['held_out_gain']:+.3f}")
     if "real_gain" in line:
         told.append(f"real gain {line['real_gain']:+.3f}")
-    return "  ".join([*told, f"{line['seconds']:.1f} s"])
+    share = f"{line['flops_share']:.0%} of the arithmetic"
+    return "  ".join(
+        [*told, f"{line['step_seconds']:.1f} s of steps ({share}), {line['wait_seconds']:.1f} s of waiting"]
+    )
 
 
 def verdict(result: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""``synthenv oswm pretrain``: its arguments, what it prints, how it goes on, and what can be done with what it leaves."""
+"""``synthenv oswm pretrain``: its arguments, what it prints, how it goes on, and what its models are good for."""
 
 import dataclasses
 import json
