@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from synthenv.core.checkpoint import CheckpointStore, save_tree
-from synthenv.runs import real_errors
+from synthenv.runs import pretrain_plot, real_errors
 from synthenv.runs.pretrain_step import Stepper
 from synthenv.runs.real_errors import NOTHING_REAL, RealConfig
 from synthenv.runs.rundir import RunDir
@@ -112,7 +112,7 @@ def run(
             for line in [*run_dir.notes, *restored.skipped]:
                 notify(line)
         first = int(state.step)
-        run_dir.truncate_metrics(first // steps_per_line)
+        run_dir.truncate_metrics(-(-first // steps_per_line))  # the last line may be of fewer steps
         batches = stack.enter_context(Batches(root, config, first, num_workers))
         held_out = [batches.make(_HELD_OUT - 2 - i) for i in range(_NUM_HELD_OUT)]
         measure = real_errors.of_small(jax.random.fold_in(root, REAL), real, config.model)
@@ -120,8 +120,10 @@ def run(
         for line, reached in _train(config, state, batches, held_out, steps_per_line, step, on_step):
             state = reached
             line |= measure(state.average)
+            run_dir.append_metrics(
+                line
+            )  # first: a line without its checkpoint is written anew, else it would be lost
             store.save(int(state.step), state, line)
-            run_dir.append_metrics(line)
             on_line(line)
         metadata = {
             "kind": "world_model",
@@ -131,7 +133,9 @@ def run(
             "steps": int(state.step),
         }
         save_tree(run_dir.best_proxy, state.average, metadata)
-        result = {"steps": int(state.step), **(run_dir.read_metrics() or [{}])[-1]}
+        lines = run_dir.read_metrics()
+        pretrain_plot.write(lines, run_dir.plots, preset or "a world model")
+        result = {"steps": int(state.step), **lines[-1]}
         run_dir.save_result(result)
         return result
 

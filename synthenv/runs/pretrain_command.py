@@ -8,6 +8,7 @@ from typing import Any
 from rich.progress import Progress
 
 from synthenv.runs import pretrain as small
+from synthenv.runs import pretrain_plot
 from synthenv.runs.commands import new_directory
 from synthenv.runs.oswm_arguments import OswmPretrain
 from synthenv.runs.pretrain_presets import PRESETS, Preset, preset, with_steps
@@ -52,6 +53,7 @@ def pretrain(command: OswmPretrain) -> dict[str, Any]:
             on_step=show,
         )
     console.print(verdict(result), soft_wrap=True)
+    console.print(f"curves: {out / 'plots' / pretrain_plot.FILE}", soft_wrap=True)
     console.print(f"next: synthenv oswm run --task Pendulum-v1 --model {out}", soft_wrap=True)
     return result | {"out": str(out)}
 

@@ -12,7 +12,7 @@ from synthenv.cli import main, parse
 from synthenv.core.errors import UserError
 from synthenv.core.sealed_file import read_sealed, write_sealed
 from synthenv.envs import registry
-from synthenv.runs import pretrain_command
+from synthenv.runs import pretrain_command, pretrain_plot
 from synthenv.runs.dream_places import world_model
 from synthenv.runs.oswm_arguments import OswmPretrain
 from synthenv.runs.pretrain_presets import PRESETS, Preset, with_steps
@@ -132,6 +132,35 @@ def test_a_resumed_run_needs_no_flags_and_keeps_its_config(finished):
     assert other.config == with_steps(PRESETS["smoke"].config, 5), (
         "a flag is heard, and the directory refuses it"
     )
+
+
+# ---------------------------------------------------------------- the picture
+
+
+def test_curves_are_drawn_at_the_end_and_again(finished, capsys):
+    file = finished / "run" / "plots" / pretrain_plot.FILE
+    file.unlink()
+    assert main(["oswm", "plot", str(finished / "run")]) == 0
+    assert file.read_bytes().startswith(b"\x89PNG") and "pretraining.png" in capsys.readouterr().out
+
+
+def test_curves_have_what_the_lines_have(finished):
+    lines = lines_of(finished / "run")
+    figure = pretrain_plot.draw(lines, "tiny")
+    loss, added, real = figure.axes
+    np.testing.assert_array_equal(loss.lines[0].get_xdata(), [2, 4])
+    np.testing.assert_array_equal(loss.lines[1].get_ydata(), [line["held_out_loss"] for line in lines])
+    assert len(added.lines) == 4 and len(real.lines) == 2
+    np.testing.assert_array_equal(
+        real.lines[1].get_ydata(), [line["real"]["SimpleEnv"]["experts"] for line in lines]
+    )
+    bare = [{name: line[name] for name in ("step", "train_loss", "held_out_loss")} for line in lines]
+    assert len(pretrain_plot.draw(bare, "tiny").axes) == 1
+
+
+def test_what_is_no_run_is_not_drawn(tmp_path, capsys):
+    assert main(["oswm", "plot", str(tmp_path)]) == 2
+    assert "no oswm run and no oswm pretrain" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- what it leaves
