@@ -6,11 +6,11 @@ algebra takes several times as long as a step, and all cores share it.
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -22,7 +22,8 @@ from synthenv.runs.real_errors import NOTHING_REAL, RealConfig
 from synthenv.runs.rundir import RunDir
 from synthenv.worldmodel import pretrain
 from synthenv.worldmodel.examples import Examples
-from synthenv.worldmodel.pretrain import PretrainConfig, TrainState
+from synthenv.worldmodel.model import Params
+from synthenv.worldmodel.pretrain import PretrainConfig, Scores
 
 _HELD_OUT = 2**31 - 1  # folded into the seed, for tasks that are never trained on
 _NUM_HELD_OUT = 4  # batches
@@ -62,8 +63,35 @@ class Batches:
         self._pool.shutdown(cancel_futures=True)
 
 
+class Method(NamedTuple):
+    """How a form of world model is pretrained.
+
+    Attributes:
+        form: key of ``zoo.world_models.FORMS``.
+        init: (key, config) -> state, with its ``step``, and as ``average`` the weights that are kept.
+        batches: (key, config, first, num_workers) -> something like ``Batches``.
+        train_step: (state, examples, config) -> state, loss.
+        score: (params, examples, config) -> numbers about held-out examples.
+        watch: (key, real, config.model) -> see ``real_errors.RealErrors``.
+    """
+
+    form: str
+    init: Callable[..., Any]
+    batches: Callable[..., Any]
+    train_step: Callable[..., tuple[Any, jax.Array]]
+    score: Callable[..., Any]
+    watch: Callable[..., Callable[[Any], dict[str, Any]]]
+
+
+def _score(params: Params, examples: Examples, config: PretrainConfig) -> Scores:
+    return pretrain.score(params, config.model, examples)
+
+
+SMALL = Method("small", pretrain.init, Batches, pretrain.train_step, _score, real_errors.of_small)
+
+
 def run(
-    config: PretrainConfig,
+    config: Any,
     seed: int,
     out: str | Path,
     resume: bool = False,
@@ -74,11 +102,12 @@ def run(
     preset: str | None = None,
     real: RealConfig = NOTHING_REAL,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
+    method: Method = SMALL,
 ) -> dict[str, Any]:
     """Train a model and leave a run directory with ``best_proxy.safetensors``.
 
     Args:
-        config: what to train.
+        config: what to train, of the class that the method takes.
         seed: the only source of randomness.
         out: the run directory.
         resume: go on with an unfinished run.
@@ -89,6 +118,7 @@ def run(
         preset: name that the config goes by.
         real: on which real transitions the model is watched; no number of the training depends on it.
         on_step: called after every step with its number and its loss.
+        method: which form of model.
 
     Raises:
         UserError: see ``RunDir.create``.
@@ -96,14 +126,14 @@ def run(
     asked = {
         "command": "oswm pretrain",
         "preset": preset,
-        "form": "small",
+        "form": method.form,
         "pretrain": config,
         "real": real,
         "seed": seed,
         "steps_per_line": steps_per_line,
     }
     root = jax.random.key(seed)
-    state = pretrain.init(jax.random.fold_in(root, _HELD_OUT - 1), config)
+    state = method.init(jax.random.fold_in(root, _HELD_OUT - 1), config)
     with RunDir.create(out, asked, resume) as run_dir, contextlib.ExitStack() as stack:
         store = CheckpointStore(run_dir.checkpoints, owner=run_dir.digest)
         restored = store.restore(state)
@@ -113,11 +143,14 @@ def run(
                 notify(line)
         first = int(state.step)
         run_dir.truncate_metrics(-(-first // steps_per_line))  # the last line may be of fewer steps
-        batches = stack.enter_context(Batches(root, config, first, num_workers))
+        batches = stack.enter_context(method.batches(root, config, first, num_workers))
         held_out = [batches.make(_HELD_OUT - 2 - i) for i in range(_NUM_HELD_OUT)]
-        measure = real_errors.of_small(jax.random.fold_in(root, REAL), real, config.model)
-        step = Stepper(partial(pretrain.train_step, config=config), config.prior.batch_size, notify)
-        for line, reached in _train(config, state, batches, held_out, steps_per_line, step, on_step):
+        measure = method.watch(jax.random.fold_in(root, REAL), real, config.model)
+        batch_size = len(jax.tree.leaves(held_out[0])[0])
+        step = Stepper(partial(method.train_step, config=config), batch_size, notify)
+        judge = jax.jit(partial(method.score, config=config))
+        scores = partial(_scores, judge, held_out)
+        for line, reached in _train(config.num_steps, state, batches, scores, steps_per_line, step, on_step):
             state = reached
             line |= measure(state.average)
             run_dir.append_metrics(
@@ -127,7 +160,7 @@ def run(
             on_line(line)
         metadata = {
             "kind": "world_model",
-            "form": "small",
+            "form": method.form,
             "pretrain": config,
             "seed": seed,
             "steps": int(state.step),
@@ -140,41 +173,45 @@ def run(
         return result
 
 
+def _scores(judge: Callable[[Any, Any], Any], held_out: list[Any], params: Any) -> dict[str, float]:
+    """Means over the held-out batches."""
+    scores = [judge(params, held) for held in held_out]
+    return {
+        f"held_out_{name}": float(np.mean([getattr(score, name) for score in scores]))
+        for name in scores[0]._fields
+    }
+
+
 def _train(
-    config: PretrainConfig,
-    state: TrainState,
-    batches: Batches,
-    held_out: list[Examples],
+    num_steps: int,
+    state: Any,
+    batches: Iterable[Any],
+    scores: Callable[[Any], dict[str, float]],
     steps_per_line: int,
     step: Stepper,
     on_step: Callable[[int, float], None],
-) -> Iterator[tuple[dict[str, Any], TrainState]]:
+) -> Iterator[tuple[dict[str, Any], Any]]:
     """Gradient steps, and every now and then a line."""
-    judge = jax.jit(partial(pretrain.score, config=config.model))
     losses, began, cpu = [], time.perf_counter(), time.process_time()
-    if int(state.step) >= config.num_steps:
+    if int(state.step) >= num_steps:
         return
     for examples in step.waited(batches):
         state, loss = step(state, examples)
         losses.append(loss)
         done = int(state.step)
         on_step(done, float(loss))
-        if done % steps_per_line and done < config.num_steps:
+        if done % steps_per_line and done < num_steps:
             continue
-        scores = [judge(state.average, examples=held) for held in held_out]
-        means = {
-            name: float(np.mean([getattr(score, name) for score in scores])) for name in scores[0]._fields
-        }
         line = {
             "generation": (done - 1) // steps_per_line,
             "step": done,
             "train_loss": float(np.mean(losses)),
-            **{f"held_out_{name}": value for name, value in means.items()},
+            **scores(state.average),
             **step.numbers(),
             "seconds": time.perf_counter() - began,
             "cpu_seconds": time.process_time() - cpu,
         }
         yield line, state
         losses, began, cpu = [], time.perf_counter(), time.process_time()
-        if done >= config.num_steps:
+        if done >= num_steps:
             return

@@ -51,6 +51,7 @@ def pretrain(command: OswmPretrain) -> dict[str, Any]:
             preset=name,
             real=asked.real,
             on_step=show,
+            method=asked.method,
         )
     console.print(verdict(result), soft_wrap=True)
     console.print(f"curves: {out / 'plots' / pretrain_plot.FILE}", soft_wrap=True)

@@ -4,9 +4,12 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from synthenv.core.errors import UserError
+from synthenv.runs.pretrain import SMALL, Method
+from synthenv.runs.pretrain_paper import PAPER
 from synthenv.runs.real_errors import TASKS, RealConfig
 from synthenv.worldmodel.families import GENERIC
 from synthenv.worldmodel.model import ModelConfig
+from synthenv.worldmodel.paper_pretrain import PaperPretrainConfig
 from synthenv.worldmodel.pretrain import PretrainConfig
 from synthenv.worldmodel.prior import PriorConfig
 
@@ -15,14 +18,14 @@ class Preset(NamedTuple):
     """A named pretraining.
 
     Attributes:
-        form: key of ``zoo.world_models.FORMS``.
-        config: of that form's class.
+        method: which form of world model, and how.
+        config: of the class that it takes.
         real: on which real transitions it is watched.
         steps_per_line: gradient steps between two lines of metrics.
         about: what it is and what it costs.
     """
 
-    form: str
+    method: Method
     config: Any
     real: RealConfig
     steps_per_line: int
@@ -40,20 +43,27 @@ _SMOKE = PretrainConfig(
 )
 
 PRESETS: dict[str, Preset] = {
-    "small": Preset("small", _SMALL, _WATCHED, 100, "the small world model on all ten families of tasks"),
+    "small": Preset(SMALL, _SMALL, _WATCHED, 100, "the small world model on all ten families of tasks"),
     "generic": Preset(
-        "small",
+        SMALL,
         replace(_SMALL, prior=replace(_SMALL.prior, families=tuple(GENERIC))),
         _WATCHED,
         100,
         "the same on the five families that resemble no task it is measured on",
     ),
     "smoke": Preset(
-        "small",
+        SMALL,
         _SMOKE,
         RealConfig(("SimpleEnv", "Pendulum-v1"), 32),
         2,
         "six steps of a tiny model, most of the minute compilation: shows that everything runs, good for nothing",
+    ),
+    "paper": Preset(
+        PAPER,
+        PaperPretrainConfig(),
+        RealConfig(TASKS, 500),  # as few as it is trained with
+        100,
+        "the paper's transformer on the paper's prior: 5,000 batches of 8 x 1,001 transitions",
     ),
 }
 

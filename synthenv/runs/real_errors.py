@@ -20,11 +20,13 @@ import numpy as np
 
 from synthenv.envs import registry
 from synthenv.runs.dream_presets import preset
-from synthenv.worldmodel import experts_model, model, pretrain
+from synthenv.worldmodel import experts_model, model, paper_world_model, pretrain
 from synthenv.worldmodel.collect import collect
 from synthenv.worldmodel.context import Context
 from synthenv.worldmodel.examples import Examples, prepare
 from synthenv.worldmodel.model import ModelConfig
+from synthenv.worldmodel.paper_model import PaperModelConfig
+from synthenv.worldmodel.paper_world_model import Told
 from synthenv.worldmodel.prior import PriorBatch
 from synthenv.worldmodel.sensors import MAX_ACTIONS
 from synthenv.worldmodel.strategies import Collection
@@ -103,15 +105,21 @@ def _task(context: Context, questions: Context, max_obs: int) -> PriorBatch:
         parts = (array[:, :size], max_obs), (array[:, size:], rest)
         return np.concatenate([np.pad(part, ((0, 0), (0, n - part.shape[1]))) for part, n in parts], axis=1)
 
-    return PriorBatch(
-        inputs=widen(inputs, MAX_ACTIONS),
-        after=widen(after, MAX_ACTIONS),
-        targets=widen(targets, 1),
-        terminated=ended[:, 0] > 0.5,
-        num_context=np.int32(num_found),
-        used=np.append(np.arange(max_obs) < size, True),
-        sound=np.bool_(True),
-    )  # type: ignore[arg-type]
+    leaves: dict[str, Any] = {
+        "inputs": widen(inputs, MAX_ACTIONS),
+        "after": widen(after, MAX_ACTIONS),
+        "targets": widen(targets, 1),
+        "terminated": ended[:, 0] > 0.5,
+        "num_context": np.int32(num_found),
+        "used": np.append(np.arange(max_obs) < size, True),
+        "sound": np.bool_(True),
+    }
+    return PriorBatch(**leaves)
+
+
+def _obs_size(task: str) -> int:
+    spec = registry.make(task)
+    return spec.env.observation_space(spec.env_params).shape[0]
 
 
 class Foreseen(NamedTuple):
@@ -167,6 +175,33 @@ class RealErrors:
             "real": {task: {"model": share, "experts": experts} for task, share, experts in pairs},
             "real_gain": float(gain.mean()),
         }
+
+
+def of_paper(key: jax.Array, config: RealConfig, sizes: PaperModelConfig) -> Callable[[Any], dict[str, Any]]:
+    """For the paper's model; see ``RealErrors``."""
+    if not config.tasks:
+        return lambda params: {}
+    max_obs = max(_obs_size(task) for task in config.tasks)
+    steps = collect_real(key, config, ModelConfig(max_obs=max_obs))
+    told, asked = (
+        jax.tree.map(
+            lambda *leaves: jnp.stack(leaves),
+            *(paper_world_model.tell(context.transitions, context.num_actions) for context in contexts),
+        )
+        for contexts in (steps.contexts, steps.questions)
+    )
+    columns = np.append(np.arange(max_obs), paper_world_model.NUM_COLUMNS - 1)
+
+    def foresee(params: Any) -> Foreseen:
+        def of_task(told: Told, x: jax.Array) -> jax.Array:
+            return paper_world_model.foresee(paper_world_model.encode_told(params, told, sizes), x, sizes)
+
+        # The paper's model says where a step leads; how far it leads is what the variance is of, as everywhere here.
+        start = jnp.concatenate([asked.x[..., :max_obs], jnp.zeros_like(asked.x[..., :1])], axis=-1)
+        said, came = jax.vmap(of_task)(told, asked.x)[..., columns], asked.y[..., columns]
+        return Foreseen(said - start, came - start, steps.batch.used)
+
+    return RealErrors(config.tasks, steps, foresee)
 
 
 def of_small(key: jax.Array, config: RealConfig, sizes: ModelConfig) -> Callable[[Any], dict[str, Any]]:

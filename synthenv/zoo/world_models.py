@@ -15,7 +15,8 @@ import jax
 from synthenv.core.checkpoint import load_arrays, load_tree
 from synthenv.core.errors import UserError
 from synthenv.core.types import WorldModel
-from synthenv.worldmodel import model, small_model
+from synthenv.worldmodel import model, paper_model, paper_world_model, small_model
+from synthenv.worldmodel.paper_pretrain import PaperPretrainConfig
 from synthenv.worldmodel.pretrain import PretrainConfig
 from synthenv.zoo.registry import ROOT, sha256
 
@@ -37,7 +38,10 @@ class Form(NamedTuple):
     make: Callable[[Any, Any, str], WorldModel]
 
 
-FORMS: dict[str, Form] = {"small": Form(PretrainConfig, model.init, small_model.make)}
+FORMS: dict[str, Form] = {
+    "small": Form(PretrainConfig, model.init, small_model.make),
+    "paper": Form(PaperPretrainConfig, paper_model.init, paper_world_model.make),
+}
 
 
 def load(name: str) -> WorldModel:

@@ -15,6 +15,7 @@ from synthenv.envs import registry
 from synthenv.runs import pretrain_command, pretrain_plot
 from synthenv.runs.dream_places import world_model
 from synthenv.runs.oswm_arguments import OswmPretrain
+from synthenv.runs.pretrain import SMALL
 from synthenv.runs.pretrain_presets import PRESETS, Preset, with_steps
 from synthenv.runs.real_errors import RealConfig
 from synthenv.worldmodel import pretrain
@@ -46,7 +47,7 @@ def finished(tmp_path_factory):
     words = ["oswm", "pretrain", "--preset", "smoke", "--seed", "3", "--workers", "1"]
     with pytest.MonkeyPatch.context() as patch, pytest.MonkeyPatch.context() as columns:
         columns.setenv("COLUMNS", "200")
-        patch.setitem(PRESETS, "smoke", Preset("small", TINY, RealConfig(("SimpleEnv",), 24), 2, "tiny"))
+        patch.setitem(PRESETS, "smoke", Preset(SMALL, TINY, RealConfig(("SimpleEnv",), 24), 2, "tiny"))
         assert main([*words, "--out", str(path / "run"), "--json", str(path / "result.json")]) == 0
     return path
 
