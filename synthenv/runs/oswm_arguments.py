@@ -26,7 +26,8 @@ class OswmRun:
             all steps, or a mixture of these.
         context_file: Logged transitions (.npz) to show instead: no context is collected. Without --task nothing real is
             stepped at all, and the tests are in the dream.
-        model: The world model.
+        model: The world model: experts (needs no pretraining), a shipped one by its name, or the directory of an oswm
+            pretrain that is finished.
         termination: Where dreamt episodes end: by the known rule of the task, or where the world model says so; the
             known rule if there is one and neither is asked for.
         pessimism: Standard deviations of the predicted reward that a dreamt step costs; the task's preset if not given.
@@ -91,7 +92,7 @@ class OswmRun:
 
 @dataclasses.dataclass(frozen=True)
 class OswmPretrain:
-    """Train the transformer of a world model on random tasks, for --model of oswm run. No real task is trained on.
+    """Train the transformer of a world model on random tasks, for oswm run. No real task is trained on.
 
     Attributes:
         preset: What is trained, on what, for how long: small; generic (small, none of whose tasks resembles those that

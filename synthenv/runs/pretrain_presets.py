@@ -42,28 +42,46 @@ _SMOKE = PretrainConfig(
     warmup_steps=1,
 )
 
+_GENERIC = replace(_SMALL, prior=replace(_SMALL.prior, families=tuple(GENERIC)))
+_PAPER = PaperPretrainConfig()
+
+
+def _size(config: PretrainConfig) -> str:
+    """What there is to compute, since seconds are those of a machine."""
+    prior = config.prior
+    rows = prior.num_context + prior.num_queries
+    return f"{config.num_steps:,} batches of {prior.batch_size} tasks x {rows:,} transitions"
+
+
 PRESETS: dict[str, Preset] = {
-    "small": Preset(SMALL, _SMALL, _WATCHED, 100, "the small world model on all ten families of tasks"),
-    "generic": Preset(
+    "small": Preset(
         SMALL,
-        replace(_SMALL, prior=replace(_SMALL.prior, families=tuple(GENERIC))),
+        _SMALL,
         _WATCHED,
         100,
-        "the same on the five families that resemble no task it is measured on",
+        f"the small world model on all ten families of tasks: {_size(_SMALL)}; hours on a few cores",
+    ),
+    "generic": Preset(
+        SMALL,
+        _GENERIC,
+        _WATCHED,
+        100,
+        f"the same on the five families that resemble no task it is measured on: {_size(_GENERIC)}",
     ),
     "smoke": Preset(
         SMALL,
         _SMOKE,
         RealConfig(("SimpleEnv", "Pendulum-v1"), 32),
         2,
-        "six steps of a tiny model, most of the minute compilation: shows that everything runs, good for nothing",
+        "six steps of a tiny model, a minute or two of compilation: shows that everything runs, good for nothing",
     ),
     "paper": Preset(
         PAPER,
-        PaperPretrainConfig(),
+        _PAPER,
         RealConfig(TASKS, 500),  # as few as it is trained with
         100,
-        "the paper's transformer on the paper's prior: 5,000 batches of 8 x 1,001 transitions",
+        f"the paper's transformer on the paper's prior: {_PAPER.num_steps:,} batches of {_PAPER.batch_size} tasks x"
+        f" {_PAPER.num_rows:,} transitions, 1e12 operations each: wants a GPU",
     ),
 }
 

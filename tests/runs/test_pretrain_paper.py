@@ -85,7 +85,7 @@ def test_lines(finished):
     assert (finished / "plots" / "pretraining.png").exists()
 
 
-def test_interrupted_and_resumed_is_uninterrupted(finished, tmp_path, monkeypatch):
+def test_interrupted_and_resumed_is_uninterrupted(finished, tmp_path, monkeypatch, capsys):
     out, append = tmp_path / "run", pretrain.RunDir.append_metrics
 
     def stop_at_second(self, line):
@@ -97,7 +97,10 @@ def test_interrupted_and_resumed_is_uninterrupted(finished, tmp_path, monkeypatc
         patch.setattr(pretrain.RunDir, "append_metrics", stop_at_second)
         with pytest.raises(Interrupted):
             main([*WORDS, "--out", str(out)])
+    assert "step 2/4  loss" in capsys.readouterr().out, "a plain line where there is no terminal"
     assert main(["oswm", "pretrain", "--resume", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "step 4/4  loss" in said and "step 2/4" not in said and "experts alone" in said
     weights = "best_proxy.safetensors"
     assert (out / weights).read_bytes() == (finished / weights).read_bytes()
     mine, other = metrics.read(out)[1], metrics.read(finished)[1]

@@ -53,8 +53,13 @@ def test_two_devices_are_one(run_on_devices):
     assert one[4] == two[4] == 1
 
 
-def test_devices_divide_the_batch():
-    assert Stepper(lambda state, x: (state, x), 7).mesh.size == 1
+def test_devices_divide_the_batch(monkeypatch):
+    """Of two devices one has nothing to do with a batch of seven, and the user hears of it."""
+    told = []
+    assert Stepper(lambda state, x: (state, x), 7, told.append).mesh.size == 1 and not told
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    assert Stepper(lambda state, x: (state, x), 7, told.append).mesh.size == 1
+    assert told == ["gradient steps use 1 of 2 devices: a batch has 7 tasks"]
 
 
 def test_one_trace_for_each_shape():
