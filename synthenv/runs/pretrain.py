@@ -6,7 +6,7 @@ algebra takes several times as long as a step, and all cores share it.
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -158,19 +158,18 @@ def run(
             )  # first: a line without its checkpoint is written anew, else it would be lost
             store.save(int(state.step), state, line)
             on_line(line)
-        metadata = {
-            "kind": "world_model",
-            "form": method.form,
-            "pretrain": config,
-            "seed": seed,
-            "steps": int(state.step),
-        }
-        save_tree(run_dir.best_proxy, state.average, metadata)
-        lines = run_dir.read_metrics()
-        pretrain_plot.write(lines, run_dir.plots, preset or "a world model")
-        result = {"steps": int(state.step), **lines[-1]}
-        run_dir.save_result(result)
-        return result
+        return _finish(run_dir, method.form, asked, state)
+
+
+def _finish(run_dir: RunDir, form: str, asked: Mapping[str, Any], state: Any) -> dict[str, Any]:
+    """Write the weights with all that is needed to use them, the picture, and the result: the last line."""
+    steps, lines = int(state.step), run_dir.read_metrics()
+    metadata = {"kind": "world_model", "form": form, "pretrain": asked["pretrain"], "seed": asked["seed"]}
+    save_tree(run_dir.best_proxy, state.average, metadata | {"steps": steps})
+    pretrain_plot.write(lines, run_dir.plots, asked["preset"] or "a world model")
+    result = {"steps": steps, **lines[-1]}
+    run_dir.save_result(result)
+    return result
 
 
 def _scores(judge: Callable[[Any, Any], Any], held_out: list[Any], params: Any) -> dict[str, float]:
