@@ -7,7 +7,6 @@ compilation cache) before it is first imported.
 import dataclasses
 import json
 import os
-import re
 import shlex
 import signal
 import sys
@@ -23,11 +22,21 @@ from synthenv.runs.arguments import NAMES as COMMAND_NAMES
 from synthenv.runs.arguments import Command, Common, Demo, Evaluate, List, MetaTrain, Plot, Train, Tune
 from synthenv.runs.benchmark_arguments import OswmBenchmark, benchmark_defaults
 from synthenv.runs.config import from_stored
-from synthenv.runs.oswm_arguments import OSWM_NAMES, Oswm, OswmPlot, OswmRun, resumed
+from synthenv.runs.jax_setup import configure_jax
+from synthenv.runs.oswm_arguments import (
+    OSWM_NAMES,
+    Oswm,
+    OswmCommand,
+    OswmPlot,
+    OswmPretrain,
+    OswmRun,
+    resumed,
+)
 from synthenv.runs.presets import Form, form_of, preset
 
-AnyCommand = Command | OswmRun | OswmPlot | OswmBenchmark
+AnyCommand = Command | OswmCommand
 NAMES = COMMAND_NAMES | OSWM_NAMES
+_RESUMABLE = (MetaTrain, Demo, Tune, OswmRun, OswmPretrain, OswmBenchmark)
 
 
 def parse(argv: list[str]) -> AnyCommand:
@@ -39,11 +48,11 @@ def parse(argv: list[str]) -> AnyCommand:
         demo = Annotated[Demo, tyro.conf.subcommand(default=Demo(common=Common(seed=stored.get("seed", 0))))]
     elif argv[:1] == ["tune"] and (stored := _stored(argv)):
         tune = Annotated[Tune, tyro.conf.subcommand(default=_tune_defaults(stored))]
-    elif argv[:2] == ["oswm", "run"] and (stored := _stored(argv)):
-        oswm = Annotated[Oswm, tyro.conf.subcommand(default=Oswm(resumed(stored)))]
     elif argv[:2] == ["oswm", "benchmark"]:
         defaults = benchmark_defaults(_option(argv, "--preset"), _stored(argv))
         oswm = Annotated[Oswm, tyro.conf.subcommand(default=Oswm(defaults))]
+    elif argv[:1] == ["oswm"] and (stored := _stored(argv)):
+        oswm = Annotated[Oswm, tyro.conf.subcommand(default=Oswm(resumed(argv[1], stored)))]
     commands = meta_train | Train | Evaluate | Plot | demo | tune | oswm | List
     command = tyro.cli(commands, args=argv, prog="synthenv")  # type: ignore[arg-type]
     return command.command if isinstance(command, Oswm) else command
@@ -138,7 +147,7 @@ def _ask_again(unraisable: Any) -> None:
 
 def _how_to_go_on(command: AnyCommand | None) -> str:
     """What to add to a search's command line to finish it; other commands have nothing to lose."""
-    if not isinstance(command, MetaTrain | Demo | Tune | OswmRun | OswmBenchmark):
+    if not isinstance(command, _RESUMABLE):
         return ""
     if command.out:
         return f"; synthenv {NAMES[type(command)]} --resume --out {shlex.quote(str(command.out))} goes on"
@@ -160,20 +169,16 @@ def _check(command: AnyCommand) -> None:
         raise UserError(f"--max-steps {command.max_steps} trains nobody: pass 1 or more")
     if isinstance(command, Evaluate) and command.out is not None and not command.curves:
         raise UserError("--out is where --curves draws: add --curves, or write the numbers with --json FILE")
-    if (
-        isinstance(command, MetaTrain | Demo | Tune | OswmRun | OswmBenchmark)
-        and command.resume
-        and command.out is None
-    ):
+    if isinstance(command, _RESUMABLE) and command.resume and command.out is None:
         raise UserError("--resume goes on with which run? Pass its directory with --out")
     if isinstance(command, MetaTrain) and command.proxy != form_of(command.config.proxy):
         raise UserError(
             f"--proxy {command.proxy} and --proxy.form contradict each other: pass --proxy se, scb or rn alone"
         )
-    if isinstance(command, Demo | Tune | OswmRun | OswmBenchmark) and common.distributed:
+    if isinstance(command, Demo | Tune | OswmRun | OswmPretrain | OswmBenchmark) and common.distributed:
         name = NAMES[type(command)]
         raise UserError(f"{name} runs on one machine: drop --distributed, or use meta-train")
-    if isinstance(command, OswmRun | OswmBenchmark):
+    if isinstance(command, OswmRun | OswmPretrain | OswmBenchmark):
         command.check()
     if isinstance(command, Tune):
         for name in ("num_trials", "num_workers", "num_searches", "num_generations"):
@@ -182,54 +187,6 @@ def _check(command: AnyCommand) -> None:
     if common.json is not None and (common.json.is_dir() or not common.json.parent.is_dir()):
         cause = "it is a directory" if common.json.is_dir() else f"{common.json.parent} is no directory"
         raise UserError(f"cannot write {common.json}, because {cause}: pass another --json FILE")
-
-
-def configure_jax(devices: int | None = None, distributed: str | None = None) -> None:
-    """Set what must be set before JAX is used: CPU devices, single-threaded kernels, compilation cache, processes.
-
-    One device per core, each working on its own members, beats several threads inside one small matrix product.
-    """
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_force_host_platform_device_count" not in flags:
-        flags += f" --xla_force_host_platform_device_count={devices or 1}"
-    if "xla_cpu_multi_thread_eigen" not in flags:
-        flags += " --xla_cpu_multi_thread_eigen=false"
-    os.environ["XLA_FLAGS"] = flags.strip()
-    # Many small decompositions, one after the other: OpenBLAS with two threads takes 30 times as long as with one.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    import jax
-
-    cache = Path(os.environ.get("SYNTHENV_CACHE_DIR", Path.home() / ".cache" / "synthenv")) / "jax"
-    jax.config.update("jax_compilation_cache_dir", str(cache))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-    if distributed is not None:
-        _join_processes(distributed)
-
-
-def _join_processes(distributed: str) -> None:
-    """Meet the other processes of this run; waits until all have come."""
-    import jax
-
-    address = re.fullmatch(r"([^,\s]+:\d+),(\d+),(\d+)", distributed)
-    if distributed != "auto" and (address is None or int(address[3]) >= int(address[2])):
-        raise UserError(
-            f"--distributed {distributed} is not understood: pass auto, or HOST:PORT,NUM_PROCESSES,PROCESS_ID with"
-            " PROCESS_ID from 0 to NUM_PROCESSES - 1"
-        )
-    jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    try:
-        jax.distributed.initialize(
-            coordinator_address=address[1] if address else None,
-            num_processes=int(address[2]) if address else None,
-            process_id=int(address[3]) if address else None,
-            shutdown_timeout_seconds=30,  # after a process has died, the others wait for it no longer than that
-        )
-    except (ValueError, RuntimeError) as error:
-        cause = str(error).splitlines()[0].rstrip(".")
-        raise UserError(
-            f"--distributed {distributed} found no other processes ({cause}): start it with srun or on a TPU pod, or"
-            " pass HOST:PORT,NUM_PROCESSES,PROCESS_ID"
-        ) from None
 
 
 def run(command: AnyCommand) -> dict[str, Any]:
@@ -264,14 +221,10 @@ def run(command: AnyCommand) -> dict[str, Any]:
             from synthenv.runs import tune_command
 
             return tune_command.tune(command)
-        case OswmRun() | OswmPlot():
+        case OswmRun() | OswmPretrain() | OswmBenchmark() | OswmPlot():
             from synthenv.runs import oswm_commands
 
-            return oswm_commands.run(command) if isinstance(command, OswmRun) else oswm_commands.plot(command)
-        case OswmBenchmark():
-            from synthenv.runs import benchmark_command
-
-            return benchmark_command.benchmark_with_bars(command)
+            return oswm_commands.carry_out(command)
         case List():
             return commands.list_names()
 

@@ -22,7 +22,7 @@ from synthenv.cli import main, parse
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain, to_json
 from synthenv.runs import meta_train as runs
-from synthenv.runs import places, reward_presets, synthetic_presets
+from synthenv.runs import places, pretrain_presets, reward_presets, synthetic_presets
 from synthenv.runs.arguments import AgentName
 from synthenv.runs.config import agent_from_stored
 from synthenv.runs.presets import preset as preset_of
@@ -63,7 +63,8 @@ HELP = """
 import contextlib, io, re, sys
 from synthenv.cli import main
 
-commands = ["", "meta-train", "train", "evaluate", "plot", "demo", "tune", "list", "oswm", "oswm run", "oswm plot"]
+commands = ["", "meta-train", "train", "evaluate", "plot", "demo", "tune", "list", "oswm"]
+commands += ["oswm run", "oswm pretrain", "oswm plot"]
 for words in map(str.split, commands):
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
@@ -99,6 +100,10 @@ def test_help_prints_the_flags_without_importing_jax():
     assert common | {"--out", "--preset", "--resume", "--task", "--agent.max-steps"} <= flags["meta-train"]
     assert flags["oswm"] == {"--help"} and common <= flags["oswm plot"]
     assert common | {"--task", "--context", "--context-file", "--resume", "--seeds"} <= flags["oswm run"]
+    assert (
+        common | {"--preset", "--steps", "--steps-per-line", "--workers", "--resume"}
+        <= flags["oswm pretrain"]
+    )
 
 
 # ---------------------------------------------------------------- configs
@@ -340,7 +345,7 @@ def test_json_of_list(capsys):
     assert main(["list", "--json", "names.json"]) == 0
     results = json.loads(Path("names.json").read_text())["results"]
     assert results["tasks"]["CartPole-v0"] == {"solved_return": 195.0, "max_steps": 200}
-    assert "Reacher-v5" in results["dreams"]
+    assert "Reacher-v5" in results["dreams"] and set(results["pretrainings"]) == set(pretrain_presets.PRESETS)
     assert set(results["presets"]["rn"]) == set(reward_presets.PRESETS)
     assert set(results["presets"]["se and scb"]) == set(synthetic_presets.PRESETS)
     assert results["proxies"]["synthetic/CartPole-v0:0"]["mean_return"] > 0

@@ -11,7 +11,15 @@ from rich.progress import Progress
 
 from synthenv.core.errors import UserError
 from synthenv.envs import registry as envs
-from synthenv.runs import curve_plot, curves, dream_presets, places, reward_presets, synthetic_presets
+from synthenv.runs import (
+    curve_plot,
+    curves,
+    dream_presets,
+    places,
+    pretrain_presets,
+    reward_presets,
+    synthetic_presets,
+)
 from synthenv.runs import evaluate as evaluation
 from synthenv.runs import meta_train as search_run
 from synthenv.runs.arguments import Evaluate
@@ -220,11 +228,14 @@ def list_names() -> dict[str, Any]:
     presets = {"se and scb": synthetic_presets.ABOUT_PRESETS, "rn": reward_presets.ABOUT_PRESETS}
     rows = [(form, name, about) for form, abouts in presets.items() for name, about in abouts.items()]
     listing("presets of meta-train", ("proxy", "preset", "what it is"), rows)
+    pretrainings = {name: preset.about for name, preset in pretrain_presets.PRESETS.items()}
+    listing("presets of oswm pretrain", ("preset", "what it is"), list(pretrainings.items()))
     return {
         "tasks": {name: {"solved_return": r, "max_steps": m} for name, (r, m) in tasks.items()},
         "dreams": {name: preset.about for name, preset in dream_presets.PRESETS.items()},
         "proxies": scores,
         "presets": presets,
+        "pretrainings": pretrainings,
     }
 
 

@@ -18,6 +18,7 @@ from synthenv.worldmodel.collect_gymnasium import collect_gymnasium
 from synthenv.worldmodel.context import Context, check_context, select_rows
 from synthenv.worldmodel.context_file import load_context, read_npz
 from synthenv.worldmodel.strategies import Act, Actions, Collection
+from synthenv.zoo import world_models as pretrained
 
 # (key, params, obs [d]) -> action; the same object for all policies of a run, so that tests compile once.
 PolicyAct = Callable[[jax.Array, Any, jax.Array], jax.Array]
@@ -102,12 +103,16 @@ def real_task(name: str) -> RealTask:
 
 
 def world_model(name: str) -> WorldModel:
-    """A world model by name. Pretrained ones, from the zoo or a run directory, are to be told from the others here.
+    """A world model: one that needs no weights or a shipped one by name, or that of a pretraining's run directory.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: there is none of that name, or its file is damaged or no world model.
     """
-    return world_models.make(name)
+    if name in world_models.MODELS:
+        return world_models.make(name)
+    if Path(name).exists() or "/" in name or name in (*pretrained.manifest(), "small"):
+        return pretrained.load(name)
+    return world_models.make(name)  # which says what there is
 
 
 def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> tuple[Context, int]:

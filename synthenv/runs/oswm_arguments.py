@@ -12,6 +12,7 @@ from synthenv.runs.arguments import AgentName, Common
 from synthenv.runs.benchmark_arguments import OswmBenchmark
 
 StrategyName = Literal["held", "random", "repeat", "expert", "p-expert", "mixture"]
+PretrainPresetName = Literal["small", "generic", "smoke", "paper"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +27,8 @@ class OswmRun:
             all steps, or a mixture of these.
         context_file: Logged transitions (.npz) to show instead: no context is collected. Without --task nothing real is
             stepped at all, and the tests are in the dream.
-        model: The world model.
+        model: The world model: experts (needs no pretraining), a shipped one by its name, or the directory of an oswm
+            pretrain that is finished.
         termination: Where dreamt episodes end: by the known rule of the task, or where the world model says so; the
             known rule if there is one and neither is asked for.
         pessimism: Standard deviations of the predicted reward that a dreamt step costs; the task's preset if not given.
@@ -90,8 +92,43 @@ class OswmRun:
 
 
 @dataclasses.dataclass(frozen=True)
+class OswmPretrain:
+    """Train the transformer of a world model on random tasks, for oswm run. No real task is trained on.
+
+    Attributes:
+        preset: What is trained, on what, for how long: small; generic (small, none of whose tasks resembles those that
+            it is measured on); smoke (small in a minute, good for nothing); paper (the paper's transformer on the
+            paper's prior). synthenv list says more. small if not given.
+        steps: Gradient steps; the preset's if not given.
+        steps_per_line: Gradient steps between two lines of metrics, with their tests and a checkpoint; the preset's if
+            not given.
+        workers: Threads that prepare batches, without influence on any number; one a core if not given.
+        out: Run directory to write; a new one under runs/ if not given.
+        resume: Go on with the unfinished run in --out, whose flags need not be repeated; where there is none, begin it.
+    """
+
+    preset: PretrainPresetName | None = None
+    steps: int | None = None
+    steps_per_line: int | None = None
+    workers: int | None = None
+    out: Path | None = None
+    resume: bool = False
+    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+
+    def check(self) -> None:
+        """Refuse what makes no sense before anything heavy is imported.
+
+        Raises:
+            UserError: a number is too small.
+        """
+        for name in ("steps", "steps_per_line", "workers"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise UserError(f"--{name.replace('_', '-')} {number} does nothing: pass 1 or more")
+
+
+@dataclasses.dataclass(frozen=True)
 class OswmPlot:
-    """Draw the learning curves of a run again, or of those of its seeds that are done.
+    """Draw the curves of an oswm run or oswm pretrain again, or of what is done of it.
 
     Attributes:
         run: Its directory.
@@ -111,20 +148,45 @@ class Oswm:
 
     command: Annotated[
         Annotated[OswmRun, tyro.conf.subcommand("run")]
-        | Annotated[OswmPlot, tyro.conf.subcommand("plot")]
-        | Annotated[OswmBenchmark, tyro.conf.subcommand("benchmark")],
+        | Annotated[OswmPretrain, tyro.conf.subcommand("pretrain")]
+        | Annotated[OswmBenchmark, tyro.conf.subcommand("benchmark")]
+        | Annotated[OswmPlot, tyro.conf.subcommand("plot")],
         tyro.conf.arg(name=""),
     ]
 
 
-OSWM_NAMES = {OswmRun: "oswm run", OswmPlot: "oswm plot", OswmBenchmark: "oswm benchmark"}
+OswmCommand = OswmRun | OswmPretrain | OswmBenchmark | OswmPlot
+OSWM_NAMES = {
+    OswmRun: "oswm run",
+    OswmPretrain: "oswm pretrain",
+    OswmBenchmark: "oswm benchmark",
+    OswmPlot: "oswm plot",
+}
 
 
-def resumed(stored: Mapping[str, Any]) -> OswmRun:
-    """The arguments of the run to resume; those of no such run are left to its directory to refuse."""
-    if stored.get("command") != "oswm run":
+def resumed(word: str, stored: Mapping[str, Any]) -> OswmRun | OswmPretrain:
+    """The arguments of the run to resume; those of another command's run are left to its directory to refuse.
+
+    Args:
+        word: which command goes on, run or pretrain.
+        stored: the config of the run.
+    """
+    is_own = stored.get("command") == f"oswm {word}"
+    common = Common(seed=stored.get("seed", 0))
+    if word == "pretrain":
+        return _resumed_pretrain(stored, common) if is_own else OswmPretrain()
+    if not is_own:
         return OswmRun()
     asked = {field.name: stored[field.name] for field in dataclasses.fields(OswmRun) if field.name in stored}
     if asked.get("context_file") is not None:
         asked["context_file"] = Path(asked["context_file"])
-    return OswmRun(**asked, common=Common(seed=stored.get("seed", 0)))
+    return OswmRun(**asked, common=common)
+
+
+def _resumed_pretrain(stored: Mapping[str, Any], common: Common) -> OswmPretrain:
+    return OswmPretrain(
+        preset=stored.get("preset"),
+        steps=stored.get("pretrain", {}).get("num_steps"),
+        steps_per_line=stored.get("steps_per_line"),
+        common=common,
+    )

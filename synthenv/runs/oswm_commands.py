@@ -8,9 +8,10 @@ from rich.progress import Progress
 
 from synthenv.core.errors import UserError
 from synthenv.envs import registry
-from synthenv.runs import metrics, oswm_plot, oswm_run
+from synthenv.runs import benchmark_command, metrics, oswm_plot, oswm_run, pretrain_command, pretrain_plot
+from synthenv.runs.benchmark_arguments import OswmBenchmark
 from synthenv.runs.commands import new_directory
-from synthenv.runs.oswm_arguments import OswmPlot, OswmRun
+from synthenv.runs.oswm_arguments import OswmCommand, OswmPlot, OswmPretrain, OswmRun
 from synthenv.runs.rundir import CONFIG
 from synthenv.runs.tables import COLUMNS, bracketed, console, listing
 
@@ -22,6 +23,15 @@ _ABOUT = {
     "random_return": "uniform actions",
     "dream_return": "at the end of training, in the dream",
 }
+
+
+def carry_out(command: OswmCommand) -> dict[str, Any]:
+    """Do what a subcommand says."""
+    if isinstance(command, OswmPretrain):
+        return pretrain_command.pretrain(command)
+    if isinstance(command, OswmBenchmark):
+        return benchmark_command.benchmark_with_bars(command)
+    return run(command) if isinstance(command, OswmRun) else plot(command)
 
 
 def run(command: OswmRun) -> dict[str, Any]:
@@ -73,20 +83,25 @@ def table(result: dict[str, Any], command: OswmRun) -> None:
 
 
 def plot(command: OswmPlot) -> dict[str, Any]:
-    """Draw a run's learning curves again."""
+    """Draw the curves of a run, of either command, again."""
     path: Path = command.run
     try:
         config = json.loads((path / CONFIG).read_bytes())["config"]
-        is_run = config["command"] == "oswm run"
+        kind = config["command"]
     except (OSError, ValueError, KeyError, TypeError):
-        is_run = False
-    if not is_run:
-        raise UserError(f"{path} holds no oswm run: pass the directory of one")
+        kind = None
+    if kind not in ("oswm run", "oswm pretrain"):
+        raise UserError(f"{path} holds no oswm run and no oswm pretrain: pass the directory of one")
     lines = metrics.read(path)
     if not lines:
-        raise UserError(f"no seed of {path} is done: go on with synthenv oswm run --resume --out {path}")
-    name = config["task"] or Path(config["context_file"]).name
-    threshold = registry.thresholds().get(name)
-    file = oswm_plot.write(lines, path / "plots", name, threshold and threshold[0])
+        raise UserError(f"nothing of {path} is done: go on with synthenv {kind} --resume --out {path}")
+    if kind == "oswm pretrain":
+        file = pretrain_plot.write(lines, path / "plots", config["preset"] or "a world model")
+        count = {"num_lines": len(lines)}
+    else:
+        name = config["task"] or Path(config["context_file"]).name
+        threshold = registry.thresholds().get(name)
+        file = oswm_plot.write(lines, path / "plots", name, threshold and threshold[0])
+        count = {"num_seeds": len(lines)}
     console.print(f"curves: {file}")
-    return {"file": str(file), "num_seeds": len(lines)}
+    return {"file": str(file), **count}

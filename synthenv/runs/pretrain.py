@@ -7,23 +7,28 @@ algebra takes several times as long as a step, and all cores share it.
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from synthenv.core.checkpoint import CheckpointStore, save_tree
+from synthenv.runs import pretrain_plot, real_errors
+from synthenv.runs.pretrain_step import Stepper
+from synthenv.runs.real_errors import NOTHING_REAL, RealConfig
 from synthenv.runs.rundir import RunDir
 from synthenv.worldmodel import pretrain
 from synthenv.worldmodel.examples import Examples
-from synthenv.worldmodel.pretrain import PretrainConfig, TrainState
+from synthenv.worldmodel.model import Params
+from synthenv.worldmodel.pretrain import PretrainConfig, Scores
 
-_HELD_OUT = 2**31 - 1  # folded into the seed, for tasks that are never trained on
+HELD_OUT = 2**31 - 1  # folded into the seed, for tasks that are never trained on
 _NUM_HELD_OUT = 4  # batches
+REAL = 2**31 - 100  # folded into the seed, for real transitions
 
 
 class Batches:
@@ -47,6 +52,11 @@ class Batches:
         with jax.enable_x64(True):
             return jax.block_until_ready(self._fit(key_slots, batch, num_context=size))
 
+    def held_out(self, num: int) -> list[Examples]:
+        """Batches that are never trained on, with contexts of all sizes in turn."""
+        sizes = itertools.cycle(sorted(set(self._sizes)))
+        return [self.make(HELD_OUT - 2 - i, next(sizes)) for i in range(num)]
+
     def __iter__(self) -> Iterator[Examples]:
         while True:
             while len(self._ahead) < self._num_ahead:
@@ -61,8 +71,35 @@ class Batches:
         self._pool.shutdown(cancel_futures=True)
 
 
+class Method(NamedTuple):
+    """How a form of world model is pretrained.
+
+    Attributes:
+        form: key of ``zoo.world_models.FORMS``.
+        init: (key, config) -> state, with its ``step``, and as ``average`` the weights that are kept.
+        batches: (key, config, first, num_workers) -> something like ``Batches``.
+        train_step: (state, examples, config) -> state, loss.
+        score: (params, examples, config) -> numbers about held-out examples.
+        watch: (key, real, config.model) -> see ``real_errors.RealErrors``.
+    """
+
+    form: str
+    init: Callable[..., Any]
+    batches: Callable[..., Any]
+    train_step: Callable[..., tuple[Any, jax.Array]]
+    score: Callable[..., Any]
+    watch: Callable[..., Callable[[Any], dict[str, Any]]]
+
+
+def _score(params: Params, examples: Examples, config: PretrainConfig) -> Scores:
+    return pretrain.score(params, config.model, examples)
+
+
+SMALL = Method("small", pretrain.init, Batches, pretrain.train_step, _score, real_errors.of_small)
+
+
 def run(
-    config: PretrainConfig,
+    config: Any,
     seed: int,
     out: str | Path,
     resume: bool = False,
@@ -70,11 +107,15 @@ def run(
     num_workers: int = 2,
     on_line: Callable[[dict[str, Any]], None] = lambda line: None,
     notify: Callable[[str], None] = print,
+    preset: str | None = None,
+    real: RealConfig = NOTHING_REAL,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
+    method: Method = SMALL,
 ) -> dict[str, Any]:
     """Train a model and leave a run directory with ``best_proxy.safetensors``.
 
     Args:
-        config: what to train.
+        config: what to train, of the class that the method takes.
         seed: the only source of randomness.
         out: the run directory.
         resume: go on with an unfinished run.
@@ -82,13 +123,25 @@ def run(
         num_workers: threads that prepare batches.
         on_line: called with every line of metrics.
         notify: called with a line about anything the user should know.
+        preset: name that the config goes by.
+        real: on which real transitions the model is watched; no number of the training depends on it.
+        on_step: called after every step with its number and its loss.
+        method: which form of model.
 
     Raises:
         UserError: see ``RunDir.create``.
     """
-    asked = {"command": "oswm pretrain", "pretrain": config, "seed": seed, "steps_per_line": steps_per_line}
+    asked = {
+        "command": "oswm pretrain",
+        "preset": preset,
+        "form": method.form,
+        "pretrain": config,
+        "real": real,
+        "seed": seed,
+        "steps_per_line": steps_per_line,
+    }
     root = jax.random.key(seed)
-    state = pretrain.init(jax.random.fold_in(root, _HELD_OUT - 1), config)
+    state = method.init(jax.random.fold_in(root, HELD_OUT - 1), config)
     with RunDir.create(out, asked, resume) as run_dir, contextlib.ExitStack() as stack:
         store = CheckpointStore(run_dir.checkpoints, owner=run_dir.digest)
         restored = store.restore(state)
@@ -97,54 +150,75 @@ def run(
             for line in [*run_dir.notes, *restored.skipped]:
                 notify(line)
         first = int(state.step)
-        run_dir.truncate_metrics(first // steps_per_line)
-        batches = stack.enter_context(Batches(root, config, first, num_workers))
-        sizes = itertools.cycle(sorted(set(config.context_sizes)))
-        held_out = [batches.make(_HELD_OUT - 2 - i, next(sizes)) for i in range(_NUM_HELD_OUT)]
-        for line, reached in _train(config, state, batches, held_out, steps_per_line):
+        run_dir.truncate_metrics(-(-first // steps_per_line))  # the last line may be of fewer steps
+        batches = stack.enter_context(method.batches(root, config, first, num_workers))
+        held_out = batches.held_out(_NUM_HELD_OUT)
+        measure = method.watch(jax.random.fold_in(root, REAL), real, config.model)
+        batch_size = len(jax.tree.leaves(held_out[0])[0])
+        step = Stepper(partial(method.train_step, config=config), batch_size, notify)
+        judge = jax.jit(partial(method.score, config=config))
+        scores = partial(_scores, judge, held_out)
+        for line, reached in _train(config.num_steps, state, batches, scores, steps_per_line, step, on_step):
             state = reached
+            line |= measure(state.average)
+            run_dir.append_metrics(
+                line
+            )  # first: a line without its checkpoint is written anew, else it would be lost
             store.save(int(state.step), state, line)
-            run_dir.append_metrics(line)
             on_line(line)
-        metadata = {"kind": "world_model", "pretrain": config, "seed": seed, "steps": int(state.step)}
-        save_tree(run_dir.best_proxy, state.average, metadata)
-        result = {"steps": int(state.step), **(run_dir.read_metrics() or [{}])[-1]}
-        run_dir.save_result(result)
-        return result
+        return _finish(run_dir, method.form, asked, state)
+
+
+def _finish(run_dir: RunDir, form: str, asked: Mapping[str, Any], state: Any) -> dict[str, Any]:
+    """Write the weights with all that is needed to use them, the picture, and the result: the last line."""
+    steps, lines = int(state.step), run_dir.read_metrics()
+    metadata = {"kind": "world_model", "form": form, "pretrain": asked["pretrain"], "seed": asked["seed"]}
+    save_tree(run_dir.best_proxy, state.average, metadata | {"steps": steps})
+    pretrain_plot.write(lines, run_dir.plots, asked["preset"] or "a world model")
+    result = {"steps": steps, **lines[-1]}
+    run_dir.save_result(result)
+    return result
+
+
+def _scores(judge: Callable[[Any, Any], Any], held_out: list[Any], params: Any) -> dict[str, float]:
+    """Means over the held-out batches."""
+    scores = [judge(params, held) for held in held_out]
+    return {
+        f"held_out_{name}": float(np.mean([getattr(score, name) for score in scores]))
+        for name in scores[0]._fields
+    }
 
 
 def _train(
-    config: PretrainConfig,
-    state: TrainState,
-    batches: Batches,
-    held_out: list[Examples],
+    num_steps: int,
+    state: Any,
+    batches: Iterable[Any],
+    scores: Callable[[Any], dict[str, float]],
     steps_per_line: int,
-) -> Iterator[tuple[dict[str, Any], TrainState]]:
+    step: Stepper,
+    on_step: Callable[[int, float], None],
+) -> Iterator[tuple[dict[str, Any], Any]]:
     """Gradient steps, and every now and then a line."""
-    step = jax.jit(partial(pretrain.train_step, config=config))
-    judge = jax.jit(partial(pretrain.score, config=config.model))
     losses, began, cpu = [], time.perf_counter(), time.process_time()
-    if int(state.step) >= config.num_steps:
+    if int(state.step) >= num_steps:
         return
-    for examples in batches:
+    for examples in step.waited(batches):
         state, loss = step(state, examples)
         losses.append(loss)
         done = int(state.step)
-        if done % steps_per_line and done < config.num_steps:
+        on_step(done, float(loss))
+        if done % steps_per_line and done < num_steps:
             continue
-        scores = [judge(state.average, examples=held) for held in held_out]
-        means = {
-            name: float(np.mean([getattr(score, name) for score in scores])) for name in scores[0]._fields
-        }
         line = {
             "generation": (done - 1) // steps_per_line,
             "step": done,
             "train_loss": float(np.mean(losses)),
-            **{f"held_out_{name}": value for name, value in means.items()},
+            **scores(state.average),
+            **step.numbers(),
             "seconds": time.perf_counter() - began,
             "cpu_seconds": time.process_time() - cpu,
         }
         yield line, state
         losses, began, cpu = [], time.perf_counter(), time.process_time()
-        if done >= config.num_steps:
+        if done >= num_steps:
             return

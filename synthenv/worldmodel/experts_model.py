@@ -115,19 +115,24 @@ class Arrays(NamedTuple):
 
 def arrays_of(transitions: Transition, num_actions: int | None) -> Arrays:
     """Bring a context into the form that everything here is fitted to."""
+    found = distinct(*rows_of(transitions, num_actions))
+    # Masked rows fill up what averaging took, to few different numbers of rows: each is a program of its own, here and
+    # in whatever asks for predictions.
+    num_found = len(found[0])
+    num_rows = min(len(transitions.reward), -(-num_found // _BLOCK) * _BLOCK)
+    inputs, after, targets, ended = (np.pad(x, ((0, num_rows - num_found), (0, 0))) for x in found)
+    return Arrays(inputs, after, targets, ended[:, 0], np.arange(num_rows) < num_found)
+
+
+def rows_of(transitions: Transition, num_actions: int | None) -> tuple[np.ndarray, ...]:
+    """Inputs, what follows, targets and ends [C, 1] of transitions as they are, float64."""
     rows = Transition(*(jnp.asarray(leaf) for leaf in transitions))
-    found = distinct(
+    return (
         np.asarray(inputs_of(rows.obs, rows.action, num_actions), np.float64),
         np.asarray(inputs_of(rows.next_obs, rows.action, num_actions), np.float64),
         np.asarray(targets_of(rows), np.float64),
         np.asarray(rows.terminated, np.float64)[:, None],
     )
-    # Masked rows fill up what averaging took, to few different numbers of rows: each is a program of its own, here and
-    # in whatever asks for predictions.
-    num_found = len(found[0])
-    num_rows = min(len(rows.reward), -(-num_found // _BLOCK) * _BLOCK)
-    inputs, after, targets, ended = (np.pad(x, ((0, num_rows - num_found), (0, 0))) for x in found)
-    return Arrays(inputs, after, targets, ended[:, 0], np.arange(num_rows) < num_found)
 
 
 def fit_arrays(arrays: Arrays) -> Cache:

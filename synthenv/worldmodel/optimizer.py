@@ -31,7 +31,7 @@ class OptimizerConfig:
 
     learning_rate: float = 5e-5
     num_epochs: int = 50
-    steps_per_epoch: int = 100
+    steps_per_epoch: float = 100.0
     warmup_epochs: int = 12
     epochs_ahead: int = 2
     after_end: Literal["rise", "zero"] = "rise"

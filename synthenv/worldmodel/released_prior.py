@@ -38,7 +38,7 @@ from synthenv.worldmodel.released_worlds import (
     used_rewards,
     used_slots,
 )
-from synthenv.worldmodel.rows import Rows, normalize, sample_eval_position, shuffle
+from synthenv.worldmodel.rows import MAX_CONTEXT, Rows, normalize, sample_eval_position, shuffle
 
 RELEASED = ReleasedPriorConfig()
 PAPER = ReleasedPriorConfig(
@@ -65,10 +65,12 @@ def draw_batch(
 ) -> tuple[Rows, jax.Array]:
     """What a training step takes: normalised rows, and how many of them are context, int [].
 
-    The shuffle is one permutation for all environments, as released.
+    Of 1,001 rows 500 to 999 are context, of other numbers as large a share. The shuffle is one permutation for all
+    environments, as released.
     """
     sample_key, position_key, shuffle_key = jax.random.split(key, 3)
-    rows, num_context = sample(sample_key, config, batch_size, num_rows), sample_eval_position(position_key)
+    rows = sample(sample_key, config, batch_size, num_rows)
+    num_context = sample_eval_position(position_key) * num_rows // (MAX_CONTEXT + 1)
     if config.shuffled:
         rows = shuffle(shuffle_key, rows)
     return normalize(rows, num_context if config.normalize_over == "context" else None), num_context

@@ -59,6 +59,13 @@ def normalize(rows: Rows, num_context: jax.Array | int | None = None) -> Rows:
     return rows._replace(x=_standardize(rows.x, num_context), y=_standardize(rows.y, num_context))
 
 
+def moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Mean and unbiased standard deviation of the columns of x [T, N]; 0 of constant ones."""
+    mean = jnp.mean(x, axis=0)
+    std = jnp.std(x, axis=0, ddof=1)
+    return mean, jnp.where(std > _ROUNDING * jnp.abs(mean), std, 0.0)
+
+
 def _standardize(x: jax.Array, num_context: jax.Array | int | None) -> jax.Array:
     count = x.shape[1] if num_context is None else num_context
     inside = None if num_context is None else jnp.arange(x.shape[1])[None, :, None] < num_context

@@ -8,6 +8,7 @@ import pytest
 
 from synthenv.core.checkpoint import load_tree
 from synthenv.core.errors import UserError
+from synthenv.runs import metrics
 from synthenv.runs import pretrain as runs
 from synthenv.worldmodel import pretrain
 from synthenv.worldmodel.model import ModelConfig
@@ -59,7 +60,9 @@ def whole(tmp_path_factory):
 
 
 def without_times(lines):
-    return [{name: value for name, value in line.items() if "seconds" not in name} for line in lines]
+    """Nor shares of what the device could have done in them."""
+    kept = [name for name in lines[0] if "seconds" not in name and name != "flops_share"]
+    return [{name: line[name] for name in kept} for line in lines]
 
 
 def test_a_run_leaves_lines_and_weights(whole):
@@ -86,6 +89,26 @@ def test_interrupted_and_resumed_is_uninterrupted(whole, tmp_path):
     assert without_times(rest) == without_times(whole[1][1:])
     weights = "best_proxy.safetensors"
     assert (tmp_path / "run" / weights).read_bytes() == (whole[0] / weights).read_bytes()
+
+
+def test_no_line_is_lost_whenever_it_is_interrupted(whole, tmp_path, monkeypatch):
+    """While the checkpoint of a line is written; and after the last line, which is of one step only."""
+
+    def stop(*_):
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.CheckpointStore, "save", stop)
+        with pytest.raises(Interrupted):
+            run(tmp_path / "first")
+    run(tmp_path / "first", resume=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "save_tree", stop)
+        with pytest.raises(Interrupted):
+            run(tmp_path / "last", steps_per_line=3)
+    result = run(tmp_path / "last", resume=True, steps_per_line=3)
+    assert without_times(metrics.read(tmp_path / "first")) == without_times(whole[1])
+    assert [line["step"] for line in metrics.read(tmp_path / "last")] == [3, 4] and result["step"] == 4
 
 
 def test_a_finished_run_is_not_begun_again(whole):
