@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from synthenv.worldmodel import experts_model
 from synthenv.worldmodel.columns import standardise
+from synthenv.worldmodel.experts import MetricRows
 from synthenv.worldmodel.experts_model import Cache
 from synthenv.worldmodel.model import ModelConfig, Question, Rows
 from synthenv.worldmodel.prior import PriorBatch
@@ -45,7 +46,7 @@ def prepare(
         batch: tasks of at most ``config.max_obs`` observed columns.
         config: of the model.
         num_context: context rows of the batch, C.
-        num_metric_rows: see ``experts.fit``.
+        num_metric_rows: rows that the experts choose their metrics with.
     """
     keys = jax.random.split(key, batch.used.shape[0])
     examples = jax.lax.map(
@@ -60,7 +61,7 @@ def _prepare_one(
     wide = [array.astype(jnp.float64) for array in (task.inputs, task.after, task.targets)]
     mask = jnp.arange(num_context) < task.num_context
     inputs, after, targets = (array[:num_context] for array in wide)
-    cache = experts_model.fit(inputs, after, targets, mask, num_metric_rows)
+    cache = experts_model.fit(inputs, after, targets, mask, MetricRows(num_metric_rows, (num_metric_rows,)))
     obs_size = task.used.shape[0] - 1
     asked = wide[0][num_context:, :obs_size], wide[0][num_context:, obs_size:]
     said, local = (

@@ -62,24 +62,35 @@ class _Column(NamedTuple):
     error: jax.Array
 
 
-def fit(inputs: jax.Array, targets: jax.Array, mask: jax.Array, num_metric_rows: int = 256) -> Experts:
+class MetricRows(NamedTuple):
+    """With how many rows of a context, from the first on, metrics are chosen; see ``relevance`` for a sequence."""
+
+    slopes: int = 256
+    relevance: tuple[int, ...] = (512, 512)
+
+
+METRIC_ROWS = MetricRows()
+
+
+def fit(
+    inputs: jax.Array, targets: jax.Array, mask: jax.Array, metric_rows: MetricRows = METRIC_ROWS
+) -> Experts:
     """Fit all experts; rows come in random order, those that are there first.
 
     Args:
         inputs: standardised; columns that are not in use are zero. [C, D]
         targets: standardised likewise. [C, Y]
         mask: which rows are there. bool [C]
-        num_metric_rows: how many rows, from the first on, the metrics are chosen with.
+        metric_rows: how many of them the metrics are chosen with.
     """
     inputs, targets = inputs * mask[:, None], targets * mask[:, None]
     shared = closed_form.solve_all(inputs, targets, mask)
     slopes = jax.lax.map(
-        lambda c: _metric_of_slopes(c[0], c[1], c[2], c[3], inputs, mask, num_metric_rows),
+        lambda c: _metric_of_slopes(c[0], c[1], c[2], c[3], inputs, mask, metric_rows.slopes),
         (jnp.argmin(shared.error[2:], axis=0), shared.alpha[2:].T, shared.beta[2:].T, targets.T),
     )
-    some, some_mask = inputs[:num_metric_rows], mask[:num_metric_rows]
     scales = jax.lax.map(
-        lambda target: inverse_length_scales(some, target, some_mask), targets[:num_metric_rows].T
+        lambda target: inverse_length_scales(inputs, target, mask, metric_rows.relevance), targets.T
     )  # [Y, D]
     metrics = jnp.stack([slopes, jax.vmap(jnp.diag)(scales)])
     own = jax.lax.map(lambda metrics: _fit_own(metrics, inputs, targets, mask), metrics)

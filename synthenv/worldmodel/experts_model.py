@@ -17,7 +17,7 @@ from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction, Transition, WorldModel
 from synthenv.worldmodel import closed_form, experts
 from synthenv.worldmodel.columns import Columns, inputs_of, measure, standardise, targets_of
-from synthenv.worldmodel.experts import Experts
+from synthenv.worldmodel.experts import METRIC_ROWS, Experts, MetricRows
 
 _BLOCK = 32  # rows
 
@@ -45,7 +45,11 @@ class Cache(NamedTuple):
 
 
 def fit(
-    inputs: jax.Array, after: jax.Array, targets: jax.Array, mask: jax.Array, num_metric_rows: int = 256
+    inputs: jax.Array,
+    after: jax.Array,
+    targets: jax.Array,
+    mask: jax.Array,
+    metric_rows: MetricRows = METRIC_ROWS,
 ) -> Cache:
     """Fit all experts.
 
@@ -54,15 +58,13 @@ def fit(
         after: observation that follows, and action. [C, D]
         targets: change and reward. [C, Y]
         mask: which rows are there. bool [C]
-        num_metric_rows: see ``experts.fit``.
+        metric_rows: see ``experts.fit``.
     """
     columns = measure(inputs, after, targets, mask)
     targets = standardise(targets, columns.target_mean, columns.target_std)
-    step = experts.fit(
-        standardise(inputs, columns.input_mean, columns.input_std), targets, mask, num_metric_rows
-    )
+    step = experts.fit(standardise(inputs, columns.input_mean, columns.input_std), targets, mask, metric_rows)
     after = standardise(after, columns.after_mean, columns.after_std)
-    reward = experts.fit(after, targets[:, -1:], mask, num_metric_rows)
+    reward = experts.fit(after, targets[:, -1:], mask, metric_rows)
     better = reward.fits.error[:, 0] < step.fits.error[:, -1]
     error = step.fits.error.at[:, -1].min(reward.fits.error[:, 0])
     of_reward = jnp.where(better[:, None], reward.fits.left_out[..., 0], step.fits.left_out[..., -1])
