@@ -1,4 +1,4 @@
-"""``oswm run`` directories that an experiment begins, goes on with if they were stopped, or leaves alone if finished."""
+"""``oswm run`` directories that an experiment begins, goes on with after a stop, or leaves alone if finished."""
 
 import json
 from dataclasses import replace
