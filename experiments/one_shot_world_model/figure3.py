@@ -1,8 +1,8 @@
 """Figures 3 and 5: distributions of the state columns that priors draw, the paper's and ours.
 
 The paper shows three examples each of "typical" patterns of its networks (peaked, wide, multi-modal) and of its
-momentum prior (broad, multi-modal, sparse). Here a rule tells them apart, so that they can be counted, and what is drawn
-is the first of each that comes.
+momentum prior (broad, multi-modal, sparse). Here a rule tells them apart, so that they can be counted, and what is
+drawn is the first of each that comes.
 
 References:
     One-Shot World Models Using a Transformer Trained on a Synthetic Prior, section 4.2 and appendix A.

@@ -45,7 +45,7 @@ def test_it_runs_and_goes_on_where_it_stopped(tmp_path):
 
 @pytest.mark.slow
 def test_our_prior_has_every_family(tmp_path, monkeypatch):
-    families = ("linear", "grid", "poles")
+    families = ("linear", "grid")
     monkeypatch.setitem(PRIORS, "ours", partial(ours, families=families))
     config = replace(PRESETS["smoke"], out=tmp_path, priors=("ours",), num_worlds=6)
     figure3.run(config)
