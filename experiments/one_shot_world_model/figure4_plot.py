@@ -48,10 +48,12 @@ def _draw_grids(panels: Sequence[Axes], lines: Lines, models: list[str], results
     cells[is_standing(np.stack([x.ravel(), y.ravel()], 1)).reshape(x.shape)] = " "
     cells[1:-1, GOAL_X] = "G"
     first = [line for line in lines if line["context"] == lines[0]["context"]]
-    draw_grid(panels[0], _grid_of(first, models[0], "real"), cells, f"{_GRID}, the task")
+    real = _grid_of(first, models[0], "real")
+    draw_grid(panels[0], real, cells, f"{_GRID}, the task")
     for axes, model in zip(panels[1:], models, strict=True):
         title = f"{_GRID}, {model}, context {first[0]['context']}: {_told(results[model])}"
-        draw_grid(axes, _grid_of(first, model, "dreamt"), cells, title)
+        dreamt = np.clip(_grid_of(first, model, "dreamt"), real.min(), real.max())  # for the same colours
+        draw_grid(axes, dreamt, cells, title)
 
 
 def _grid_of(lines: Lines, model: str, name: str) -> np.ndarray:
