@@ -1,10 +1,8 @@
 """Figure 2 at a tiny size, in a world model that needs no compiling."""
 
-import dataclasses
 import json
 from dataclasses import replace
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,31 +10,16 @@ from experiments.one_shot_world_model import dream_runs, figure2
 from experiments.one_shot_world_model.figure2 import PRESETS, command_of, summarise
 from experiments.one_shot_world_model.figure2_plot import curves_of
 from experiments.tables import read_csv
-from synthenv.agents.ppo_config import PPOConfig
 from synthenv.core.errors import UserError
-from synthenv.core.types import Prediction, WorldModel
-from synthenv.runs import dream_presets, oswm_run
-from synthenv.worldmodel import registry as world_models
+from synthenv.runs import oswm_run
+from tests.still_world_model import install
 
 pytestmark = pytest.mark.rank_promotion_ok
-
-TINY_PPO = PPOConfig(
-    stop="none", num_envs=2, rollout_length=32, num_minibatches=2, num_epochs=1, hidden_size=8
-)
 
 
 @pytest.fixture(autouse=True)
 def _still(monkeypatch):
-    """A world model in which nothing moves, and a tiny PPO."""
-
-    def predict(cache, obs, action):
-        zero = jnp.float32(0)
-        return Prediction(obs, cache, jnp.zeros_like(obs), zero, zero)
-
-    still = WorldModel("still", lambda params, transitions, num_actions: jnp.float32(-1), predict)
-    monkeypatch.setitem(world_models.MODELS, "still", still)
-    for name, preset in dream_presets.PRESETS.items():
-        monkeypatch.setitem(dream_presets.PRESETS, name, dataclasses.replace(preset, ppo=TINY_PPO))
+    install(monkeypatch)
 
 
 @pytest.fixture

@@ -12,28 +12,13 @@ from experiments.one_shot_world_model import figure4
 from experiments.one_shot_world_model.figure4 import PRESETS, agreement, in_bins
 from experiments.one_shot_world_model.reward_questions import QUESTIONS, Questions, is_standing
 from experiments.tables import read_csv
-from synthenv.core.types import Prediction, WorldModel
-from synthenv.worldmodel import registry as world_models
-
-
-@pytest.fixture
-def _mean_model(monkeypatch):
-    """A world model for which every step pays what the context's do on average: nothing to compile."""
-
-    def encode(params, transitions, num_actions):
-        return jnp.mean(jnp.asarray(transitions.reward))
-
-    def predict(cache, obs, action):
-        zero = jnp.float32(0)
-        return Prediction(obs, cache, jnp.zeros_like(obs), zero, zero)
-
-    monkeypatch.setitem(world_models.MODELS, "mean", WorldModel("mean", encode, predict))
+from tests.still_world_model import install
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_mean_model")
-def test_it_runs_and_goes_on_where_it_stopped(tmp_path):
-    config = replace(PRESETS["smoke"], out=tmp_path, models=("mean",))
+def test_it_runs_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    install(monkeypatch)
+    config = replace(PRESETS["smoke"], out=tmp_path, models=("still",))
     figure4.run(replace(config, tasks=("GridWorld",), num_contexts=1))
     before = (tmp_path / "figure4.csv").read_text()
     figure4.run(config)
@@ -46,9 +31,9 @@ def test_it_runs_and_goes_on_where_it_stopped(tmp_path):
         assert sum(int(line["num"]) for line in lines if line["task"] == task) == 2 * config.num_questions
     results = json.loads((tmp_path / "figure4.json").read_text())["results"]
     for models in results.values():
-        low, high = models["mean"]["ci95_relative_error"]
-        assert models["mean"]["num_contexts"] == 2 and low <= models["mean"]["relative_error"] <= high
-        assert models["mean"]["relative_error"] >= 1 - 1e-5, "a constant explains nothing"
+        low, high = models["still"]["ci95_relative_error"]
+        assert models["still"]["num_contexts"] == 2 and low <= models["still"]["relative_error"] <= high
+        assert models["still"]["relative_error"] >= 1 - 1e-5, "a constant explains nothing"
     assert (tmp_path / "figure4_7.png").stat().st_size > 1000
 
 
