@@ -26,6 +26,10 @@ from synthenv.runs.evaluate import bootstrap_interval
 NUM_BINS = 100
 SHAPES = ("peaked", "wide", "multimodal", "sparse", "constant")
 _NARROW, _MOST = 10, 0.8  # peaked: so many adjacent bins hold at least this share
+_MIDDLE, _EMPTY = (
+    (0.05, 0.95),
+    0.4,
+)  # sparse: of the bins between these quantiles at least this share is empty
 _WIDTH = 3.0  # bins of the Gaussian that smooths a histogram before its peaks are counted
 _VALLEY, _LEAST = 0.5, 0.1  # how low the ground beside a peak falls, and how high a peak is, at least
 _ROUNDING = 1e-6  # of the largest value: a smaller spread is that of a constant
@@ -129,12 +133,13 @@ def histogram(values: np.ndarray) -> np.ndarray:
 
 def shape_of(counts: np.ndarray) -> str:
     """Which of ``SHAPES`` a histogram [100] is, the first that holds of: constant, peaked, sparse, multimodal, wide."""
-    total, filled = counts.sum(), int((counts > 0).sum())
-    if filled == 1:
+    total = counts.sum()
+    if counts.max() == total:
         return "constant"
     if np.convolve(counts, np.ones(_NARROW), "valid").max() >= _MOST * total:
         return "peaked"
-    if filled <= NUM_BINS // 2:
+    low, high = np.searchsorted(np.cumsum(counts) / total, _MIDDLE)
+    if np.mean(counts[low : high + 1] == 0) >= _EMPTY:
         return "sparse"
     return "multimodal" if num_peaks(counts) > 1 else "wide"
 

@@ -31,7 +31,7 @@ def draw(lines: Lines, results: Mapping[str, Any], file: Path) -> None:
             title = f"{shape}: {summary['shares'][shape]:.0%} [{low:.0%}, {high:.0%}]"
             found = [line for line in lines if (line["prior"], line["shape"]) == (prior, shape)]
             _draw_histogram(axes, found, title)
-        row[0].set_ylabel(f"{prior}\nrows", color=INK)
+        row[0].set_ylabel(f"{prior}\n({summary['shares']['constant']:.0%} constant)\nrows", color=INK)
     save(figure, file)
 
 

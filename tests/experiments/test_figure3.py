@@ -65,6 +65,7 @@ def test_our_prior_has_every_family(tmp_path, monkeypatch):
         ("peaked", np.append(np.random.default_rng(0).normal(size=1000), 60)),
         ("wide", np.random.default_rng(0).uniform(size=1001)),
         ("wide", np.random.default_rng(0).normal(size=1001)),
+        ("wide", np.append(np.random.default_rng(0).normal(size=990), np.linspace(3, 12, 11))),  # far tails
         ("multimodal", np.sin(np.linspace(0, 2 * np.pi, 1001))),  # at both ends
         ("multimodal", np.random.default_rng(0).normal(size=1000) + np.repeat([0, 6], 500)),
         ("sparse", np.random.default_rng(0).choice(np.arange(9.0), 1001)),
