@@ -58,7 +58,7 @@ class Config:
     preset: Literal["cpu", "paper", "smoke"] = "cpu"
     out: Path = Path("runs/figure3")
     priors: tuple[Prior, ...] = ("networks", "momentum", "momentum as in the text", "ours")
-    num_worlds: int = 50
+    num_worlds: int = 30
     num_rows: int = 1001
     seed: int = 0
 

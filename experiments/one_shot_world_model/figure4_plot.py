@@ -30,7 +30,7 @@ def draw(lines: Lines, results: Mapping[str, Any], file: Path) -> None:
     with_grid = _GRID in results
     num_rows = bool(angles) + with_grid
     figure = new_figure(12.5, 4.4 * num_rows + 0.5, "Figures 4 and 7: rewards of the task and of its dreams")
-    rows = list(np.atleast_1d(figure.subfigures(num_rows, 1)))
+    rows = list(figure.subfigures(num_rows, 1, squeeze=False).ravel())
     if with_grid:
         panels = rows.pop(0).subplots(1, 1 + len(models), squeeze=False)[0]
         _draw_grids(panels, [line for line in lines if line["task"] == _GRID], models, results[_GRID])

@@ -53,7 +53,7 @@ def cart_pole(key: jax.Array, num: int, num_bins: int) -> Questions:
     key_state, key_action = jax.random.split(key)
     reach = jnp.array(CART_REACH)[:, None]
     x, x_dot, theta, theta_dot = jax.random.uniform(key_state, (4, num), minval=-reach, maxval=reach)
-    time = jnp.zeros(num, jnp.int32)
+    time: Any = jnp.zeros(num, jnp.int32)
     states = cartpole.EnvState(x=x, x_dot=x_dot, theta=theta, theta_dot=theta_dot, time=time)
     action = jax.random.randint(key_action, (num,), 0, 2)
     return _ask("CartPole-v0", states, action, *_bins(theta, CART_REACH[2], num_bins))
@@ -64,9 +64,8 @@ def swinging_pole(key: jax.Array, num: int, num_bins: int) -> Questions:
     drawn apart."""
     reach = jnp.array([jnp.pi, 8.0, 2.0])[:, None]
     angle, speed, torque = jax.random.uniform(key, (3, num), minval=-reach, maxval=reach)
-    states = pendulum.EnvState(
-        theta=angle, theta_dot=speed, last_u=jnp.zeros(num), time=jnp.zeros(num, jnp.int32)
-    )
+    time: Any = jnp.zeros(num, jnp.int32)
+    states = pendulum.EnvState(theta=angle, theta_dot=speed, last_u=jnp.zeros(num), time=time)
     return _ask("Pendulum-v1", states, torque[:, None], *_bins(angle, np.pi, num_bins))
 
 

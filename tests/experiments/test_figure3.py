@@ -78,7 +78,7 @@ def test_shapes(shape, values):
 def test_peaks_are_counted():
     places = np.arange(100)
     hills = [np.exp(-0.5 * ((places - centre) / 6) ** 2) for centre in (20, 50, 80)]
-    assert [num_peaks(1000 * sum(hills[:n])) for n in (1, 2, 3)] == [1, 2, 3]
+    assert [num_peaks(1000 * np.sum(hills[:n], axis=0)) for n in (1, 2, 3)] == [1, 2, 3]
     assert num_peaks(1000 * (hills[0] + 0.05 * hills[2])) == 1, "a twentieth is no peak"
 
 
