@@ -13,7 +13,7 @@ from synthenv.runs.curves import bootstrap_band
 from synthenv.runs.figures import BLUE, GREEN, INK, ORANGE, QUIET, RED, dress, new_figure, save
 
 _NUM_COLUMNS = 3
-_SYMLOG = {"SimpleEnv": 10.0}  # its returns span three powers of ten
+_SYMLOG = {"SimpleEnv": 1.0}  # its returns, none above 0, span three powers of ten
 
 
 def draw(rows: Sequence[Mapping[str, str]], results: Mapping[str, Any], file: Path) -> None:
@@ -40,9 +40,8 @@ def draw(rows: Sequence[Mapping[str, str]], results: Mapping[str, Any], file: Pa
         found = dict(zip(labels, handles, strict=True)) | found
     order = ("mean, 95 % band", "best at the end", "worst at the end", "solved", "best untrained", "random")
     shown = [name for name in order if name in found]
-    figure.legend(
-        [found[name] for name in shown], shown, loc="outside lower left", ncols=len(shown), frameon=False
-    )
+    handles, ncols = [found[name] for name in shown], 2 * num_columns
+    figure.legend(handles, shown, loc="outside lower left", ncols=ncols, frameon=False)
     save(figure, file)
 
 
@@ -76,5 +75,6 @@ def _draw_task(
         axes.axhline(solved, color=RED, linewidth=1.1, linestyle="--", label="solved")
     if task in _SYMLOG:
         axes.set_yscale("symlog", linthresh=_SYMLOG[task])
+        axes.set_ylim(top=0.0)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
