@@ -28,8 +28,8 @@ def draw(results: Results, file: Path) -> None:
         file: a PNG.
     """
     tasks = list(dict.fromkeys(each["task"] for each in results))
-    title = "How large a context, and how collected? Means over seeds, 95 % intervals"
-    figure = new_figure(4.6 * len(tasks) + 0.6, 3.0 * len(_ROWS) + 0.9, title)
+    title = "How large a context, collected how?"
+    figure = new_figure(4.6 * max(2, len(tasks)) + 0.6, 3.0 * len(_ROWS) + 0.9, title)
     panels = figure.subplots(len(_ROWS), len(tasks), squeeze=False)
     for column, task in zip(panels.T, tasks, strict=True):
         own = [each for each in results if each["task"] == task]
@@ -38,7 +38,7 @@ def draw(results: Results, file: Path) -> None:
             _draw_curves(axes, own, name)
         _draw_levels(column[-1], task, own)
     handles, labels = panels[-1, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=5, frameon=False, fontsize=9)
+    figure.legend(handles, labels, loc="outside lower left", ncols=4, frameon=False, fontsize=9)
     save(figure, file)
 
 
