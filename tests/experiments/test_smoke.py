@@ -11,7 +11,7 @@ import pytest
 
 from experiments import build_zoo, table20
 from experiments.command_line import execute, parse
-from experiments.one_shot_world_model import proxy_loss
+from experiments.one_shot_world_model import context_study, figure2, figure3, figure4, figure6, proxy_loss
 from experiments.reward_networks import figure11
 from experiments.synthetic_envs import figure2_6, figure3_25, figure4_8, figure22_23, figure24, varied_seeds
 from experiments.tables import read_csv, write_csv
@@ -20,9 +20,14 @@ from synthenv.core.errors import UserError
 from synthenv.zoo import registry as zoo
 
 EXPERIMENTS = (
+    context_study,
+    figure2,
     figure2_6,
+    figure3,
     figure3_25,
+    figure4,
     figure4_8,
+    figure6,
     figure11,
     figure22_23,
     figure24,

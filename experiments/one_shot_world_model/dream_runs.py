@@ -1,0 +1,69 @@
+"""``oswm run`` directories that an experiment begins, goes on with after a stop, or leaves alone if finished."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from synthenv.core.errors import UserError
+from synthenv.core.files import plain
+from synthenv.runs import metrics, oswm_run
+from synthenv.runs.oswm_arguments import OswmRun
+from synthenv.runs.rundir import CONFIG, RESULT
+
+
+def finish(command: OswmRun, path: Path) -> list[dict[str, Any]]:
+    """Bring a run to its end; returns its lines, a dict a seed.
+
+    Args:
+        command: what to do; where, and whether to resume, is decided here.
+        path: the run directory.
+
+    Raises:
+        UserError: if ``path`` holds a finished run of other arguments, or see ``oswm_run.run``.
+    """
+    if (path / RESULT).exists():
+        _refuse_another(path, command.asked())
+    else:
+        oswm_run.run(
+            replace(command, out=path, resume=True), path, tell=lambda line: _show(path, line), notify=print
+        )
+    return metrics.read(path)
+
+
+def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What a run was asked for, and its lines so far.
+
+    Raises:
+        UserError: if it is no ``oswm run``, or none of its seeds is done.
+    """
+    try:
+        asked = json.loads((path / CONFIG).read_bytes())["config"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} holds no run that can be read: pass directories of synthenv oswm run"
+        ) from error
+    if asked.get("command") != "oswm run":
+        raise UserError(f"{path} holds a run of another command: pass directories of synthenv oswm run")
+    lines = metrics.read(path)
+    if not lines:
+        raise UserError(f"no seed of {path} is done yet: wait for the first one")
+    return asked, lines
+
+
+def _refuse_another(path: Path, wanted: dict[str, Any]) -> None:
+    stored = json.loads((path / CONFIG).read_bytes())["config"]
+    for name, value in plain(wanted).items():
+        if stored.get(name) != value:
+            raise UserError(
+                f"{path} holds a finished run with {name} = {stored.get(name)}, not {value}: choose another --out"
+            )
+
+
+def _show(path: Path, line: dict[str, Any]) -> None:
+    """Tell how a run goes."""
+    print(
+        f"{path.name}  seed {line['generation']}  return {line['final_return']:.4g}"
+        f"  {line['encode_seconds'] + line['train_seconds']:.1f} s",
+        flush=True,
+    )
