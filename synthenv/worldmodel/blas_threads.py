@@ -1,0 +1,16 @@
+"""One BLAS thread for many small decompositions.
+
+OpenBLAS's threads wait for each other by spinning. A decomposition of a few hundred rows is too short to be shared: two
+threads take tens of times as long as one, hundreds where other work keeps a core busy.
+
+On a CPU JAX has its LAPACK calls answered by SciPy's OpenBLAS, which it loads when it first compiles one. It is loaded
+here before that, since only a library that is there can be told how many threads to use.
+"""
+
+import scipy.linalg.cython_lapack  # noqa: F401
+from threadpoolctl import threadpool_limits
+
+
+def one_blas_thread() -> threadpool_limits:
+    """A context manager; afterwards there are as many threads as before. Wait for results inside it."""
+    return threadpool_limits(1, user_api="blas")
