@@ -27,6 +27,7 @@ from synthenv.runs.oswm_summary import summarise
 from synthenv.runs.rundir import RunDir
 from synthenv.worldmodel.context import Context, digest
 
+_NUM_HELD_OUT = 1000  # real steps; fewer would miss what is rare
 NUM_LAST = 10  # tests at the end of a training, whose mean is less a matter of luck than the last one
 
 Predict = Callable[[Any, jax.Array, jax.Array], Prediction]
@@ -110,7 +111,7 @@ def judge(
 
 
 def held_out_error(dreams: Dreams, key: jax.Array, cache: Any) -> tuple[dict[str, float] | None, int]:
-    """How well the world model foresees real steps that it was not shown, as many as it was, and how many these are.
+    """How well the world model foresees real steps that it was not shown, and how many these are.
 
     Returns:
         mean squared errors as shares of the variance of what is predicted: ``next_obs`` (of its change, mean over the
@@ -118,7 +119,7 @@ def held_out_error(dreams: Dreams, key: jax.Array, cache: Any) -> tuple[dict[str
     """
     if dreams.task is None:
         return None, 0
-    held_out = dreams.task.collect(key, dreams.collection("held", dreams.command.context))
+    held_out = dreams.task.collect(key, dreams.collection("held", _NUM_HELD_OUT))
     steps = held_out.transitions
     next_obs, reward = _predict_all(cache, steps.obs, steps.action, dreams.model.predict)
 

@@ -78,7 +78,7 @@ def test_simple_env_counts_its_real_steps():
         "evaluation": 4 * 3 * 20,
         "total": 40 + 4 * 3 * 20,
         # final, best, best untrained, random; the untrained ones' choice; held-out rows
-        "measurement": 4 * 5 * 20 + 4 * 3 * 20 + 40,
+        "measurement": 4 * 5 * 20 + 4 * 3 * 20 + 1000,
     }
     assert result["tested_on"] == "SimpleEnv" and result["num_seeds"] == 2
     for name in RETURNS:
