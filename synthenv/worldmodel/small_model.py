@@ -113,15 +113,15 @@ def _trust(params: Params, config: ModelConfig, rows: Rows, questions: Question)
     is_odd = jnp.arange(len(rows.x)) % 2 == 1
     half = model.encode(params, config, rows._replace(mask=rows.mask & ~is_odd))
 
-    def errors(question: Question, y: jax.Array) -> jax.Array:
+    def errors(asked: tuple[jax.Array, ...], y: jax.Array) -> jax.Array:
+        question = Question(*asked, questions.used)
         centre, scale = model.blend(question)
         step = model.answer(params, config, half, question).mean - centre
         error = (y - centre)[None] - jnp.array(_TRUSTS)[:, None] * step[None]
         return jnp.log1p(jnp.square(error / (_FLOOR * scale)[None]))  # [5, Y]
 
     counts = rows.mask & is_odd
-    axes = Question(0, 0, 0, 0, 0, None)
-    each = jax.vmap(errors, in_axes=(axes, 0))(questions, rows.y)
+    each = jax.vmap(errors)(questions[:-1], rows.y)
     total = jnp.sum(jnp.where(counts[:, None, None], each, 0.0), axis=0)
     return jnp.array(_TRUSTS)[jnp.argmin(total, axis=0)]
 
