@@ -113,15 +113,18 @@ def _trust(params: Params, config: ModelConfig, rows: Rows, questions: Question)
     is_odd = jnp.arange(len(rows.x)) % 2 == 1
     half = model.encode(params, config, rows._replace(mask=rows.mask & ~is_odd))
 
-    def errors(asked: tuple[jax.Array, ...], y: jax.Array) -> jax.Array:
-        question = Question(*asked, questions.used)
+    asked: dict[str, Any] = questions._asdict()
+    used = asked.pop("used")
+
+    def errors(asked: dict[str, Any], y: jax.Array) -> jax.Array:
+        question = Question(**asked, used=used)
         centre, scale = model.blend(question)
         step = model.answer(params, config, half, question).mean - centre
         error = (y - centre)[None] - jnp.array(_TRUSTS)[:, None] * step[None]
         return jnp.log1p(jnp.square(error / (_FLOOR * scale)[None]))  # [5, Y]
 
     counts = rows.mask & is_odd
-    each = jax.vmap(errors)(questions[:-1], rows.y)
+    each = jax.vmap(errors)(asked, rows.y)
     total = jnp.sum(jnp.where(counts[:, None, None], each, 0.0), axis=0)
     return jnp.array(_TRUSTS)[jnp.argmin(total, axis=0)]
 
