@@ -132,27 +132,31 @@ def ppo_times(env: Any, params: EnvParams, repeats: int) -> dict[str, Any]:
 
 
 def pretraining_times(repeats: int) -> dict[str, Any]:
-    """Batches and gradient steps per CPU second, one thread."""
+    """CPU seconds of batches and gradient steps by the number of context rows, one thread."""
     config = PretrainConfig()
     key_params, key_batches = jax.random.split(jax.random.key(0))
     state = pretrain.init(key_params, config)
     step = jax.jit(partial(pretrain.train_step, config=config))
-    preparing, stepping = [], []
+    by_size: dict[str, Any] = {}
     with Batches(key_batches, config, 0, num_workers=1) as batches:
-        state, _ = jax.block_until_ready(step(state, batches.make(0)))  # compile
-        for index in range(repeats):
-            seconds, _, examples = timed(partial(batches.make, 1 + index))
-            preparing.append(seconds)
-            seconds, _, (state, _) = timed(partial(step, state, examples))
-            stepping.append(seconds)
+        for size in sorted(set(config.context_sizes)):
+            state, _ = jax.block_until_ready(step(state, batches.make(0, size)))  # compile
+            preparing, stepping = [], []
+            for index in range(repeats):
+                seconds, _, examples = timed(partial(batches.make, 1 + index, size))
+                preparing.append(seconds)
+                seconds, _, (state, _) = timed(partial(step, state, examples))
+                stepping.append(seconds)
+            by_size[str(size)] = {
+                "share_of_batches": round(config.context_sizes.count(size) / len(config.context_sizes), 3),
+                "cpu_seconds_of_a_batch": summary(preparing),
+                "cpu_seconds_of_a_gradient_step": summary(stepping),
+            }
     return {
         "tasks_in_a_batch": config.prior.batch_size,
-        "rows_of_a_task": [config.prior.num_context, config.prior.num_queries],
+        "queries_of_a_task": config.prior.num_queries,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
-        "cpu_seconds_of_a_batch": summary(preparing),
-        "batches_per_cpu_second": round(1 / statistics.median(preparing), 2),
-        "cpu_seconds_of_a_gradient_step": summary(stepping),
-        "gradient_steps_per_cpu_second": round(1 / statistics.median(stepping), 2),
+        "by_context_rows": by_size,
     }
 
 
