@@ -15,11 +15,10 @@ import jax
 import numpy as np
 
 from experiments.command_line import execute, parse
-from experiments.one_shot_world_model import proxy_tasks
 from experiments.one_shot_world_model.reward_questions import QUESTIONS, Questions, is_standing
 from experiments.tables import read_csv, write_csv
 from synthenv.core.files import to_json, write_atomic
-from synthenv.runs import dream_places
+from synthenv.runs import dream_places, proxy_contexts
 from synthenv.runs.dream_presets import preset
 from synthenv.runs.evaluate import bootstrap_interval
 from synthenv.worldmodel.strategies import Collection
@@ -100,7 +99,7 @@ def measure(config: Config, task: str, name: str, context: int) -> list[dict[str
         config.strategy, config.num_context_rows, post_failure_steps=preset(task).post_failure_steps
     )
     seed = config.seed + 1 + context
-    shown = proxy_tasks.context(config.out / "contexts", task, rows, seed, _nobody)
+    shown = proxy_contexts.context(config.out / "contexts", task, rows, seed, _nobody)
     model = dream_places.world_model(name)
     cache = model.encode(model.params, shown.transitions, shown.num_actions)
     questions = QUESTIONS[task](jax.random.key(config.seed), config.num_questions, NUM_BINS[task])
