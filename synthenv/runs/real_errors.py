@@ -20,7 +20,7 @@ import numpy as np
 
 from synthenv.envs import registry
 from synthenv.runs.dream_presets import preset
-from synthenv.worldmodel import experts_model, model, paper_world_model, pretrain
+from synthenv.worldmodel import experts_model, paper_world_model, pretrain
 from synthenv.worldmodel.collect import collect
 from synthenv.worldmodel.context import Context
 from synthenv.worldmodel.examples import Examples, prepare
@@ -142,13 +142,8 @@ def error_shares(foreseen: Foreseen) -> jax.Array:
 def experts_alone(examples: Examples) -> Foreseen:
     """What the experts say without any transformer."""
 
-    def of_task(questions: model.Question) -> jax.Array:
-        def one(x: jax.Array, said: jax.Array) -> jax.Array:
-            return model.blend(questions._replace(x=x, said=said))[0]
-
-        return jax.vmap(one)(questions.x, questions.said)
-
-    return Foreseen(jax.vmap(of_task)(examples.questions), examples.y, examples.questions.used)
+    said = jax.vmap(lambda questions: pretrain.blend_all(questions)[0])(examples.questions)
+    return Foreseen(said, examples.y, examples.questions.used)
 
 
 class RealErrors:

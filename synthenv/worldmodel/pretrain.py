@@ -131,7 +131,7 @@ def train_step(state: TrainState, examples: Examples, config: PretrainConfig) ->
     return TrainState(state.step + 1, params, average, opt_state), loss
 
 
-def _blend_all(questions: model.Question) -> tuple[jax.Array, jax.Array]:
+def blend_all(questions: model.Question) -> tuple[jax.Array, jax.Array]:
     """The experts' means and spreads for one task's questions. [Q, Y] each"""
 
     def one(x: jax.Array, said: jax.Array, local: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -144,7 +144,7 @@ def score(params: Params, config: ModelConfig, examples: Examples) -> Scores:
     """How the model does on tasks that it was not trained on."""
     given = answers(params, config, examples)
     untrained = model.bars.first_logits()
-    centre, scale = jax.vmap(_blend_all)(examples.questions)
+    centre, scale = jax.vmap(blend_all)(examples.questions)
     counts = jnp.broadcast_to(examples.counts[:, None], examples.y.shape)
 
     def mean(values: jax.Array) -> jax.Array:

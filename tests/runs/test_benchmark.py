@@ -69,7 +69,7 @@ def test_rows():
     first, second = (rows_of(SMALL, table) for table in ("1", "2"))
     assert [row.method for row in first] == ["ridge", "persistence", *SMALL.baselines]
     assert [(row.method, row.strategy) for row in second] == [("ridge", "held"), ("ridge", "random")]
-    assert second[0] == first[0] and len({row.place for row in (*first, *second)}) == 7
+    assert second[0] == first[0] and len({row.place for row in (*first, *second)}) == 8
     odd = Row("SimpleEnv", "runs/../my model", "held").place
     assert odd.parent == Path("SimpleEnv") and "/" not in odd.name and " " not in odd.name
 
@@ -116,7 +116,7 @@ def finished(tmp_path_factory):
 
 def test_equal_seeds_give_equal_contexts_and_starts(finished):
     out, results, told = finished
-    assert results["contexts_shared"] and len(told) == 6 + 2
+    assert results["contexts_shared"] and len(told) == 7 + 2
     rows = {path.name: path for path in (out / "rows" / "SimpleEnv").iterdir()}
     lines = {
         name: [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]

@@ -355,7 +355,7 @@ ERRORS = {
     "run --context-file none.npz --termination known": "none.npz does not exist",
     "run --task SimpleEnv --out taken": "taken is not empty and holds no run (file): choose another --out",
     "run --task SimpleEnv --distributed auto": "oswm run runs on one machine: drop --distributed",
-    "plot taken": "taken holds no oswm run: pass the directory of one",
+    "plot taken": "taken holds no oswm run and no oswm pretrain: pass the directory of one",
 }
 
 
