@@ -5,8 +5,7 @@ gymnasium's own ``step`` does the work, on one instance that is given the state 
 MuJoCo needs in double precision to take the same step again, travels in ``EnvState`` as pairs of 32-bit words, so
 stepping is pure and equals gymnasium's to the bit (``tests/envs/test_host_task.py``).
 
-Measured with 32 copies of Reacher-v5 on one core of a shared 2-core AMD EPYC VM: 20,000 steps per CPU-second, 15,000
-with PPO learning from them. XLA's cache cannot keep programs that call the host, so every process compiles its own.
+XLA's cache cannot keep programs that call the host, so every process compiles its own.
 """
 
 import functools

@@ -161,9 +161,8 @@ def run(
         for line, reached in _train(config.num_steps, state, batches, scores, steps_per_line, step, on_step):
             state = reached
             line |= measure(state.average)
-            run_dir.append_metrics(
-                line
-            )  # first: a line without its checkpoint is written anew, else it would be lost
+            # Before the checkpoint: a line without one is written anew, one behind it would be lost in between.
+            run_dir.append_metrics(line)
             store.save(int(state.step), state, line)
             on_line(line)
         return _finish(run_dir, method.form, asked, state)

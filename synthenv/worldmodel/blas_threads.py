@@ -1,7 +1,7 @@
 """One BLAS thread for many small decompositions.
 
 OpenBLAS's threads wait for each other by spinning. A decomposition of a few hundred rows is too short to be shared: two
-threads take tens of times as long as one, hundreds where other work keeps a core busy.
+threads take far longer than one, most of all where other work keeps a core busy.
 
 On a CPU JAX has its LAPACK calls answered by SciPy's OpenBLAS, which it loads when it first compiles one. It is loaded
 here before that, since only a library that is there can be told how many threads to use.
