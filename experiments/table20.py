@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments.command_line import execute, parse
-from experiments.tables import write_csv
+from synthenv.runs.csv_files import write_csv
 from synthenv.runs.presets import preset
 
 # Seconds of wall time on 16 cores.

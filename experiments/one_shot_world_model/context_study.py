@@ -17,9 +17,9 @@ import numpy as np
 from experiments.command_line import execute, parse
 from experiments.one_shot_world_model import dream_runs
 from experiments.one_shot_world_model.figure2 import Task
-from experiments.tables import write_csv
 from synthenv.core.files import to_json, write_atomic
 from synthenv.runs.arguments import Common
+from synthenv.runs.csv_files import write_csv
 from synthenv.runs.evaluate import bootstrap_interval
 from synthenv.runs.oswm_arguments import OswmRun, StrategyName
 

@@ -17,10 +17,10 @@ import numpy as np
 
 from experiments.command_line import execute, parse
 from experiments.one_shot_world_model import dream_runs
-from experiments.tables import read_csv, write_csv
 from synthenv.core.errors import UserError
 from synthenv.core.files import to_json, write_atomic
 from synthenv.runs.arguments import Common
+from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.runs.evaluate import bootstrap_interval
 from synthenv.runs.oswm_arguments import OswmRun, StrategyName
 

@@ -19,8 +19,8 @@ import numpy as np
 
 from experiments.command_line import execute, parse
 from experiments.one_shot_world_model.prior_columns import PRIORS, Column
-from experiments.tables import read_csv, write_csv
 from synthenv.core.files import to_json, write_atomic
+from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.runs.evaluate import bootstrap_interval
 
 NUM_BINS = 100

@@ -16,9 +16,9 @@ import numpy as np
 
 from experiments.command_line import execute, parse
 from experiments.one_shot_world_model.reward_questions import QUESTIONS, Questions, is_standing
-from experiments.tables import read_csv, write_csv
 from synthenv.core.files import to_json, write_atomic
 from synthenv.runs import dream_places, proxy_contexts
+from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.runs.dream_presets import preset
 from synthenv.runs.evaluate import bootstrap_interval
 from synthenv.worldmodel.strategies import Collection

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.command_line import execute, parse
-from experiments.tables import read_csv, write_csv
 from synthenv.envs import registry
 from synthenv.envs.oswm_toys import MOVES, SIZE, GridWorldState
+from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.runs.figures import INK, new_figure, save
 
 _COLOURS = {"ring": "#f4c7c3", "goal": "#c6e5cc", "start": "#cbd2d9", "inside": "white"}

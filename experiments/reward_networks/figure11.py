@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from experiments.command_line import execute, parse
-from experiments.tables import read_csv, write_csv
 from synthenv.runs.analysis_plot import draw_grids
+from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.runs.figures import save
 
 RIGHT, LEFT, DOWN, UP = range(4)

@@ -19,7 +19,7 @@ from typing import Any
 
 import tyro
 
-from experiments.tables import write_csv
+from synthenv.runs.csv_files import write_csv
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from experiments.synthetic_envs import supervised_model
 from experiments.synthetic_envs.figure3_25 import as_rows
 from experiments.synthetic_envs.supervised_model import Data, Recipe
 from experiments.synthetic_envs.supervised_plot import draw_bars, draw_ends, draw_errors
-from experiments.tables import read_csv, write_csv
 from synthenv.agents.presets import TABLE5
 from synthenv.core.files import to_json
 from synthenv.core.types import Transition
 from synthenv.envs.registry import EnvSpec
 from synthenv.proxies.config import SyntheticConfig
 from synthenv.proxies.synthetic_env import SyntheticMDP
+from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.runs.figures import BLUE, GREEN, INK, ORANGE, RED, new_figure, save
 
 CAREFUL = Recipe("classified", standardised=True, learning_rate=1e-2)

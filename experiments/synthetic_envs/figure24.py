@@ -12,11 +12,11 @@ from typing import Any, Literal
 import numpy as np
 
 from experiments.command_line import execute, parse
-from experiments.tables import read_csv, write_csv
 from synthenv.agents.presets import TABLE10
 from synthenv.outer.config import OuterConfig, StrategyConfig
 from synthenv.proxies.config import SyntheticConfig
 from synthenv.runs.config import MetaTrainConfig
+from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.runs.figures import BLUE, INK, dress, new_figure, save
 from synthenv.runs.search_spaces import TRANSFORMATIONS
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from experiments import searches
 from experiments.command_line import execute, parse
-from experiments.tables import read_csv, write_csv
 from synthenv.runs.config import MetaTrainConfig
+from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.runs.figures import BLUE, RED, dress, new_figure, save
 from synthenv.runs.synthetic_presets import RELEASED, SMOKE, TABLE3
 

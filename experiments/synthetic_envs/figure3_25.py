@@ -13,9 +13,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from experiments.command_line import execute, parse
-from experiments.tables import read_csv, write_csv
 from synthenv.core.files import to_json
 from synthenv.runs.analysis_plot import ROWS, draw_densities
+from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.runs.figures import INK, ORANGE, RED, dress, new_figure, save
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments.command_line import execute, parse
-from experiments.tables import read_csv, write_csv
 from synthenv.runs.analysis_plot import draw_histogram, legend
+from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.runs.distributions import Histogram, as_rows, from_rows, overlap
 from synthenv.runs.figures import INK, new_figure, save
 

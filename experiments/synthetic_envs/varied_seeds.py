@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from experiments import searches
 from experiments.command_line import execute, parse
-from experiments.tables import read_csv, write_csv
 from synthenv.runs.config import MetaTrainConfig
+from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.runs.figures import BLUE, QUIET, RED, dress, new_figure, save
 from synthenv.runs.synthetic_presets import SMOKE, VARIED, VARIED_STABLE
 

@@ -9,9 +9,9 @@ import pytest
 from experiments.one_shot_world_model import dream_runs, figure2
 from experiments.one_shot_world_model.figure2 import PRESETS, command_of, summarise
 from experiments.one_shot_world_model.figure2_plot import curves_of
-from experiments.tables import read_csv
 from synthenv.core.errors import UserError
 from synthenv.runs import oswm_run
+from synthenv.runs.csv_files import read_csv
 from tests.still_world_model import install
 
 pytestmark = pytest.mark.rank_promotion_ok

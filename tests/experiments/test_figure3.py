@@ -17,7 +17,7 @@ from experiments.one_shot_world_model.figure3 import (
     summarise,
 )
 from experiments.one_shot_world_model.prior_columns import PRIORS, ours
-from experiments.tables import read_csv
+from synthenv.runs.csv_files import read_csv
 
 
 @pytest.mark.slow

@@ -9,11 +9,11 @@ import pytest
 
 from experiments.one_shot_world_model import proxy_loss
 from experiments.one_shot_world_model.proxy_loss import PRESETS
-from experiments.tables import read_csv
 from synthenv.core.types import Transition
 from synthenv.envs import gymnasium_task, registry
 from synthenv.envs.rollout import evaluate
 from synthenv.runs import proxy_contexts
+from synthenv.runs.csv_files import read_csv
 from synthenv.runs.proxy_loss import errors_of, summarise
 from synthenv.worldmodel.baselines import PERSISTENCE
 

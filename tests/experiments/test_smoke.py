@@ -14,9 +14,9 @@ from experiments.command_line import execute, parse
 from experiments.one_shot_world_model import context_study, figure2, figure3, figure4, figure6, proxy_loss
 from experiments.reward_networks import figure11
 from experiments.synthetic_envs import figure2_6, figure3_25, figure4_8, figure22_23, figure24, varied_seeds
-from experiments.tables import read_csv, write_csv
 from synthenv.core.checkpoint import save_tree
 from synthenv.core.errors import UserError
+from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.zoo import registry as zoo
 
 EXPERIMENTS = (
