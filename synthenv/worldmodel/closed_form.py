@@ -19,11 +19,12 @@ import jax
 import jax.numpy as jnp
 
 NOISE_LEVELS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # as shares of a kernel's mean diagonal
-LENGTH_SCALES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # in standard deviations of the inputs
-EXPERTS = ("linear", "cubic", *(f"rbf {scale:g}" for scale in LENGTH_SCALES), "slopes", "relevance")
+LENGTH_SCALES = (0.5, 1.0, 2.0, 4.0)  # in standard deviations of the inputs
+EXPERTS = ("linear", "cubic", *(f"rbf {scale:g}" for scale in LENGTH_SCALES), "relevance", "robust")
 SHARPNESS = 4.0  # of the weights: a tenth of the error is ten thousand times the weight
 ROUNDING = 1e-6  # of a kernel in single precision, in which predictions are made
 _FLOOR = 1e-13  # of squared errors, in units of the targets' variance
+_SQUARE_OF_ABSOLUTE = jnp.pi / 2  # mean square of normal numbers, their mean absolute value being 1
 _TREND_RIDGE = 1e-9  # keeps a trend finite whose inputs are collinear, in units of its mean diagonal
 
 
@@ -34,13 +35,15 @@ class Fit(NamedTuple):
         alpha: [C, Y].
         beta: [D + 1, Y].
         left_out: leave-one-out residuals, target minus prediction. [C, Y]
-        error: their mean squares, and what rounding adds: coefficients of 1e6 cancel in double precision only. [Y]
+        error: their mean squares, and rounding. [Y]
+        rounding: squared errors that predictions in single precision add: there coefficients of 1e6 do not cancel. [Y]
     """
 
     alpha: jax.Array
     beta: jax.Array
     left_out: jax.Array
     error: jax.Array
+    rounding: jax.Array
 
 
 def trend_of(x: jax.Array) -> jax.Array:
@@ -69,7 +72,9 @@ def squared_distance(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.maximum(norms - 2.0 * a @ b.T, 0.0)
 
 
-def solve(gram: jax.Array, inputs: jax.Array, targets: jax.Array, mask: jax.Array) -> Fit:
+def solve(
+    gram: jax.Array, inputs: jax.Array, targets: jax.Array, mask: jax.Array, counts: jax.Array | None = None
+) -> Fit:
     """Fit one expert, choosing the noise level of every target by its leave-one-out error.
 
     Args:
@@ -77,14 +82,16 @@ def solve(gram: jax.Array, inputs: jax.Array, targets: jax.Array, mask: jax.Arra
         inputs: what the trend is linear in, zero where masked. [C, D]
         targets: zero where masked. [C, Y]
         mask: which rows are there. bool [C]
+        counts: how much each row counts, above 0: a row's noise is divided by it. All alike if it is None. [C]
     """
-    trend, num = trend_of(inputs) * mask[:, None], num_varying(inputs)
-    gram = jnp.where(mask[:, None] & mask[None, :], gram, 0.0)
-    count = jnp.maximum(jnp.sum(mask), 1)
-    scale = jnp.trace(gram) / count
+    # Rows are scaled by the roots of their counts, and everything else goes on as if all counted alike.
+    counts = mask.astype(gram.dtype) if counts is None else counts * mask
+    root, num = jnp.sqrt(counts), num_varying(inputs)
+    trend, targets = trend_of(inputs) * root[:, None], targets * root[:, None]
+    scale = jnp.sum(jnp.diag(gram) * mask) / jnp.maximum(jnp.sum(mask), 1)
     is_kernel = scale > 0.0  # else the trend is all there is
     scale = jnp.where(is_kernel, scale, 1.0)
-    values, vectors = jnp.linalg.eigh(gram / scale)
+    values, vectors = jnp.linalg.eigh(gram * root[:, None] * root[None, :] / scale)
     values = jnp.maximum(values, 0.0)
     projected_trend, projected_targets = vectors.T @ trend, vectors.T @ targets
 
@@ -98,10 +105,14 @@ def solve(gram: jax.Array, inputs: jax.Array, targets: jax.Array, mask: jax.Arra
         beta = normal @ (trend.T @ solved_targets)
         alpha = solved_targets - solved_trend @ beta
         diagonal = jnp.square(vectors) @ inverse[:, 0] - jnp.sum(solved_trend @ normal * solved_trend, axis=1)
-        left_out = alpha / jnp.maximum(diagonal, 1e-12)[:, None] * mask[:, None]
-        error = jnp.sum(jnp.square(left_out), axis=0) / count
-        error = error + jnp.sum(jnp.square(ROUNDING * alpha), axis=0) * is_kernel
-        return Fit(alpha / scale * is_kernel, beta, left_out, error)
+        left_out = alpha / jnp.maximum(diagonal, 1e-12)[:, None]
+        error = jnp.sum(jnp.square(left_out), axis=0, where=mask[:, None]) / jnp.maximum(
+            jnp.sum(counts), 1e-12
+        )
+        alpha = alpha * root[:, None]
+        rounding = jnp.sum(jnp.square(ROUNDING * alpha), axis=0) * is_kernel
+        left_out = jnp.where(mask[:, None], left_out / jnp.where(mask, root, 1.0)[:, None], 0.0)
+        return Fit(alpha / scale * is_kernel, beta, left_out, error + rounding, rounding)
 
     return best_of(jax.vmap(at)(jnp.asarray(NOISE_LEVELS, gram.dtype)))
 
@@ -109,12 +120,15 @@ def solve(gram: jax.Array, inputs: jax.Array, targets: jax.Array, mask: jax.Arra
 def best_of(fits: Fit) -> Fit:
     """Of several fits, leading axis N, the one with the least error for every target."""
     index = jnp.argmin(fits.error, axis=0)  # [Y]
-    best = [jnp.take_along_axis(leaf, index[None, None, :], axis=0)[0] for leaf in fits[:3]]
-    return Fit(*best, error=jnp.min(fits.error, axis=0))
+
+    def pick(leaf: jax.Array) -> jax.Array:
+        return jnp.take_along_axis(leaf, index.reshape((1,) * (leaf.ndim - 1) + (-1,)), axis=0)[0]
+
+    return jax.tree.map(pick, fits)
 
 
 def solve_all(inputs: jax.Array, targets: jax.Array, mask: jax.Array) -> Fit:
-    """Fit all experts with one kernel for all targets, leading axis K - 2; arguments as those of :func:`solve`."""
+    """Fit all experts with one kernel for all targets; arguments as those of :func:`solve`. Leading axis K - 2."""
     distance = squared_distance(inputs, inputs)
     grams = [
         jnp.zeros_like(distance),
@@ -122,6 +136,29 @@ def solve_all(inputs: jax.Array, targets: jax.Array, mask: jax.Array) -> Fit:
         *(rbf(distance, scale) for scale in LENGTH_SCALES),
     ]
     return jax.lax.map(lambda gram: solve(gram, inputs, targets, mask), jnp.stack(grams))
+
+
+def typical(left_out: jax.Array, mask: jax.Array) -> jax.Array:
+    """What residuals [..., C] of the rows that are there come to, as squared errors [...].
+
+    Not their mean squares, but those of normal residuals with the same mean absolute value: a few rows that follow
+    another law, such as at a wall, would rule the former.
+    """
+    return _SQUARE_OF_ABSOLUTE * jnp.square(
+        jnp.sum(jnp.abs(left_out), axis=-1) / jnp.maximum(jnp.sum(mask), 1)
+    )
+
+
+def nearby(left_out: jax.Array, error: jax.Array, near: jax.Array) -> jax.Array:
+    """The same of rows near a query, and of one more that stands for all. [K, Y]
+
+    Args:
+        left_out: residuals. [K, Y, C]
+        error: of all rows, see ``typical``. [K, Y]
+        near: how much each row counts for a target. [Y, C]
+    """
+    total = jnp.einsum("kyc,yc->ky", jnp.abs(left_out), near) + jnp.sqrt(error / _SQUARE_OF_ABSOLUTE)
+    return _SQUARE_OF_ABSOLUTE * jnp.square(total / (jnp.sum(near, axis=1) + 1.0)[None])
 
 
 def weights(error: jax.Array) -> jax.Array:

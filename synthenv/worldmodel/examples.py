@@ -23,7 +23,7 @@ class Examples(NamedTuple):
 
     Attributes:
         rows: contexts. [B, C, ...]
-        questions: [B, Q, ...]; ``error``, ``weights`` and ``used`` are those of the task, [B, ...].
+        questions: [B, Q, ...]; ``error`` and ``used`` are those of the task, [B, ...].
         y: standardised targets. [B, Q, Y]
         terminated: bool [B, Q]
         counts: which targets the loss counts: those that exist and change, of tasks that are sound. bool [B, Y]
@@ -61,13 +61,10 @@ def _prepare_one(
     wide = [array.astype(jnp.float64) for array in (task.inputs, task.after, task.targets)]
     mask = jnp.arange(num_context) < task.num_context
     inputs, after, targets = (array[:num_context] for array in wide)
-    cache = experts_model.fit(inputs, after, targets, mask, MetricRows(num_metric_rows, (num_metric_rows,)))
+    cache = experts_model.fit(inputs, after, targets, mask, MetricRows((num_metric_rows,), num_metric_rows))
     obs_size = task.used.shape[0] - 1
     asked = wide[0][num_context:, :obs_size], wide[0][num_context:, obs_size:]
-    said, local = (
-        jax.vmap(ask, in_axes=(None, 0, 0))(cache, *asked)
-        for ask in (experts_model.means, experts_model.local_errors)
-    )
+    word = jax.vmap(experts_model.ask, in_axes=(None, 0, 0))(cache, *asked)
     columns = cache.columns
     x = standardise(wide[0], columns.input_mean, columns.input_std)
     y = standardise(wide[2], columns.target_mean, columns.target_std)
@@ -75,10 +72,10 @@ def _prepare_one(
     rows = rows_of(cache, x[:num_context], y[:num_context], task.terminated[:num_context], mask)
     questions = Question(
         x=x[num_context:] @ input_slots,
-        said=said @ target_slots,
+        said=word.said @ target_slots,
         error=cache.error @ target_slots,
-        weights=cache.weights @ target_slots,
-        local=local @ target_slots,
+        weights=word.weights @ target_slots,
+        local=word.local @ target_slots,
         used=task.used @ target_slots > 0.5,
     )
     return Examples(

@@ -5,6 +5,8 @@ It is what the pretrained model starts from, and the ablation that says what pre
 Many rewards depend on where a step leads rather than on where it begins. Every reward expert is fitted to both, and
 of the two the one with the smaller leave-one-out error is kept; afterwards it is asked about the predicted
 observation.
+
+Experts are weighted by how well they did near the query, on rows that were left out.
 """
 
 from typing import Any, NamedTuple
@@ -31,8 +33,9 @@ class Cache(NamedTuple):
         step: experts for change and reward, asked about observation and action.
         reward: experts for the reward, asked about the observation that follows and the action; Y is 1.
         after: which reward experts of the latter kind did better. bool [K]
-        error: mean squared leave-one-out errors. [K, Y]
-        weights: the experts' shares. [K, Y]
+        error: what leave-one-out residuals come to, see ``closed_form.typical``. [K, Y]
+        rounding: what single precision adds to that. [K, Y]
+        weights: the experts' shares where no row is near. [K, Y]
         left_out: leave-one-out residuals of all experts, standardised. [K, Y, C]
     """
 
@@ -41,8 +44,28 @@ class Cache(NamedTuple):
     reward: Experts
     after: jax.Array
     error: jax.Array
+    rounding: jax.Array
     weights: jax.Array
     left_out: jax.Array
+
+
+class Word(NamedTuple):
+    """What the experts say to one query, standardised.
+
+    Attributes:
+        said: by each of them. [K, Y]
+        local: what their residuals near the query come to. [K, Y]
+        weights: their shares, by these. [K, Y]
+    """
+
+    said: jax.Array
+    local: jax.Array
+    weights: jax.Array
+
+    @property
+    def mean(self) -> jax.Array:
+        """Weighted. [Y]"""
+        return jnp.sum(self.weights * self.said, axis=0)
 
 
 def fit(
@@ -66,30 +89,47 @@ def fit(
     step = experts.fit(standardise(inputs, columns.input_mean, columns.input_std), targets, mask, metric_rows)
     after = standardise(after, columns.after_mean, columns.after_std)
     reward = experts.fit(after, targets[:, -1:], mask, metric_rows)
-    better = reward.fits.error[:, 0] < step.fits.error[:, -1]
-    error = step.fits.error.at[:, -1].min(reward.fits.error[:, 0])
-    of_reward = jnp.where(better[:, None], reward.fits.left_out[..., 0], step.fits.left_out[..., -1])
-    left_out = jnp.swapaxes(step.fits.left_out.at[..., -1].set(of_reward), 1, 2)
-    return Cache(columns, step, reward, better, error, closed_form.weights(error), left_out)
+    left_out, of_reward = (jnp.swapaxes(each.fits.left_out, 1, 2) for each in (step, reward))
+    error, rounding = closed_form.typical(left_out, mask), step.fits.rounding
+    error_of_reward = closed_form.typical(of_reward[:, 0], mask)
+    better = error_of_reward + reward.fits.rounding[:, 0] < error[:, -1] + rounding[:, -1]
+
+    def take(ours: jax.Array, of_reward: jax.Array) -> jax.Array:
+        better_one = better.reshape((-1,) + (1,) * (of_reward.ndim - 1))
+        return ours.at[:, -1].set(jnp.where(better_one, of_reward, ours[:, -1]))
+
+    error, rounding = take(error, error_of_reward), take(rounding, reward.fits.rounding[:, 0])
+    left_out = take(left_out, of_reward[:, 0])
+    return Cache(
+        columns, step, reward, better, error, rounding, closed_form.weights(error + rounding), left_out
+    )
 
 
-def means(cache: Cache, obs: jax.Array, action: jax.Array) -> jax.Array:
-    """What every expert says about the standardised targets, for obs [d] and the action's columns [a]. [K, Y]"""
+def ask(cache: Cache, obs: jax.Array, action: jax.Array, counts: jax.Array | None = None) -> Word:
+    """Ask all experts about obs [d] and the action's columns [a].
+
+    Args:
+        cache: an encoded context.
+        obs: as observed.
+        action: the same.
+        counts: rows by whose residuals the experts are judged; all that are there if it is None. bool [C]
+    """
     columns = cache.columns
     x = standardise(jnp.concatenate([obs, action]), columns.input_mean, columns.input_std)
-    said = experts.predict(cache.step, x)
-    change = jnp.sum(cache.weights * said, axis=0) * columns.target_std + columns.target_mean
+    local = local_errors(cache, x, counts)
+    word = Word(experts.predict(cache.step, x), local, closed_form.weights(local))
+    change = word.mean * columns.target_std + columns.target_mean
     following = snap(columns, obs + change[:-1])
     z = standardise(jnp.concatenate([following, action]), columns.after_mean, columns.after_std)
     rewards = experts.predict(cache.reward, z)[:, 0]
-    return said.at[:, -1].set(jnp.where(cache.after, rewards, said[:, -1]))
+    return word._replace(said=word.said.at[:, -1].set(jnp.where(cache.after, rewards, word.said[:, -1])))
 
 
-def local_errors(cache: Cache, obs: jax.Array, action: jax.Array) -> jax.Array:
-    """How far off the experts are around obs [d] and the action's columns [a]; see ``experts.local_errors``. [K, Y]"""
-    columns = cache.columns
-    x = standardise(jnp.concatenate([obs, action]), columns.input_mean, columns.input_std)
-    return experts.local_errors(cache.step, cache.left_out, cache.error, x)
+def local_errors(cache: Cache, x: jax.Array, counts: jax.Array | None = None) -> jax.Array:
+    """What the experts' residuals near standardised inputs x [D] come to; ``counts`` as in ``ask``. [K, Y]"""
+    near = experts.near(cache.step, x)
+    near = near if counts is None else near * counts[None]
+    return closed_form.nearby(cache.left_out, cache.error, near) + cache.rounding
 
 
 def snap(columns: Columns, obs: jax.Array) -> jax.Array:
@@ -179,14 +219,14 @@ def _single(leaf: Any) -> np.ndarray:
 
 
 def predict(cache: Cache, obs: jax.Array, action: jax.Array) -> Prediction:
-    """The experts' weighted mean, and how far they and their leave-one-out errors spread around it."""
+    """The experts' weighted mean, and how far they and their residuals near the query spread around it."""
     columns = cache.columns
     num_columns = columns.input_mean.shape[0] - obs.shape[0]
     if jnp.issubdtype(action.dtype, jnp.integer):
         action = jax.nn.one_hot(action, num_columns)
-    said = means(cache, obs, action)
-    mean = jnp.sum(cache.weights * said, axis=0)
-    spread = jnp.sqrt(jnp.sum(cache.weights * (cache.error + jnp.square(said - mean[None])), axis=0))
+    word = ask(cache, obs, action)
+    mean = word.mean
+    spread = jnp.sqrt(jnp.sum(word.weights * (word.local + jnp.square(word.said - mean[None])), axis=0))
     mean, std = mean * columns.target_std + columns.target_mean, spread * columns.target_std
     never = jnp.float32(0.0)  # nothing here learns where episodes end
     return Prediction(snap(columns, obs + mean[:-1]), mean[-1], std[:-1], std[-1], never)

@@ -110,9 +110,9 @@ class Question(NamedTuple):
     Attributes:
         x: inputs. [D]
         said: what every expert says. [K, Y]
-        error: their mean squared leave-one-out errors. [K, Y]
+        error: what their leave-one-out residuals come to, see ``closed_form.typical``. [K, Y]
         weights: their shares before the head speaks. [K, Y]
-        local: their mean squared leave-one-out errors in the rows around the query. [K, Y]
+        local: the same as ``error`` of the rows near the query. [K, Y]
         used: which targets exist. bool [Y]
     """
 
@@ -204,8 +204,8 @@ def blend(question: Question) -> tuple[jax.Array, jax.Array]:
 
 
 def disagree(question: Question, centre: jax.Array) -> jax.Array:
-    """How far apart the good experts are: those with twice the error of the best count a sixteenth. [Y]"""
-    shares = jax.nn.softmax(-2.0 * jnp.log(question.error + _LEAST_SCALE**2), axis=0)
+    """How far apart the experts are that do well here: those with twice the error of the best count a sixteenth. [Y]"""
+    shares = jax.nn.softmax(-2.0 * jnp.log(question.local + _LEAST_SCALE**2), axis=0)
     square = jnp.sum(shares * jnp.square(question.said - centre[None]), axis=0)
     return jnp.sqrt(square + _LEAST_SCALE**4)
 

@@ -6,6 +6,7 @@ References:
 """
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -37,12 +38,16 @@ class PretrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     prior: PriorConfig = field(default_factory=PriorConfig)
     context_sizes: tuple[int, ...] = (128,) * 11 + (256,)
-    num_metric_rows: int = 64
-    num_steps: int = 8_000
+    num_metric_rows: int = 48
+    num_steps: int = 2_400
     learning_rate: float = 1.5e-3
-    warmup_steps: int = 200
+    warmup_steps: int = 100
     weight_decay: float = 0.01
     max_gradient_norm: float = 1.0
+
+
+# Axes of a task's questions; the rest is the same for all of them.
+ASKED: Any = model.Question(x=0, said=0, error=None, weights=0, local=0, used=None)
 
 
 class TrainState(NamedTuple):
@@ -101,11 +106,7 @@ def answers(params: Params, config: ModelConfig, examples: Examples) -> Answer:
     def of_task(task: Examples) -> Answer:
         cache = model.encode(params, config, task.rows)
 
-        def ask(x: jax.Array, said: jax.Array, local: jax.Array) -> Answer:
-            question = task.questions._replace(x=x, said=said, local=local)
-            return model.answer(params, config, cache, question)
-
-        return jax.vmap(ask)(task.questions.x, task.questions.said, task.questions.local)
+        return jax.vmap(partial(model.answer, params, config, cache), (ASKED,))(task.questions)
 
     return jax.vmap(of_task)(examples)
 
@@ -133,11 +134,7 @@ def train_step(state: TrainState, examples: Examples, config: PretrainConfig) ->
 
 def blend_all(questions: model.Question) -> tuple[jax.Array, jax.Array]:
     """The experts' means and spreads for one task's questions. [Q, Y] each"""
-
-    def one(x: jax.Array, said: jax.Array, local: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return model.blend(questions._replace(x=x, said=said, local=local))
-
-    return jax.vmap(one)(questions.x, questions.said, questions.local)
+    return jax.vmap(model.blend, (ASKED,))(questions)
 
 
 def score(params: Params, config: ModelConfig, examples: Examples) -> Scores:

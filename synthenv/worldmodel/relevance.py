@@ -14,9 +14,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from synthenv.worldmodel.closed_form import rbf, squared_distance, trend_of
+from synthenv.worldmodel.closed_form import Fit, rbf, solve, squared_distance, trend_of
 
-NUM_STEPS = 15
 _FIRST_LENGTH_SCALE = 2.0  # in standard deviations of the inputs
 _FIRST_NOISE = 1e-3  # as a share of the kernel's diagonal
 _FIRST_STEP, _FASTER, _SLOWER, _LONGEST_STEP = 0.3, 1.3, 0.5, 1.0  # in nats
@@ -24,46 +23,53 @@ _LOG_SCALE_RANGE, _LOG_NOISE_RANGE = (-5.0, 3.0), (-16.0, 0.0)
 _JITTER = 1e-7
 
 
-class _Logs(NamedTuple):
+class Logs(NamedTuple):
     """What is searched for: logarithms of inverse length scales [D] and of the noise []."""
 
     scales: jax.Array
     noise: jax.Array
 
 
-def inverse_length_scales(
-    inputs: jax.Array, target: jax.Array, mask: jax.Array, num_rows: tuple[int, ...]
-) -> jax.Array:
-    """Of an RBF kernel with a linear trend, for one target. [D]
+def first_logs(num_inputs: int, dtype: jnp.dtype) -> Logs:
+    """Where the search begins."""
+    scales = jnp.full(num_inputs, -jnp.log(_FIRST_LENGTH_SCALE), dtype)
+    return Logs(scales, jnp.asarray(jnp.log(_FIRST_NOISE), dtype))
+
+
+def climb(
+    logs: Logs, inputs: jax.Array, target: jax.Array, mask: jax.Array, counts: jax.Array, num_steps: int
+) -> Logs:
+    """Sign steps for an RBF kernel with a linear trend and one target.
 
     Args:
+        logs: where to begin.
         inputs: standardised. [C, D]
         target: [C]
         mask: which rows are there. bool [C]
-        num_rows: for each number, ``NUM_STEPS`` steps with as many rows, from the first on.
+        counts: what each row's noise is divided by. [C]
+        num_steps: how many.
     """
-    scales = jnp.full(inputs.shape[1], -jnp.log(_FIRST_LENGTH_SCALE), inputs.dtype)
-    logs = _Logs(scales, jnp.asarray(jnp.log(_FIRST_NOISE), inputs.dtype))
-    for num in num_rows:
-        logs = _climb(logs, inputs[:num], target[:num], mask[:num])
-    return jnp.exp(logs.scales)
 
-
-def _climb(logs: _Logs, inputs: jax.Array, target: jax.Array, mask: jax.Array) -> _Logs:
-    """``NUM_STEPS`` steps."""
-
-    def step(carry: tuple[_Logs, _Logs, _Logs], _: None) -> tuple[tuple[_Logs, _Logs, _Logs], None]:
+    def step(carry: tuple[Logs, Logs, Logs], _: None) -> tuple[tuple[Logs, Logs, Logs], None]:
         logs, sizes, before = carry
-        slopes = jax.grad(_misfit)(logs, inputs, target, mask)
+        slopes = jax.grad(_misfit)(logs, inputs, target, mask, counts)
         slopes = jax.tree.map(lambda slope: jnp.where(jnp.isfinite(slope), slope, 0.0), slopes)
         sizes = jax.tree.map(_next_size, sizes, slopes, before)
         logs = jax.tree.map(lambda log, size, slope: log - size * jnp.sign(slope), logs, sizes, slopes)
-        logs = _Logs(jnp.clip(logs.scales, *_LOG_SCALE_RANGE), jnp.clip(logs.noise, *_LOG_NOISE_RANGE))
+        logs = Logs(jnp.clip(logs.scales, *_LOG_SCALE_RANGE), jnp.clip(logs.noise, *_LOG_NOISE_RANGE))
         return (logs, sizes, slopes), None
 
     sizes = jax.tree.map(lambda log: jnp.full_like(log, _FIRST_STEP), logs)
     start = (logs, sizes, jax.tree.map(jnp.zeros_like, logs))
-    return jax.lax.scan(step, start, None, length=NUM_STEPS)[0][0]
+    return jax.lax.scan(step, start, None, length=num_steps)[0][0]
+
+
+def fit(
+    logs: Logs, inputs: jax.Array, target: jax.Array, mask: jax.Array, counts: jax.Array | None = None
+) -> Fit:
+    """The expert with these length scales for one target [C], Y = 1; arguments as those of ``closed_form.solve``."""
+    moved = inputs * jnp.exp(logs.scales)[None]
+    return solve(rbf(squared_distance(moved, moved), 1.0), inputs, target[:, None], mask, counts)
 
 
 def _next_size(size: jax.Array, slope: jax.Array, before: jax.Array) -> jax.Array:
@@ -73,12 +79,14 @@ def _next_size(size: jax.Array, slope: jax.Array, before: jax.Array) -> jax.Arra
     return jnp.clip(size * factor, 1e-3, _LONGEST_STEP)
 
 
-def _misfit(logs: _Logs, inputs: jax.Array, target: jax.Array, mask: jax.Array) -> jax.Array:
+def _misfit(
+    logs: Logs, inputs: jax.Array, target: jax.Array, mask: jax.Array, counts: jax.Array
+) -> jax.Array:
     """Negative logarithm of the likelihood, trend and signal variance integrated and profiled out."""
     moved = inputs * jnp.exp(logs.scales)[None]
     gram = jnp.where(mask[:, None] & mask[None, :], rbf(squared_distance(moved, moved), 1.0), 0.0)
     # Rows that are not there are each a kernel of their own: their share is constant.
-    diagonal = jnp.where(mask, jnp.exp(logs.noise) + _JITTER, 1.0)
+    diagonal = jnp.where(mask, jnp.exp(logs.noise) / counts + _JITTER, 1.0)
     factor = jnp.linalg.cholesky(gram + jnp.diag(diagonal))
     trend = trend_of(inputs) * mask[:, None]
     white = jax.scipy.linalg.solve_triangular(

@@ -15,10 +15,10 @@ import numpy as np
 from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction, Transition, WorldModel
 from synthenv.nets import transformer
-from synthenv.worldmodel import experts, experts_model, model
+from synthenv.worldmodel import closed_form, experts_model, model
 from synthenv.worldmodel.columns import standardise
 from synthenv.worldmodel.examples import into_slots, rows_of
-from synthenv.worldmodel.experts_model import Arrays, local_errors, means, snap
+from synthenv.worldmodel.experts_model import Arrays, snap
 from synthenv.worldmodel.model import ModelConfig, Params, Question, Rows
 from synthenv.worldmodel.sensors import MAX_ACTIONS
 
@@ -96,16 +96,16 @@ def _left_out_questions(
     every = jnp.arange(len(x))
 
     def near(row: tuple[jax.Array, jax.Array]) -> jax.Array:
-        return experts.local_errors(fitted.step, fitted.left_out, fitted.error, row[0], every != row[1])
+        return experts_model.local_errors(fitted, row[0], every != row[1])
 
     local = jax.lax.map(near, (x, every), batch_size=_AT_ONCE)
+    weights = jax.vmap(closed_form.weights)(local)
     said = y[:, None] - jnp.moveaxis(fitted.left_out, 2, 0)  # [C, K, Y]
     input_slots, target_slots = slots
-    error, weights = (
-        jnp.broadcast_to(each @ target_slots, (len(x), *each.shape[:1], target_slots.shape[1]))
-        for each in (fitted.error, fitted.weights)
+    error = jnp.broadcast_to(fitted.error @ target_slots, (len(x), *fitted.error.shape[:1], len(used)))
+    return Question(
+        x @ input_slots, said @ target_slots, error, weights @ target_slots, local @ target_slots, used
     )
-    return Question(x @ input_slots, said @ target_slots, error, weights, local @ target_slots, used)
 
 
 def _trust(params: Params, config: ModelConfig, rows: Rows, questions: Question) -> jax.Array:
@@ -142,15 +142,15 @@ def predict(cache: Cache, obs: jax.Array, action: jax.Array, config: ModelConfig
     num_inputs, obs_size = columns.input_mean.shape[0], obs.shape[0]
     if jnp.issubdtype(action.dtype, jnp.integer):
         action = jax.nn.one_hot(action, num_inputs - obs_size)
-    said, local = means(cache.experts, obs, action), local_errors(cache.experts, obs, action)
+    word = experts_model.ask(cache.experts, obs, action)
     x = standardise(jnp.concatenate([obs, action]), columns.input_mean, columns.input_std)
     input_slots, target_slots = _slots(obs_size, num_inputs, config)
     question = Question(
         x=x @ input_slots,
-        said=said @ target_slots,
+        said=word.said @ target_slots,
         error=cache.experts.error @ target_slots,
-        weights=cache.experts.weights @ target_slots,
-        local=local @ target_slots,
+        weights=word.weights @ target_slots,
+        local=word.local @ target_slots,
         used=cache.used,
     )
     given, (centre, _) = model.answer(cache.params, config, cache.context, question), model.blend(question)

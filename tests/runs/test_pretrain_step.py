@@ -28,7 +28,7 @@ draw = np.random.default_rng(0).normal
 normal = lambda *shape: jnp.asarray(draw(size=shape), jnp.float32)
 yes = lambda *shape: jnp.ones(shape, bool)
 error = normal(B, K, Y) ** 2 + 0.1
-shares, local = jnp.full((B, K, Y), 1 / K), jnp.broadcast_to(error[:, None], (B, Q, K, Y))
+shares, local = jnp.full((B, Q, K, Y), 1 / K), jnp.broadcast_to(error[:, None], (B, Q, K, Y))
 questions = Question(normal(B, Q, D), normal(B, Q, K, Y), error, shares, local, yes(B, Y))
 rows = Rows(normal(B, C, D), normal(B, C, Y), normal(B, C, Y), jnp.zeros((B, C)), yes(B, C))
 examples = Examples(rows, questions, normal(B, Q, Y), ~yes(B, Q), yes(B, Y))

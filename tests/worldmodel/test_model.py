@@ -30,7 +30,7 @@ def examples():
     mask = np.arange(C)[None] < np.array([14, 20, 17])[:, None]
     used = np.broadcast_to(np.arange(Y) < 4, (B, Y))
     error = np.exp(normal(B, K, Y) - 3)
-    weights = np.asarray(jax.nn.softmax(2 * normal(B, K, Y), axis=1))
+    weights = np.asarray(jax.nn.softmax(2 * normal(B, Q, K, Y), axis=2))
     y = normal(B, Q, Y)
     said = y[:, :, None] + 0.3 * normal(B, Q, K, Y) + 0.2
     return Examples(
@@ -57,10 +57,10 @@ def moved(first):
 
 def test_before_training_the_model_is_the_experts_weighted_mean(examples, first):
     given, questions = answers(first.params, examples=examples), examples.questions
-    mean = (questions.weights[:, None] * questions.said).sum(axis=2)
+    mean = (questions.weights * questions.said).sum(axis=2)
     np.testing.assert_allclose(given.mean, mean, atol=1e-3)
     spread = questions.local + np.square(questions.said - mean[:, :, None])
-    scale = np.sqrt((questions.weights[:, None] * spread).sum(axis=2))
+    scale = np.sqrt((questions.weights * spread).sum(axis=2))
     np.testing.assert_allclose(given.scale, scale, rtol=1e-3)
     np.testing.assert_allclose(given.termination, 0.0)
 
@@ -115,7 +115,7 @@ def test_rows_may_come_in_any_order(examples, moved):
 def test_a_cached_answer_is_that_of_the_batch(examples, moved):
     task = jax.tree.map(lambda leaf: leaf[1], examples)
     cache = model.encode(moved, TINY, jax.tree.map(jnp.asarray, task.rows))
-    asked = {name: getattr(task.questions, name)[2] for name in ("x", "said", "local")}
+    asked = {name: getattr(task.questions, name)[2] for name in ("x", "said", "weights", "local")}
     question = jax.tree.map(jnp.asarray, task.questions._replace(**asked))
     alone, together = model.answer(moved, TINY, cache, question), answers(moved, examples=examples)
     for one, all_ in zip(alone, together, strict=True):

@@ -60,7 +60,7 @@ def test_shared_cache_answers_like_a_full_pass(context):
         again = world_model.encode(params, context.transitions, context.num_actions)
         alone = world_model.predict(again, obs[i], action[i])
         for one, of_many in zip(alone, jax.tree.map(lambda leaf: leaf[i], together), strict=True):  # noqa: B023
-            np.testing.assert_allclose(one, of_many, atol=1e-3)  # observations reach 30
+            np.testing.assert_allclose(one, of_many, atol=3e-3)  # a ten-thousandth of 30
 
 
 def test_as_much_of_a_step_is_taken_as_is_trusted(context):
