@@ -4,11 +4,10 @@ One network maps the inputs x of a step (observed state and action, zeros in unu
 
     z = W_in x,    h = f(z) + z,    out = w_out . (g(LayerNorm(W_h h)) + z)
 
-with 16 units, no biases, weights uniform in +-1/sqrt(fan-in), and f, g drawn from a config's activations. This is what
-the paper's search ended with; ``NetworkConfig`` has the other choices of its table but for dropout, which would draw
-anew for every unit in every step and make tasks random: the search left it off. The networks of a whole batch of
-environments stand side by side along an axis N; environments use different numbers of them, so ``released_prior``
-packs the ones in use and runs the smallest program that holds them (``run_bucket``).
+with 16 units, no biases, weights uniform in +-1/sqrt(fan-in), and f, g drawn from a config's activations: what the
+paper's search ended with. ``NetworkConfig`` has the table's other choices, but for dropout, which would make every step
+random. The networks of a whole batch of environments stand side by side along an axis N; environments use different
+numbers of them, so ``released_prior`` packs the ones in use and runs the smallest program for them (``run_bucket``).
 
 On a CPU everything here is sums and products with the units innermost, which vectorise; XLA's batched product of
 such small matrices takes twice as long, its tanh twice and its sine six times.
@@ -106,14 +105,18 @@ class Layer(NamedTuple):
     Attributes:
         kernel: [N, I, O], or with a bias as its last row [N, I + 1, O]. Before LayerNorm it is centred: the mean over
             its outputs is taken off each row, which is LayerNorm's subtraction.
-        curve: activations [N]; None of the output.
+        curve: activations [N].
     """
 
     kernel: jax.Array
-    curve: Curve | None
+    curve: Curve
 
 
-Networks = tuple[Layer, ...]  # from the first layer to the output
+class Networks(NamedTuple):
+    """N networks: their layers from the first on, and the kernel of the output [N, I, 1] or [N, I + 1, 1]."""
+
+    layers: tuple[Layer, ...]
+    out: jax.Array
 
 
 def curves(names: Sequence[str], normalized: bool = False) -> Curve:
@@ -171,20 +174,20 @@ def draw(words: jax.Array, fan_in: jax.Array, num_inputs: int, config: NetworkCo
         num_inputs: inputs of the first layer.
         config: what they look like.
     """
-    shapes = config.shapes(num_inputs)
-    last = len(shapes) - 1
-    weights = words[:, :-last].astype(jnp.int32).astype(jnp.float32) * 2.0**-31  # uniform in [-1, 1)
-    curves_of = _draw_curves(words[:, -last:], config)
-    layers, start = [], 0
-    for place, (rows, columns) in enumerate(shapes):
-        own = weights[:, start : start + rows * columns]
+    num_layers = config.num_hidden + 1
+    weights = words[:, :-num_layers].astype(jnp.int32).astype(jnp.float32) * 2.0**-31  # uniform in [-1, 1)
+    kernels, start = [], 0
+    for place, (rows, columns) in enumerate(config.shapes(num_inputs)):
+        kernel = weights[:, start : start + rows * columns].reshape(-1, rows, columns)
         start += rows * columns
-        own = own * (jax.lax.rsqrt(fan_in.astype(jnp.float32))[:, None] if place == 0 else config.width**-0.5)
-        kernel = own.reshape(-1, rows, columns)
-        if config.layer_norm and 0 < place < last:
+        kernel = kernel * (
+            jax.lax.rsqrt(fan_in.astype(jnp.float32))[:, None, None] if place == 0 else config.width**-0.5
+        )
+        if config.layer_norm and 0 < place < num_layers:
             kernel = kernel - kernel.mean(2, keepdims=True)
-        layers.append(Layer(kernel, curves_of[place] if place < last else None))
-    return tuple(layers)
+        kernels.append(kernel)
+    layers = map(Layer, kernels[:-1], _draw_curves(words[:, -num_layers:], config))
+    return Networks(tuple(layers), kernels[-1])
 
 
 def _draw_curves(coins: jax.Array, config: NetworkConfig) -> list[Curve]:
@@ -203,7 +206,7 @@ def num_words(num_inputs: int, config: NetworkConfig) -> int:
 def apply(networks: Networks, inputs: Sequence[jax.Array], config: NetworkConfig) -> jax.Array:
     """Outputs [N, E] of N networks, each on its own E inputs, given in pieces [N, I1, E], [N, I2, E], ..."""
     many = jax.vmap(activate)
-    first, *hidden, out = networks
+    first, *hidden = networks.layers
     z = _affine(first.kernel, inputs)
     h = many(first.curve, z) + z if config.residual else many(first.curve, z)
     for layer in hidden:
@@ -213,8 +216,8 @@ def apply(networks: Networks, inputs: Sequence[jax.Array], config: NetworkConfig
             variance = jnp.dot(y * y, jnp.full((config.width,), 1.0 / config.width))
             y = y * jax.lax.rsqrt(variance + LAYER_NORM_EPSILON)[:, :, None]
         h = many(layer.curve, y) + z if config.residual else many(layer.curve, y)
-    told = jnp.einsum("neu,nu->ne", h, out.kernel[:, : config.width, 0])
-    return told + out.kernel[:, config.width] if config.bias else told
+    told = jnp.einsum("neu,nu->ne", h, networks.out[:, : config.width, 0])
+    return told + networks.out[:, config.width] if config.bias else told
 
 
 def _affine(kernel: jax.Array, inputs: Sequence[jax.Array]) -> jax.Array:

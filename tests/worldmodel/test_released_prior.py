@@ -17,9 +17,10 @@ SHOWN, ROWS = 6, 130  # environments and rows that are replayed: two episodes an
 
 def network(nets, k, x):
     """Network k in float64 on one input vector."""
-    inward, hidden, outward = (np.asarray(layer.kernel[k], np.float64) for layer in nets)
+    kernels = (*(layer.kernel for layer in nets.layers), nets.out)
+    inward, hidden, outward = (np.asarray(kernel[k], np.float64) for kernel in kernels)
     # A sine repeats, or need not.
-    f, g = (np.sin if layer.curve.bound[k] < 5 else np.tanh for layer in nets[:2])
+    f, g = (np.sin if layer.curve.bound[k] < 5 else np.tanh for layer in nets.layers)
     z = x @ inward
     y = (f(z) + z) @ hidden
     y = (y - y.mean()) / np.sqrt(y.var() + 1e-5)
