@@ -37,7 +37,6 @@ _SINE = (1.0, -0.141643688, 0.00446910504, -3.88648514e-05, 0.0250229947, 0.0003
 _TANH = (0.999996126, 0.123151399, 0.00228858599, 3.98521979e-06, 0.456471264, 0.0211261418, 0.000143615121)
 _SINE_BOUND, _TANH_BOUND = 3.14159274, 6.9
 # The same for a sine on +-sqrt(15), all that LayerNorm lets through of 16 units: no turns have to be taken off.
-_MOST_NORMALIZED = 16
 _WIDE_SINE = (
     1.00000012,
     -0.141211733,
@@ -192,7 +191,7 @@ def draw(words: jax.Array, fan_in: jax.Array, num_inputs: int, config: NetworkCo
 
 def _draw_curves(coins: jax.Array, config: NetworkConfig) -> list[Curve]:
     """Activations [N] of every layer but the output, from random words [N, layers]."""
-    names, bounded = config.activations, config.layer_norm and config.width <= _MOST_NORMALIZED
+    names, bounded = config.activations, config.layer_norm and config.width <= 16  # as of _WIDE_SINE
     choice = ((coins >> 16) * len(names)) >> 16
     tables = [curves(names), *[curves(names, normalized=bounded)] * config.num_hidden]
     return [jax.tree.map(lambda field, i=i: field[choice[:, i]], table) for i, table in enumerate(tables)]
