@@ -1,8 +1,8 @@
 """What does the prior of the small world model contribute? Models of several mixtures of families, beside the experts.
 
-Every model is an ``oswm pretrain`` with as many gradient steps on as many tasks, but of other families. All are asked the
-same questions about the same contexts: held-out tasks of all ten families, and steps of the real tasks. The experts are
-part of each model, and what counts is what it adds to them.
+Every model is an ``oswm pretrain`` with as many gradient steps on as many tasks, but of other families. All are asked
+the same questions about the same contexts: held-out tasks of all ten families, and steps of the real tasks. The experts
+are part of each model, and what counts is what it adds to them.
 
 References:
     One-Shot World Models Using a Transformer Trained on a Synthetic Prior, section 4.5, for the ablation of its prior.
