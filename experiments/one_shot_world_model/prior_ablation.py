@@ -5,7 +5,7 @@ the same questions about the same contexts: held-out tasks of all ten families, 
 are part of each model, and what counts is what it adds to them.
 
 References:
-    One-Shot World Models Using a Transformer Trained on a Synthetic Prior, section 4.5, for the ablation of its prior.
+    One-Shot World Models Using a Transformer Trained on a Synthetic Prior, table 2 (left), for its prior without momentum.
 """
 
 import itertools
@@ -45,7 +45,9 @@ class Config:
 
     Calling it again with the same flags goes on where it was stopped. ``--models small=runs/pretrain-small`` measures
     what is pretrained already beside the variants; the same name again, ``small=runs/pretrain-small-seed1``, is another
-    seed of it. Numbers to expect: none are published for this model.
+    seed of it. Cost: 1.8 CPU-seconds a step of cpu (24 steps of "all"), so about 45 CPU-minutes for its 1,500 and some
+    15 for compiling and measuring, as a whole not measured; paper is 24 times ``synthenv oswm pretrain``. Numbers to
+    expect: none are published for this model.
 
     Attributes:
         preset: Named configuration that the other flags override.
@@ -54,6 +56,8 @@ class Config:
             nearest to the paper's), or without-NAME, one of those left out that do resemble one.
         models: NAME=DIRECTORY of finished runs of ``synthenv oswm pretrain``.
         pretraining: Preset of ``synthenv oswm pretrain`` that gives all but families and steps.
+        context_sizes: Context rows at most, batch by batch in turn, in training and in held-out tasks; those of the
+            pretraining if not given.
         num_steps: Gradient steps of each variant.
         num_seeds: Pretrainings of each variant.
         num_batches: Held-out tasks of each family.
@@ -69,7 +73,8 @@ class Config:
     variants: tuple[str, ...] = ("all", "generic", "network")
     models: tuple[str, ...] = ()
     pretraining: Literal["small", "smoke"] = "small"
-    num_steps: int = 400
+    context_sizes: tuple[int, ...] = (64,)
+    num_steps: int = 250
     num_seeds: int = 2
     num_batches: int = 20
     num_contexts: int = 8
@@ -83,7 +88,8 @@ class Config:
         """The pretraining of the variant "all"."""
         config = PRETRAININGS[self.pretraining].config
         prior = replace(config.prior, families=VARIANTS["all"], tasks_per_family=1)
-        return with_steps(replace(config, prior=prior), self.num_steps)
+        sizes = self.context_sizes or config.context_sizes
+        return with_steps(replace(config, prior=prior, context_sizes=sizes), self.num_steps)
 
 
 PRESETS = {
@@ -91,6 +97,7 @@ PRESETS = {
     "paper": Config(
         preset="paper",
         variants=tuple(VARIANTS),
+        context_sizes=(),
         num_steps=PRETRAININGS["small"].config.num_steps,
         num_seeds=3,
         num_batches=50,
@@ -100,6 +107,7 @@ PRESETS = {
         preset="smoke",
         variants=("all", "network"),
         pretraining="smoke",
+        context_sizes=(),
         num_steps=2,
         num_seeds=1,
         num_batches=2,

@@ -17,6 +17,7 @@ from synthenv.runs.dream_presets import preset
 from synthenv.runs.real_errors import TASKS
 from synthenv.worldmodel import paper_model, paper_world_model, prior, released_prior
 from synthenv.worldmodel.collect import collect
+from synthenv.worldmodel.context import MIN_ROWS
 from synthenv.worldmodel.families import GENERIC
 from synthenv.worldmodel.paper_model import NUM_ACTION, NUM_STATE, PaperModelConfig, PaperModelParams
 from synthenv.worldmodel.prior import PriorBatch, PriorConfig
@@ -104,10 +105,11 @@ def _real(key: jax.Array, num_context: int, num_rows: int) -> tuple[np.ndarray, 
         spec, after = registry.make(name), preset(name).post_failure_steps
         told = []
         for j, (strategy, num) in enumerate((("random", num_context), ("held", num_rows - num_context))):
-            asked = Collection(strategy, num, post_failure_steps=after, num_resets=1)
+            asked = Collection(strategy, max(num, MIN_ROWS), post_failure_steps=after, num_resets=1)
             found = collect(jax.random.fold_in(key, 2 * i + j), spec, asked)
-            told.append(paper_world_model.tell(found.transitions, found.num_actions))
-        parts.append([np.concatenate([np.asarray(getattr(each, name)) for each in told]) for name in "xy"])
+            rows = paper_world_model.tell(found.transitions, found.num_actions)
+            told.append((np.asarray(rows.x)[:num], np.asarray(rows.y)[:num]))
+        parts.append([np.concatenate(column) for column in zip(*told, strict=True)])
     return tuple(np.stack(column) for column in zip(*parts, strict=True))
 
 

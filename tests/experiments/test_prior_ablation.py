@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
@@ -104,35 +103,39 @@ def test_interval_is_wide_where_one_seed_decides():
 @pytest.mark.slow
 @pytest.mark.rank_promotion_ok
 def test_it_pretrains_measures_and_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setitem(VARIANTS, "all", ("linear", "network"))
-    config = replace(PRESETS["smoke"], out=tmp_path)
+    """Two seeds of one variant on one family, which share all programs, and the first of them under another name."""
+    monkeypatch.setitem(VARIANTS, "all", ("linear",))
+    config = replace(PRESETS["smoke"], out=tmp_path, variants=("all",))
     trained, whole = [], pretrain.run
     monkeypatch.setattr(pretrain, "run", lambda *a, **k: trained.append(a[2].name) or whole(*a, **k))
-    prior_ablation.run(replace(config, variants=("network",), num_batches=1, real_tasks=()))
-    again = f"again={tmp_path / 'network_0'}"
-    config = replace(config, models=(again,))
+    prior_ablation.run(replace(config, num_batches=1, real_tasks=()))
+    config = replace(config, num_seeds=2, models=(f"again={tmp_path / 'all_0'}",))
     prior_ablation.run(config)
     prior_ablation.plot(config)
-    assert trained == ["network_0", "all_0"]
+    assert trained == ["all_0", "all_1"]
     lines = read_csv(tmp_path / "prior_ablation.csv")
-    places = [("held_out", "linear"), ("held_out", "network"), ("real", "SimpleEnv")]
-    found = {(each["kind"], each["task"], each["context"], each["model"]): each for each in lines}
-    expected = {(*place, c, m) for place in places for c in "01" for m in ("all", "network", "again")}
+    names = ("kind", "task", "context", "model", "seed")
+    found = {tuple(each[name] for name in names): each for each in lines}
+    places, models = (
+        [("held_out", "linear"), ("real", "SimpleEnv")],
+        [("all", "0"), ("all", "1"), ("again", "0")],
+    )
+    expected = {(*place, context, *model) for place in places for context in "01" for model in models}
     assert set(found) == expected and len(lines) == len(expected)
     for key, each in found.items():
         error, experts = float(each["error"]), float(each["experts_error"])
         assert float(each["gain"]) == pytest.approx(0.5 * np.log((experts + 1e-6) / (error + 1e-6)), abs=1e-4)
         assert abs(float(each["gain"])) < 0.1, "two steps change little"
-        assert each["experts_error"] == found[*key[:3], "again"]["experts_error"], "all are asked the same"
-        if key[3] == "network":
-            twin = found[*key[:3], "again"]
-            assert [each[name] for name in MEASURED] == [twin[name] for name in MEASURED]
-    assert any(
-        found[*key[:3], "all"]["error"] != each["error"] for key, each in found.items() if key[3] == "again"
-    )
+        twin = found[*key[:3], "again", "0"]
+        assert each["experts_error"] == twin["experts_error"], "all are asked the same"
+        same = [name for name in MEASURED if each[name] == twin[name]]
+        assert (len(same) == len(MEASURED)) == (key[4] == "0")
     results = json.loads((tmp_path / "prior_ablation.json").read_text())["results"]
-    assert {each["task"] for each in results} == {"linear", "network", "SimpleEnv", ALL_TASKS}
+    assert {(each["task"], each["model"], each["num_seeds"]) for each in results} == {
+        (task, model, num)
+        for task in ("linear", "SimpleEnv", ALL_TASKS)
+        for model, num in (("all", 2), ("again", 1))
+    }
     assert (tmp_path / "prior_ablation.png").stat().st_size > 1000
     with pytest.raises(UserError, match="holds a finished run of another config"):
         prior_ablation.run(replace(config, num_steps=3))
-    jax.clear_caches()

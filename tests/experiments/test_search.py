@@ -166,7 +166,8 @@ def test_search_without_a_value_says_so(tmp_path, imagined, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.rank_promotion_ok
 @pytest.mark.parametrize("source", ["generic", "released", "real"])
-def test_questions_of_all_sources(source):
+def test_questions_of_all_sources(source, monkeypatch):
+    monkeypatch.setattr(search_judges, "GENERIC", ("linear",))
     questions = search_judges.draw(jax.random.key(0), source, 5, 40)
     assert questions.x.shape == questions.y.shape == (len(questions.x), 40, 14) and len(questions.x) >= 4
     told = questions.y[:, :30]
@@ -179,18 +180,26 @@ def test_questions_of_all_sources(source):
 @pytest.mark.slow
 @pytest.mark.rank_promotion_ok
 def test_it_trains_and_judges(tmp_path, monkeypatch):
-    config = replace(PRESETS["smoke"], out=tmp_path, held_out="released")
-    monkeypatch.setitem(search.SIZES, "tiny", replace(search.SIZES["tiny"], num_steps=1))
-    search.run(replace(config, num_trials=1))
+    """One trial, which is stopped between its training and its judgement."""
+    config = replace(PRESETS["smoke"], out=tmp_path, held_out="released", num_trials=1)
     trained, whole = [], pretrain.run
     monkeypatch.setattr(pretrain, "run", lambda *a, **k: trained.append(a[2].name) or whole(*a, **k))
+
+    def stop(*asked):
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(search_judges, "log_errors", stop)
+        with pytest.raises(Interrupted):
+            search.run(config)
+    search.run(config)
     search.run(config)
     search.plot(config)
-    assert trained == ["001"]
-    first, second = read_csv(tmp_path / "search.csv")
-    for line in (first, second):
-        assert float(line["low"]) <= float(line["value"]) <= float(line["high"])
-        assert -1 < float(line["value"]) < 3, "a model of one step knows about as much as the mean"
-    stored = json.loads((tmp_path / "trials" / "001" / "config.json").read_text())["config"]["pretrain"]
-    assert stored["model"]["encoder"]["width"] == int(second["encoder.width"])
-    assert not (tmp_path / "trials" / "001" / "checkpoints").exists()
+    assert trained == ["000"]
+    (line,) = read_csv(tmp_path / "search.csv")
+    assert float(line["low"]) <= float(line["value"]) <= float(line["high"])
+    assert -1 < float(line["value"]) < 3, "a model of two steps knows about as much as the mean"
+    stored = json.loads((tmp_path / "trials" / "000" / "config.json").read_text())["config"]["pretrain"]
+    assert stored["model"]["encoder"]["width"] == int(line["encoder.width"]) == 512
+    assert not (tmp_path / "trials" / "000" / "checkpoints").exists()
+    assert (tmp_path / "search.png").stat().st_size > 1000
