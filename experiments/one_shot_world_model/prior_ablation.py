@@ -5,7 +5,7 @@ the same questions about the same contexts: held-out tasks of all ten families, 
 are part of each model, and what counts is what it adds to them.
 
 References:
-    One-Shot World Models Using a Transformer Trained on a Synthetic Prior, table 2 (left), for its prior without momentum.
+    One-Shot World Models Using a Transformer Trained on a Synthetic Prior, table 2 (left): networks as the only prior.
 """
 
 import itertools

@@ -110,7 +110,8 @@ def _real(key: jax.Array, num_context: int, num_rows: int) -> tuple[np.ndarray, 
             rows = paper_world_model.tell(found.transitions, found.num_actions)
             told.append((np.asarray(rows.x)[:num], np.asarray(rows.y)[:num]))
         parts.append([np.concatenate(column) for column in zip(*told, strict=True)])
-    return tuple(np.stack(column) for column in zip(*parts, strict=True))
+    x, y = (np.stack(column) for column in zip(*parts, strict=True))
+    return x, y
 
 
 def in_units_of(values: np.ndarray, num_context: int) -> np.ndarray:

@@ -52,10 +52,10 @@ class Networks:
 class Coder:
     """One half of table 7; the defaults are the encoder's."""
 
-    type: str = "cat"
+    type: Literal["mlp", "cat"] = "cat"
     width: int = 512
     depth: int = 3
-    activation: str = "gelu"
+    activation: Literal["relu", "sigmoid", "gelu"] = "gelu"
     bias: bool = True
     residual: bool = True
 
