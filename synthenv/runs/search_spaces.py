@@ -10,12 +10,13 @@ References:
 
 from dataclasses import replace
 from operator import attrgetter
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from synthenv.core.errors import UserError
 from synthenv.outer.config import TransformationName
-from synthenv.runs.config import MetaTrainConfig
 
+# A dataclass of dataclasses or named tuples: a ``MetaTrainConfig``, or one of an experiment.
+Config = TypeVar("Config")
 TunedForm = Literal["se", "rn"]
 Condition = tuple[str, tuple[Any, ...]]
 
@@ -162,12 +163,12 @@ def space(form: TunedForm, task: str, strategies: tuple[str, ...] = ()) -> tuple
     return (*choice, *SPACES[form][task])
 
 
-def exists(param: Param, config: MetaTrainConfig) -> bool:
+def exists(param: Param, config: Any) -> bool:
     """Whether the condition of a parameter holds."""
     return param.when is None or attrgetter(param.when[0])(config) in param.when[1]
 
 
-def drawn(params: tuple[Param, ...], config: MetaTrainConfig) -> dict[str, Any]:
+def drawn(params: tuple[Param, ...], config: Any) -> dict[str, Any]:
     """What a study would have drawn for this config, by name; values outside of their ranges are left out."""
     found = {}
     for param in params:
@@ -179,9 +180,10 @@ def drawn(params: tuple[Param, ...], config: MetaTrainConfig) -> dict[str, Any]:
     return found
 
 
-def put(config: MetaTrainConfig, path: str, value: Any) -> MetaTrainConfig:
+def put(config: Config, path: str, value: Any) -> Config:
     """The config with another value at a path."""
     part_name, name = path.split(".")
+    whole: Any = config
     part: Any = getattr(config, part_name)
     changed = part._replace(**{name: value}) if hasattr(part, "_replace") else replace(part, **{name: value})
-    return replace(config, **{part_name: changed})
+    return replace(whole, **{part_name: changed})

@@ -7,7 +7,7 @@ from synthenv.core.errors import UserError
 from synthenv.runs.arguments import Tune
 from synthenv.runs.config import MetaTrainConfig, check
 from synthenv.runs.presets import preset
-from synthenv.runs.search_spaces import Param, exists, put, space
+from synthenv.runs.search_spaces import Config, Param, exists, put, space
 from synthenv.runs.trials import task_for
 
 
@@ -64,7 +64,7 @@ def make_plan(command: Tune) -> Plan:
     return Plan(replace(command, task=task), base, params)
 
 
-def suggest(trial: Any, params: tuple[Param, ...], config: MetaTrainConfig) -> MetaTrainConfig:
+def suggest(trial: Any, params: tuple[Param, ...], config: Config) -> Config:
     """Fill a config with what the study proposes, parents first."""
     for param in params:
         if not exists(param, config):

@@ -143,10 +143,19 @@ def write_best(best: FrozenTrial, plan: Plan, out: Path) -> dict[str, Any]:
 
 
 def importances(study: optuna.Study, plan: Plan) -> dict[str, float]:
-    """How much each parameter tells the best quarter of the completed trials from the rest (PED-ANOVA), summing to 1.
+    """How much each parameter mattered, see ``ped_anova``.
 
     Pruned and failed trials have no value to compare, so this is about survivors: a parameter that decides who is
-    pruned may look unimportant. Empty where too few trials were completed, or all are equally good.
+    pruned may look unimportant.
+    """
+    path_of = {param.name: param.label or param.path for param in plan.params}
+    return {path_of[name]: share for name, share in ped_anova(study).items()}
+
+
+def ped_anova(study: optuna.Study) -> dict[str, float]:
+    """How much each parameter tells the best quarter of the completed trials from the rest, summing to 1.
+
+    Empty where too few trials were completed, or all are equally good.
 
     References:
         Watanabe et al. (2023), PED-ANOVA.
@@ -159,8 +168,7 @@ def importances(study: optuna.Study, plan: Plan) -> dict[str, float]:
         # Of parameters that few trials have: the picture tells the number of trials.
         warnings.simplefilter("ignore")
         found = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    path_of = {param.name: param.label or param.path for param in plan.params}
-    return {path_of[name]: float(share) for name, share in found.items()}
+    return {name: float(share) for name, share in found.items()}
 
 
 def write(study: optuna.Study, plan: Plan, out: Path) -> dict[str, Any]:

@@ -4,27 +4,30 @@ One network maps the inputs x of a step (observed state and action, zeros in unu
 
     z = W_in x,    h = f(z) + z,    out = w_out . (g(LayerNorm(W_h h)) + z)
 
-with 16 units, no biases, weights uniform in +-1/sqrt(fan-in), and f, g drawn from a config's activations. The networks
-of a whole batch of environments stand side by side along an axis N; environments use different numbers of them, so
-``released_prior`` packs the ones in use and runs the smallest program that holds them (``run_bucket``).
+with 16 units, no biases, weights uniform in +-1/sqrt(fan-in), and f, g drawn from a config's activations: what the
+paper's search ended with. ``NetworkConfig`` has the table's other choices, but for dropout, which would make every step
+random. The networks of a whole batch of environments stand side by side along an axis N; environments use different
+numbers of them, so ``released_prior`` packs the ones in use and runs the smallest program for them (``run_bucket``).
 
-On a CPU everything here is sums and products with the 16 units innermost, which vectorise; XLA's batched product of
+On a CPU everything here is sums and products with the units innermost, which vectorise; XLA's batched product of
 such small matrices takes twice as long, its tanh twice and its sine six times.
 
 References:
     OSWM: the chapter's appendix, table 6; released code automl/oswm at 70647fb, priors/rl_prior.py (``HPStepNN``).
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 
-WIDTH = 16
 LAYER_NORM_EPSILON = 1e-5  # PyTorch's
+_MOST_TERMS = 32  # of a product that is written out; more take long to compile
 
 _TWO_PI_COARSE = 6.28125  # few enough bits that a small integer times it is exact (Cody and Waite)
 _TWO_PI_REST = 0.0019353071795864769
@@ -69,17 +72,50 @@ class Curve(NamedTuple):
     is_relu: jax.Array | None
 
 
-class Networks(NamedTuple):
-    """N networks with I inputs: kernels [N, I, 16] and [N, 16, 16], output weights [N, 16], activations [N].
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Table 6; the defaults are its final values.
 
-    ``hidden`` is centred: the mean over its outputs is taken off each row, which is LayerNorm's subtraction.
+    Attributes:
+        width: units of every layer but the output.
+        num_hidden: layers between the first and the output.
+        bias: whether all layers have biases.
+        activations: names to draw from, a layer at a time: any of sin, tanh, relu, sigmoid.
+        layer_norm: whether hidden layers normalise before their activation.
+        residual: whether the first layer's value before its activation is added behind every activation.
     """
 
-    inward: jax.Array
-    hidden: jax.Array
-    outward: jax.Array
-    first: Curve
-    second: Curve
+    width: int = 16
+    num_hidden: int = 1
+    bias: bool = False
+    activations: tuple[str, ...] = ("sin", "tanh")
+    layer_norm: bool = True
+    residual: bool = True
+
+    def shapes(self, num_inputs: int) -> list[tuple[int, int]]:
+        """Rows and columns of each layer's kernel, from the first to the output; a bias is a last row."""
+        rows = [num_inputs + self.bias, *[self.width + self.bias] * (self.num_hidden + 1)]
+        return list(zip(rows, [*[self.width] * (self.num_hidden + 1), 1], strict=True))
+
+
+class Layer(NamedTuple):
+    """One layer of N networks.
+
+    Attributes:
+        kernel: [N, I, O], or with a bias as its last row [N, I + 1, O]. Before LayerNorm it is centred: the mean over
+            its outputs is taken off each row, which is LayerNorm's subtraction.
+        curve: activations [N].
+    """
+
+    kernel: jax.Array
+    curve: Curve
+
+
+class Networks(NamedTuple):
+    """N networks: their layers from the first on, and the kernel of the output [N, I, 1] or [N, I + 1, 1]."""
+
+    layers: tuple[Layer, ...]
+    out: jax.Array
 
 
 def curves(names: Sequence[str], normalized: bool = False) -> Curve:
@@ -87,7 +123,7 @@ def curves(names: Sequence[str], normalized: bool = False) -> Curve:
 
     Args:
         names: which.
-        normalized: whether they only ever see outputs of LayerNorm.
+        normalized: whether they only ever see outputs of LayerNorm over at most 16 units.
 
     Raises:
         KeyError: for another name.
@@ -128,57 +164,73 @@ def activate(curve: Curve, x: jax.Array) -> jax.Array:
     return y if curve.is_relu is None else jnp.where(curve.is_relu > 0, jnp.maximum(x, 0.0), y)
 
 
-def draw(words: jax.Array, fan_in: jax.Array, num_inputs: int, activations: Sequence[str]) -> Networks:
+def draw(words: jax.Array, fan_in: jax.Array, num_inputs: int, config: NetworkConfig) -> Networks:
     """Draw N networks.
 
     Args:
-        words: random words, uint32 [N, ``num_words(num_inputs)``].
+        words: random words, uint32 [N, ``num_words(num_inputs, config)``].
         fan_in: inputs in use, int [N]. Unused rows are drawn too: their inputs are zero.
-        num_inputs: rows of the first kernel.
-        activations: names to draw from, with equal probability.
+        num_inputs: inputs of the first layer.
+        config: what they look like.
     """
-    n = words.shape[0]
-    weights, coins = words[:, :-2], words[:, -2:]
-    weights = weights.astype(jnp.int32).astype(jnp.float32) * 2.0**-31  # uniform in [-1, 1)
-    sizes = (num_inputs * WIDTH, WIDTH * WIDTH, WIDTH)
-    inward, hidden, outward = jnp.split(weights, [sizes[0], sizes[0] + sizes[1]], axis=1)
-    inward = inward * jax.lax.rsqrt(fan_in.astype(jnp.float32))[:, None]
-    hidden = hidden.reshape(n, WIDTH, WIDTH) * WIDTH**-0.5
-    choice = ((coins >> 16) * len(activations)) >> 16
-    tables = curves(activations), curves(activations, normalized=True)
-    first, second = (
-        jax.tree.map(lambda field, i=i: field[choice[:, i]], table) for i, table in enumerate(tables)
-    )
-    return Networks(
-        inward.reshape(n, num_inputs, WIDTH),
-        hidden - hidden.mean(2, keepdims=True),
-        outward * WIDTH**-0.5,
-        first,
-        second,
-    )
+    num_layers = config.num_hidden + 1
+    weights = words[:, :-num_layers].astype(jnp.int32).astype(jnp.float32) * 2.0**-31  # uniform in [-1, 1)
+    kernels, start = [], 0
+    for place, (rows, columns) in enumerate(config.shapes(num_inputs)):
+        kernel = weights[:, start : start + rows * columns].reshape(-1, rows, columns)
+        start += rows * columns
+        kernel = kernel * (
+            jax.lax.rsqrt(fan_in.astype(jnp.float32))[:, None, None] if place == 0 else config.width**-0.5
+        )
+        if config.layer_norm and 0 < place < num_layers:
+            kernel = kernel - kernel.mean(2, keepdims=True)
+        kernels.append(kernel)
+    layers = map(Layer, kernels[:-1], _draw_curves(words[:, -num_layers:], config))
+    return Networks(tuple(layers), kernels[-1])
 
 
-def num_words(num_inputs: int) -> int:
+def _draw_curves(coins: jax.Array, config: NetworkConfig) -> list[Curve]:
+    """Activations [N] of every layer but the output, from random words [N, layers]."""
+    names, bounded = config.activations, config.layer_norm and config.width <= 16  # as of _WIDE_SINE
+    choice = ((coins >> 16) * len(names)) >> 16
+    tables = [curves(names), *[curves(names, normalized=bounded)] * config.num_hidden]
+    return [jax.tree.map(lambda field, i=i: field[choice[:, i]], table) for i, table in enumerate(tables)]
+
+
+def num_words(num_inputs: int, config: NetworkConfig) -> int:
     """Random words that one network takes."""
-    return (num_inputs + WIDTH + 1) * WIDTH + 2
+    return sum(rows * columns for rows, columns in config.shapes(num_inputs)) + config.num_hidden + 1
 
 
-def apply(networks: Networks, inputs: Sequence[jax.Array]) -> jax.Array:
+def apply(networks: Networks, inputs: Sequence[jax.Array], config: NetworkConfig) -> jax.Array:
     """Outputs [N, E] of N networks, each on its own E inputs, given in pieces [N, I1, E], [N, I2, E], ..."""
     many = jax.vmap(activate)
-    starts = [sum(x.shape[1] for x in inputs[:i]) for i in range(1, len(inputs))]
-    kernels = jnp.split(networks.inward, starts, axis=1)
-    z = jnp.asarray(sum(_product(kernel, x) for kernel, x in zip(kernels, inputs, strict=True)))
-    h = many(networks.first, z) + z
-    y = _product(networks.hidden, h.swapaxes(1, 2))
-    # Sums over units as products with vectors: as reductions they take up to ten times as long.
-    variance = jnp.dot(y * y, jnp.full((WIDTH,), 1.0 / WIDTH))
-    h = many(networks.second, y * jax.lax.rsqrt(variance + LAYER_NORM_EPSILON)[:, :, None]) + z
-    return jnp.einsum("neu,nu->ne", h, networks.outward)
+    first, *hidden = networks.layers
+    z = _affine(first.kernel, inputs)
+    h = many(first.curve, z) + z if config.residual else many(first.curve, z)
+    for layer in hidden:
+        y = _affine(layer.kernel, [h.swapaxes(1, 2)])
+        if config.layer_norm:
+            # Sums over units as products with vectors: as reductions they take up to ten times as long.
+            variance = jnp.dot(y * y, jnp.full((config.width,), 1.0 / config.width))
+            y = y * jax.lax.rsqrt(variance + LAYER_NORM_EPSILON)[:, :, None]
+        h = many(layer.curve, y) + z if config.residual else many(layer.curve, y)
+    told = jnp.einsum("neu,nu->ne", h, networks.out[:, : config.width, 0])
+    return told + networks.out[:, config.width] if config.bias else told
+
+
+def _affine(kernel: jax.Array, inputs: Sequence[jax.Array]) -> jax.Array:
+    """A layer before its activation: inputs in pieces [N, I1, E], [N, I2, E], ... to [N, E, O]."""
+    ends = list(itertools.accumulate(x.shape[1] for x in inputs))
+    *kernels, bias = jnp.split(kernel, ends, axis=1)
+    y = jnp.asarray(sum(_product(part, x) for part, x in zip(kernels, inputs, strict=True)))
+    return y + bias if bias.shape[1] else y
 
 
 def _product(kernel: jax.Array, x: jax.Array) -> jax.Array:
-    """kernel [N, I, O] and x [N, I, E] to [N, E, O], as a sum of I outer products."""
+    """kernel [N, I, O] and x [N, I, E] to [N, E, O]; as a sum of I outer products if these are few."""
+    if kernel.shape[1] > _MOST_TERMS:
+        return jnp.einsum("nie,nio->neo", x, kernel)
     terms = [x[:, i, :, None] * kernel[:, None, i, :] for i in range(kernel.shape[1])]
     return jnp.asarray(sum(terms[1:], terms[0]))
 

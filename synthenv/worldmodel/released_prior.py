@@ -100,7 +100,7 @@ def rows_of(drawn: Drawn, config: ReleasedPriorConfig, num_rows: int, packed: bo
         packed: run the smallest bucket of networks that holds those in use; otherwise all, to the same result.
     """
     worlds = drawn.worlds
-    x, y = _transitions(drawn, _states(drawn, config, packed), num_rows, packed)
+    x, y = _transitions(drawn, _states(drawn, config, packed), config, num_rows, packed)
     return Rows(
         x,
         y,
@@ -127,7 +127,7 @@ def _states(drawn: Drawn, config: ReleasedPriorConfig, packed: bool) -> jax.Arra
 
         def advance(state: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             action, known_next = inputs
-            outputs = networks.apply(nets, (_rows_at(state, world), _rows_at(action, world)))
+            outputs = networks.apply(nets, (_rows_at(state, world), _rows_at(action, world)), config.networks)
             state = jnp.where(active[:, :, None], _rows_at(outputs, place), known_next)
             return state, state
 
@@ -169,7 +169,9 @@ def _momentum_slots(worlds: Worlds, episodes: Episodes, config: ReleasedPriorCon
     return columns[:, row]
 
 
-def _transitions(drawn: Drawn, states: jax.Array, num_rows: int, packed: bool) -> tuple[jax.Array, jax.Array]:
+def _transitions(
+    drawn: Drawn, states: jax.Array, config: ReleasedPriorConfig, num_rows: int, packed: bool
+) -> tuple[jax.Array, jax.Array]:
     """Rows x and y [B, num_rows, 14] with their rewards.
 
     They are put together inside the branch of the rewards, so that they exist: otherwise XLA would follow the indices
@@ -188,7 +190,7 @@ def _transitions(drawn: Drawn, states: jax.Array, num_rows: int, packed: bool) -
     def pay(size: int) -> tuple[jax.Array, jax.Array]:
         nets = jax.tree.map(lambda leaf: leaf[:size], drawn.reward_networks)
         seen = [part[:, payers[:size]] for part in (states[:-1], states[1:], used)]
-        paid = jax.vmap(networks.apply, in_axes=(None, 0))(nets, seen)  # [S, size, E]
+        paid = jax.vmap(lambda seen: networks.apply(nets, seen, config.networks))(seen)  # [S, size, E]
         reward = jnp.where(worlds.constant_reward[None, :, None], 1.0, paid[:, jnp.minimum(place, size - 1)])[
             :, :, None
         ]

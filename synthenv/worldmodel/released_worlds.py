@@ -7,7 +7,7 @@ References:
     OSWM: released code automl/oswm at 70647fb, priors/rl_prior.py (``MomentumEnv``, ``NNEnvironment``).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import jax
@@ -16,12 +16,12 @@ import jax.numpy as jnp
 from synthenv.core import keys
 from synthenv.worldmodel import released_momentum as momentum
 from synthenv.worldmodel import released_networks as networks
+from synthenv.worldmodel.released_networks import NetworkConfig
 
 STATE_SLOTS, ACTION_SLOTS = 11, 3
 MAX_PAIRS = STATE_SLOTS // 2
 MAX_CHOICES = 4  # of a discrete action
 STEPS = 51  # of an episode: the released counter ends it when it exceeds 50
-START_SCALE, START_OFFSET = 18.147661409701062, 3.2802608490289904
 _WORLD_WORDS = 16 + STATE_SLOTS
 
 
@@ -38,7 +38,9 @@ class ReleasedPriorConfig:
             angle in [-pi, pi], plus 0 or pi.
         gravity: what pulls a falling point: "height_proportional" (released) or "constant" (chapter).
         friction_everywhere: whether every pair is damped, not only angles with gravity.
-        activations: of the networks: any of sin, tanh, relu, sigmoid.
+        networks: what they look like.
+        start_scale: states of networks start at up to this times U(0, 1) less the offset, as of table 6.
+        start_offset: it is this times U(-0.5, 0.5), one number an environment.
         shuffled: whether the time steps are permuted, so that context and queries are an i.i.d. split. Released; in the
             chapter the context comes first.
         normalize_over: rows that give the moments of normalisation. "all_rows" (released) lets the queries leak into
@@ -50,7 +52,9 @@ class ReleasedPriorConfig:
     radians_are_cosines: bool = True
     gravity: Literal["height_proportional", "constant"] = "height_proportional"
     friction_everywhere: bool = False
-    activations: tuple[str, ...] = ("sin", "tanh")
+    networks: NetworkConfig = field(default_factory=NetworkConfig)
+    start_scale: float = 18.147661409701062
+    start_offset: float = 3.2802608490289904
     shuffled: bool = True
     normalize_over: Literal["all_rows", "context"] = "all_rows"
 
@@ -148,8 +152,8 @@ def draw_worlds(key: jax.Array, config: ReleasedPriorConfig, batch_size: int) ->
         values,
         bound,
         u[:, 12] < 0.5,
-        START_SCALE * u[:, 16:],
-        START_OFFSET * (u[:, 13] - 0.5),
+        config.start_scale * u[:, 16:],
+        config.start_offset * (u[:, 13] - 0.5),
         momentum.draw(words, action_order, action_size, config),
     )
 
@@ -212,8 +216,9 @@ def draw_networks(
     sizes = (STATE_SLOTS + ACTION_SLOTS, 2 * STATE_SLOTS + ACTION_SLOTS)
     drawn = []
     for seed, fan_in, size in zip(seeds, fans, sizes, strict=True):
-        words = keys.stream(seed, fan_in.shape[0] * networks.num_words(size)).reshape(fan_in.shape[0], -1)
-        drawn.append(networks.draw(words, fan_in, size, config.activations))
+        num_words = networks.num_words(size, config.networks)
+        words = keys.stream(seed, fan_in.shape[0] * num_words).reshape(fan_in.shape[0], -1)
+        drawn.append(networks.draw(words, fan_in, size, config.networks))
     return tuple(drawn)
 
 

@@ -11,7 +11,16 @@ import pytest
 
 from experiments import build_zoo, table20
 from experiments.command_line import execute, parse
-from experiments.one_shot_world_model import context_study, figure2, figure3, figure4, figure6, proxy_loss
+from experiments.one_shot_world_model import (
+    context_study,
+    figure2,
+    figure3,
+    figure4,
+    figure6,
+    prior_ablation,
+    proxy_loss,
+    search,
+)
 from experiments.reward_networks import figure11
 from experiments.synthetic_envs import figure2_6, figure3_25, figure4_8, figure22_23, figure24, varied_seeds
 from synthenv.core.checkpoint import save_tree
@@ -31,7 +40,9 @@ EXPERIMENTS = (
     figure11,
     figure22_23,
     figure24,
+    prior_ablation,
     proxy_loss,
+    search,
     table20,
     varied_seeds,
     build_zoo,

@@ -17,12 +17,14 @@ SHOWN, ROWS = 6, 130  # environments and rows that are replayed: two episodes an
 
 def network(nets, k, x):
     """Network k in float64 on one input vector."""
-    inward, hidden, outward = (np.asarray(w[k], np.float64) for w in nets[:3])
-    f, g = (np.sin if curve.bound[k] < 5 else np.tanh for curve in nets[3:])  # a sine repeats, or need not
+    kernels = (*(layer.kernel for layer in nets.layers), nets.out)
+    inward, hidden, outward = (np.asarray(kernel[k], np.float64) for kernel in kernels)
+    # A sine repeats, or need not.
+    f, g = (np.sin if layer.curve.bound[k] < 5 else np.tanh for layer in nets.layers)
     z = x @ inward
     y = (f(z) + z) @ hidden
     y = (y - y.mean()) / np.sqrt(y.var() + 1e-5)
-    return (g(y) + z) @ outward
+    return (g(y) + z) @ outward[:, 0]
 
 
 class Pair:
@@ -220,6 +222,15 @@ def test_worlds_are_drawn_as_documented(worlds):
     for size, order in ((11, worlds.order), (3, worlds.action_order)):  # every slot takes every dimension
         table = np.stack([np.bincount(order[:, i], minlength=size) for i in range(size)]) / 4096
         np.testing.assert_allclose(table, 1 / size, atol=0.04)
+
+
+def test_starts_of_networks_are_scaled(worlds):
+    """Table 6's last two numbers, over its final values."""
+    config = replace(prior.RELEASED, start_scale=2.0, start_offset=5.0)
+    other = jax.jit(draw_worlds, static_argnums=(1, 2))(jax.random.key(0), config, 4096)
+    np.testing.assert_allclose(other.start_scale, worlds.start_scale * (2 / 18.147661), rtol=1e-5)
+    np.testing.assert_allclose(other.start_offset, worlds.start_offset * (5 / 3.2802608), rtol=1e-5)
+    assert 1.99 < other.start_scale.max() < 2 and 2.4 < other.start_offset.max() < 2.5
 
 
 def test_pairs_are_drawn_as_documented(worlds):
