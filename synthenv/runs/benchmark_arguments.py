@@ -62,7 +62,7 @@ class OswmBenchmark:
             took (ppo-real-equal), or for as many as its agents dreamt (ppo-real-large), uniform actions, and the
             action 0.
         strategies: How contexts are collected, tables 2 and 3.
-        strategy: How they are for table 1.
+        strategy: How they are for table 1; as the task's preset says, held or random, if not given.
         context: Transitions that a world model is shown.
         seeds: Independent runs of each row.
         max_steps: Dreamt training steps; the task's preset if not given.
@@ -83,7 +83,7 @@ class OswmBenchmark:
     models: tuple[str, ...] = ("experts", "ridge", "gp-ard", "persistence")
     baselines: tuple[str, ...] = BASELINES
     strategies: tuple[str, ...] = STRATEGIES
-    strategy: str = "held"
+    strategy: str | None = None
     context: int = 1000
     seeds: int = 10
     max_steps: int | None = None
@@ -120,7 +120,8 @@ class OswmBenchmark:
         """
         for name, known in _LISTS.items():
             _check_names(name, getattr(self, name), known)
-        _check_names("strategy", (self.strategy,), STRATEGIES)
+        if self.strategy is not None:
+            _check_names("strategy", (self.strategy,), STRATEGIES)
         numbers = ("seeds", "max_steps", "evaluations", "eval_episodes", "test_episodes", "num_contexts")
         for name in (*numbers, "num_test_rows", "expert_steps"):
             if (number := getattr(self, name)) is not None and number < 1:

@@ -14,7 +14,7 @@ from synthenv.core.errors import UserError
 from synthenv.core.files import disk_error, plain
 from synthenv.runs import metrics, oswm_run, real_run
 from synthenv.runs.benchmark_arguments import OswmBenchmark
-from synthenv.runs.dream_presets import dreaming_agent
+from synthenv.runs.dream_presets import dreaming_agent, preset
 from synthenv.runs.oswm_arguments import OswmRun
 from synthenv.runs.oswm_run import Show
 from synthenv.runs.real_run import RealRun
@@ -51,11 +51,18 @@ class Watch(NamedTuple):
 
 def rows_of(command: OswmBenchmark, table: str) -> list[Row]:
     """The rows of table 1 or 2, in the order in which they are done: baselines need to know what a dream took."""
-    models = [(model, command.strategy) for model in command.models]
     if table == "2":
-        models = [(command.models[0], strategy) for strategy in command.strategies]
-    baselines = [(name, None) for name in (command.baselines if table == "1" else ())]
-    return [Row(task, *pair) for task in command.tasks for pair in (*models, *baselines)]
+        return [Row(task, command.models[0], name) for task in command.tasks for name in command.strategies]
+    rows = []
+    for task in command.tasks:
+        rows += [Row(task, model, strategy_of(command, task)) for model in command.models]
+        rows += [Row(task, name, None) for name in command.baselines]
+    return rows
+
+
+def strategy_of(command: OswmBenchmark, task: str) -> str:
+    """How contexts of a task are collected for table 1."""
+    return command.strategy or preset(task).strategy
 
 
 def finish(command: OswmBenchmark, row: Row, out: Path, watch: Watch) -> dict[str, Any]:
@@ -130,7 +137,7 @@ def _steps_of_dream(command: OswmBenchmark, row: Row, out: Path) -> int:
 
 
 def _steps_of_first(command: OswmBenchmark, row: Row, out: Path) -> dict[str, float]:
-    first = Row(row.task, command.models[0], command.strategy)
+    first = Row(row.task, command.models[0], strategy_of(command, row.task))
     return _read(out / first.place / RESULT)["real_steps"]
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from synthenv.agents.config import AgentConfig, TabularConfig
 from synthenv.agents.ppo_config import PPOConfig
@@ -37,6 +38,7 @@ class DreamPreset:
     Attributes:
         ppo: PPO's settings in the dream.
         about: what it is, in a few words.
+        strategy: how the actions of a context are chosen.
         episode_cap: context episodes are cut after so many steps; None leaves it to the task.
         dream_steps: time limit of a dreamt episode; None is the task's own.
         post_failure_steps: see ``worldmodel.strategies.Collection``.
@@ -45,6 +47,7 @@ class DreamPreset:
 
     ppo: PPOConfig
     about: str
+    strategy: Literal["held", "random"] = "held"
     episode_cap: int | None = None
     dream_steps: int | None = None
     post_failure_steps: int = 0
@@ -81,9 +84,10 @@ PRESETS: dict[str, DreamPreset] = {
         "swing a car out of a valley",
     ),
     "Pendulum-v1": DreamPreset(_SWING, "swing a pole up"),
-    "Reacher-v5": DreamPreset(_REACH, "gymnasium (MuJoCo): reach a point with an arm of two links"),
+    # Held torques press the arm against its limit: half of what they show is how it lies there.
+    "Reacher-v5": DreamPreset(_REACH, "gymnasium (MuJoCo): reach a point with an arm of two links", "random"),
     # 1,000 real steps would be one episode: one place of the goal.
-    "brax/reacher": DreamPreset(_REACH, "the same in brax", episode_cap=50, dream_steps=50),
+    "brax/reacher": DreamPreset(_REACH, "the same in brax", "random", episode_cap=50, dream_steps=50),
 }
 
 

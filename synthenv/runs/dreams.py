@@ -36,6 +36,7 @@ class Dreams:
     def __init__(self, command: OswmRun):
         command.check()
         self.command, self.preset = command, preset(command.task)
+        self.strategy = command.strategy or self.preset.strategy
         self.task = None if command.task is None else dream_places.real_task(command.task)
         self.model = dream_places.world_model(command.model)
         self.agent = dreaming_agent(command.agent, command.task, command.max_steps)
@@ -73,12 +74,12 @@ class Dreams:
 
     def _expert_trainer(self) -> Trainer | None:
         """Who is trained on the real task to collect the context, if the strategy asks for that."""
-        if self.logged is not None or not any(STRATEGIES[self.command.strategy].expert_share):
+        if self.logged is not None or not any(STRATEGIES[self.strategy].expert_share):
             return None
         assert self.task is not None
         if self.task.spec is None:
             raise UserError(
-                f"the strategy {self.command.strategy} trains its expert on the real task, which takes a compiled one,"
+                f"the strategy {self.strategy} trains its expert on the real task, which takes a compiled one,"
                 f" and {self.name} is none: choose held, random or repeat, or pass --context-file"
             )
         return Trainer(dreaming_agent("ppo", self.name, None), self.task.spec.env, self.task.spec.env_params)
@@ -137,6 +138,5 @@ def context_of_seed(dreams: Dreams, key: jax.Array) -> Shown:
     expert_steps = 0
     if dreams.expert is not None:
         act, expert_steps = train_expert(key_expert, dreams.expert, dreams.task)
-    command = dreams.command
-    collection = dreams.collection(command.strategy, command.context)
+    collection = dreams.collection(dreams.strategy, dreams.command.context)
     return Shown(dreams.task.collect(key_steps, collection, act), expert_steps)

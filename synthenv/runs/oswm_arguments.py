@@ -24,7 +24,7 @@ class OswmRun:
         context: Transitions that the world model is shown.
         strategy: How the actions of the context are chosen: held for 1 to 40 steps, uniformly random, repeated for 4
             steps, by an expert (PPO, trained on the real task first; its steps count as real ones), by it in half of
-            all steps, or a mixture of these.
+            all steps, or a mixture of these; the task's preset, held or random, if not given.
         context_file: Logged transitions (.npz) to show instead: no context is collected. Without --task nothing real is
             stepped at all, and the tests are in the dream.
         model: The world model: experts (needs no pretraining), a shipped one by its name, or the directory of an oswm
@@ -44,7 +44,7 @@ class OswmRun:
 
     task: str | None = None
     context: int = 1000
-    strategy: StrategyName = "held"
+    strategy: StrategyName | None = None
     context_file: Path | None = None
     model: str = "experts"
     termination: Literal["known", "learned"] | None = None
@@ -76,7 +76,7 @@ class OswmRun:
             raise UserError(
                 "nothing to dream of: pass --task, such as CartPole-v0, or --context-file FILE.npz"
             )
-        if self.context_file is not None and self.strategy != "held":
+        if self.context_file is not None and self.strategy is not None:
             raise UserError(
                 "--strategy collects a context and --context-file has one: pass only one of the two"
             )
