@@ -25,7 +25,7 @@ _REACH = replace(
     num_envs=32,
     rollout_length=50,
     num_minibatches=16,
-    max_steps=800_000,
+    max_steps=400_000,
     normalize_observations=True,
     action_std=0.5,
 )

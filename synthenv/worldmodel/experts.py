@@ -79,7 +79,7 @@ def _fit_own(
             logs, inputs[:num], target[:num], mask[:num], jnp.ones_like(target[:num]), _NUM_STEPS
         )
     plain = relevance.fit(logs, inputs, target, mask)
-    robust_logs, stubborn = robust.fit(inputs, target, mask, logs, plain, metric_rows.robust)
+    robust_logs, stubborn = robust.fit(inputs, target, mask, plain, metric_rows.robust)
     fits = jax.tree.map(lambda *pair: jnp.stack(pair), plain, stubborn)
     return jnp.exp(jnp.stack([logs.scales, robust_logs.scales])), fits
 

@@ -39,7 +39,7 @@ class PretrainConfig:
     prior: PriorConfig = field(default_factory=PriorConfig)
     context_sizes: tuple[int, ...] = (128,) * 11 + (256,)
     num_metric_rows: int = 48
-    num_steps: int = 2_400
+    num_steps: int = 2_000
     learning_rate: float = 1.5e-3
     warmup_steps: int = 100
     weight_decay: float = 0.01

@@ -34,7 +34,7 @@ def counts_of(left_out: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def fit(
-    inputs: jax.Array, target: jax.Array, mask: jax.Array, logs: Logs, before: Fit, num_rows: int
+    inputs: jax.Array, target: jax.Array, mask: jax.Array, before: Fit, num_rows: int
 ) -> tuple[Logs, Fit]:
     """Fit one target.
 
@@ -42,8 +42,7 @@ def fit(
         inputs: standardised, zero where masked. [C, D]
         target: zero where masked. [C]
         mask: which rows are there. bool [C]
-        logs: length scales and noise to begin with.
-        before: the fit with these, whose residuals say what rows count at first; Y = 1.
+        before: a fit whose residuals say what rows count at first; Y = 1.
         num_rows: rows that the metric is found with, from the first on.
 
     Returns:
@@ -53,9 +52,10 @@ def fit(
     def again(_: int, carry: tuple[Logs, Fit]) -> tuple[Logs, Fit]:
         logs, before = carry
         counts = counts_of(before.left_out[:, 0], mask)
-        logs = climb(
-            logs, inputs[:num_rows], target[:num_rows], mask[:num_rows], counts[:num_rows], _NUM_STEPS
-        )
+        some = (each[:num_rows] for each in (inputs, target, mask, counts))
+        logs = climb(logs, *some, num_steps=_NUM_STEPS)
         return logs, relevance.fit(logs, inputs, target, mask, counts)
 
+    # Not from where a search among all rows ended: where many are taken for noise, that is where nothing has a slope.
+    logs = relevance.first_logs(inputs.shape[1], inputs.dtype)
     return jax.lax.fori_loop(0, NUM_ROUNDS, again, (logs, before))

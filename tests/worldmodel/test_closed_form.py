@@ -49,7 +49,7 @@ KERNELS = {
 def krige(kernel, noise, x, y, at):
     """Best linear unbiased prediction with the trend [1, x], and the kernel's coefficients."""
     trend = np.hstack([np.ones((len(x), 1)), x])
-    inverse = np.linalg.inv(kernel(x, x) + noise * np.eye(len(x)))
+    inverse = np.linalg.inv(kernel(x, x) + np.diag(np.broadcast_to(noise, len(x))))
     beta = np.linalg.solve(trend.T @ inverse @ trend, trend.T @ inverse @ y)
     alpha = inverse @ (y - trend @ beta)
     return kernel(at, x) @ alpha + np.hstack([np.ones((len(at), 1)), at]) @ beta, alpha
@@ -105,13 +105,57 @@ def test_a_linear_function_is_recovered_by_linear(fits):
     assert fits.error[0, 1] > 0.1, "a bend is not linear"
 
 
+def test_counts_divide_the_noise(data):
+    """Against kriging with a noise of its own for every row, refitted without each of them."""
+    x, targets = data
+    y, kernel = targets[:, 1], KERNELS["rbf 1"]
+    counts = np.random.default_rng(3).uniform(0.01, 1.0, NUM_ROWS)
+    gram, mask = kernel(x, x), np.ones(NUM_ROWS, bool)
+    fitted = jax.jit(closed_form.solve)(gram, x, y[:, None], mask, counts)
+    noises = np.array(NOISE_LEVELS)[:, None] / counts
+    errors, residuals = [], []
+    for noise in noises:
+        said = []
+        for i in range(NUM_ROWS):
+            others = np.arange(NUM_ROWS) != i
+            said.append(krige(kernel, noise[others], x[others], y[others], x[~others])[0][0])
+        alpha = krige(kernel, noise, x, y, x)[1]
+        residuals.append(y - said)
+        errors.append(np.average(residuals[-1] ** 2, weights=counts) + np.sum((ROUNDING * alpha) ** 2))
+    best = np.argmin(errors)
+    np.testing.assert_allclose(fitted.left_out[:, 0], residuals[best], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(fitted.error[0], errors[best], rtol=1e-4)
+    np.testing.assert_allclose(fitted.alpha[:, 0], krige(kernel, noises[best], x, y, x)[1], rtol=1e-4)
+    assert fitted.error[0] > fitted.rounding[0] > 0.0
+
+
 def test_best_of_takes_the_least_error_target_by_target():
     error = np.array([[1.0, 5.0], [2.0, 4.0], [3.0, 6.0]])
     parts = [np.arange(3.0)[:, None, None] * np.ones((3, n, 2)) for n in (4, 3, 4)]
-    best = closed_form.best_of(Fit(*map(np.asarray, parts), error=error))
+    best = closed_form.best_of(Fit(*map(np.asarray, parts), error=error, rounding=error / 10))
     for leaf in best[:3]:
         np.testing.assert_array_equal(leaf, np.broadcast_to([0.0, 1.0], leaf.shape))
     np.testing.assert_array_equal(best.error, [1.0, 4.0])
+    np.testing.assert_array_equal(best.rounding, [0.1, 0.4])
+
+
+def test_typical_errors_are_variances_of_normal_residuals_and_not_those_of_few():
+    rng, mask = np.random.default_rng(4), np.arange(20_000) < 16_000
+    residuals = 0.1 * rng.normal(size=(2, 20_000)) * mask
+    residuals[1, :16] = 5.0  # one in a thousand; the mean square is 0.035
+    one, few = closed_form.typical(residuals, mask)
+    np.testing.assert_allclose(one, 0.01, rtol=0.05)
+    assert one < few < 0.012
+
+
+def test_errors_nearby_are_those_of_near_rows_and_one_that_stands_for_all():
+    left_out = np.array([[[3.0, -3.0, 0.0, 0.0]], [[0.0, 0.0, 1.0, 1.0]]])  # [K, 1, C]
+    error = np.array([[1.0], [4.0]])
+    near = np.array([[1.0, 1.0, 0.0, 0.0]])
+    ratio = np.pi / 2
+    expected = ratio * np.square((np.array([[6.0], [0.0]]) + np.sqrt(error / ratio)) / 3)
+    np.testing.assert_allclose(closed_form.nearby(left_out, error, near), expected)
+    np.testing.assert_allclose(closed_form.nearby(left_out, error, 0 * near), error)
 
 
 def test_weights_sum_to_one_and_prefer_the_smaller_error():

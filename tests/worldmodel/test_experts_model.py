@@ -64,21 +64,35 @@ def test_questions_at_once_are_questions_one_by_one(line_cache, line):
 
 
 def test_left_out_residuals_are_those_of_the_kept_reward_experts(line_cache):
-    """Their mean squares are the errors, but for rounding, which only adds."""
-    square = np.mean(np.square(line_cache.left_out), axis=2)
-    assert (square <= np.asarray(line_cache.error) * 1.001 + 1e-12).all()
-    np.testing.assert_allclose(square[:2], line_cache.error[:2], rtol=0.05, atol=1e-9)
+    """What they come to is the errors."""
+    typical = np.pi / 2 * np.mean(np.abs(line_cache.left_out), axis=2) ** 2
+    np.testing.assert_allclose(typical, line_cache.error, rtol=1e-3, atol=1e-12)
+    of_reward = line_cache.reward.fits.left_out[..., 0]
+    kept = np.where(line_cache.after[:, None], of_reward, line_cache.step.fits.left_out[..., -1])
+    np.testing.assert_array_equal(line_cache.left_out[:, -1], kept)
 
 
 def test_local_errors_are_larger_where_the_experts_missed_more(line_cache):
     """At the kink of the reward they do, and far from all rows nothing but the error of all rows is known."""
     at_kink, aside, nowhere = (
-        experts_model.local_errors(line_cache, jnp.array([obs]), jnp.array([0.0])) for obs in (0.0, 8.0, 1e4)
+        experts_model.ask(line_cache, jnp.array([obs]), jnp.array([0.0])) for obs in (0.0, 8.0, 1e4)
     )
     best = int(np.argmin(line_cache.error[:, -1]))
-    assert at_kink[best, -1] > 2 * aside[best, -1]
-    np.testing.assert_allclose(nowhere, line_cache.error, rtol=1e-4)
-    assert (np.asarray(aside) > 0).all()
+    assert at_kink.local[best, -1] > 2 * aside.local[best, -1]
+    np.testing.assert_allclose(nowhere.local, line_cache.error + line_cache.rounding, rtol=1e-4)
+    np.testing.assert_allclose(nowhere.weights, line_cache.weights, rtol=1e-3, atol=1e-6)
+    assert (np.asarray(aside.local) > 0).all()
+
+
+def test_the_expert_that_did_well_nearby_is_listened_to(line_cache):
+    """Two experts, each wrong on one side of zero."""
+    missed = np.zeros(line_cache.left_out.shape, np.float32)
+    right = np.asarray(line_cache.step.inputs[0]) > 0
+    missed[0], missed[1], missed[2:] = right, ~right, 10.0
+    typical = np.pi / 2 * np.mean(np.abs(missed), axis=2) ** 2
+    cache = line_cache._replace(left_out=missed, error=typical)
+    left, right_side = (experts_model.ask(cache, jnp.array([obs]), jnp.array([0.0])) for obs in (-9.0, 9.0))
+    assert left.weights[0].min() > 0.9 and right_side.weights[1].min() > 0.9
 
 
 def test_a_reward_of_where_the_step_leads_is_learnt_from_there():
