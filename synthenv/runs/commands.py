@@ -28,6 +28,7 @@ from synthenv.runs.presets import form_of
 from synthenv.runs.report import write_report
 from synthenv.runs.tables import COLUMNS, bracketed, console, curve_table, listing, return_table
 from synthenv.zoo import registry as zoo
+from synthenv.zoo import world_models
 
 
 def speak_once() -> None:
@@ -225,6 +226,17 @@ def list_names() -> dict[str, Any]:
             for name, score in scores.items()
         ],
     )
+    models = {name: entry["scores"] for name, entry in world_models.manifest().items()}
+    listing(
+        "shipped world models: agents trained in their dreams, at the end of training",
+        ("world model", "task", "mean real return [95 % CI]", "seeds"),
+        [
+            (name, task, f"{row['final_return']:.4g} [{low:.4g}, {high:.4g}]", str(row["num_seeds"]))
+            for name, score in models.items()
+            for task, row in score.items()
+            for low, high in [row["ci95_return"]]
+        ],
+    )
     presets = {"se and scb": synthetic_presets.ABOUT_PRESETS, "rn": reward_presets.ABOUT_PRESETS}
     rows = [(form, name, about) for form, abouts in presets.items() for name, about in abouts.items()]
     listing("presets of meta-train", ("proxy", "preset", "what it is"), rows)
@@ -234,6 +246,7 @@ def list_names() -> dict[str, Any]:
         "tasks": {name: {"solved_return": r, "max_steps": m} for name, (r, m) in tasks.items()},
         "dreams": {name: preset.about for name, preset in dream_presets.PRESETS.items()},
         "proxies": scores,
+        "world_models": models,
         "presets": presets,
         "pretrainings": pretrainings,
     }

@@ -46,8 +46,10 @@ class PretrainConfig:
     max_gradient_norm: float = 1.0
 
 
-# Axes of a task's questions; the rest is the same for all of them.
-ASKED: Any = model.Question(x=0, said=0, error=None, weights=0, local=0, used=None)
+_EACH: Any = 0
+_SHARED: Any = None
+# Axes of a task's questions.
+ASKED = model.Question(x=_EACH, said=_EACH, error=_SHARED, weights=_EACH, local=_EACH, used=_SHARED)
 
 
 class TrainState(NamedTuple):
