@@ -124,6 +124,12 @@ class Question(NamedTuple):
     used: jax.Array
 
 
+_EACH: Any = 0
+_SHARED: Any = None
+# Of several questions of one context, for vmap.
+QUESTION_AXES = Question(x=_EACH, said=_EACH, error=_SHARED, weights=_EACH, local=_EACH, used=_SHARED)
+
+
 class Answer(NamedTuple):
     """What the model says to a question, in standard deviations of the targets.
 

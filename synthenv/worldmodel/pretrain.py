@@ -39,17 +39,11 @@ class PretrainConfig:
     prior: PriorConfig = field(default_factory=PriorConfig)
     context_sizes: tuple[int, ...] = (128,) * 11 + (256,)
     num_metric_rows: int = 48
-    num_steps: int = 2_000
+    num_steps: int = 1_000
     learning_rate: float = 1.5e-3
-    warmup_steps: int = 100
+    warmup_steps: int = 50
     weight_decay: float = 0.01
     max_gradient_norm: float = 1.0
-
-
-_EACH: Any = 0
-_SHARED: Any = None
-# Axes of a task's questions.
-ASKED = model.Question(x=_EACH, said=_EACH, error=_SHARED, weights=_EACH, local=_EACH, used=_SHARED)
 
 
 class TrainState(NamedTuple):
@@ -108,7 +102,7 @@ def answers(params: Params, config: ModelConfig, examples: Examples) -> Answer:
     def of_task(task: Examples) -> Answer:
         cache = model.encode(params, config, task.rows)
 
-        return jax.vmap(partial(model.answer, params, config, cache), (ASKED,))(task.questions)
+        return jax.vmap(partial(model.answer, params, config, cache), (model.QUESTION_AXES,))(task.questions)
 
     return jax.vmap(of_task)(examples)
 
@@ -136,7 +130,7 @@ def train_step(state: TrainState, examples: Examples, config: PretrainConfig) ->
 
 def blend_all(questions: model.Question) -> tuple[jax.Array, jax.Array]:
     """The experts' means and spreads for one task's questions. [Q, Y] each"""
-    return jax.vmap(model.blend, (ASKED,))(questions)
+    return jax.vmap(model.blend, (model.QUESTION_AXES,))(questions)
 
 
 def score(params: Params, config: ModelConfig, examples: Examples) -> Scores:

@@ -19,7 +19,7 @@ from synthenv.worldmodel import closed_form, experts_model, model
 from synthenv.worldmodel.columns import standardise
 from synthenv.worldmodel.examples import into_slots, rows_of
 from synthenv.worldmodel.experts_model import Arrays, snap
-from synthenv.worldmodel.model import ModelConfig, Params, Question, Rows
+from synthenv.worldmodel.model import QUESTION_AXES, ModelConfig, Params, Question, Rows
 from synthenv.worldmodel.sensors import MAX_ACTIONS
 
 _TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -92,7 +92,7 @@ def _left_out_questions(
     used: jax.Array,
     slots: tuple[jax.Array, jax.Array],
 ) -> Question:
-    """What was asked in every row, and what the experts say when it is left out; leading axis C in all but ``used``."""
+    """What was asked in every row, and what the experts say when it is left out; axes C by ``QUESTION_AXES``."""
     every = jnp.arange(len(x))
 
     def near(row: tuple[jax.Array, jax.Array]) -> jax.Array:
@@ -102,9 +102,13 @@ def _left_out_questions(
     weights = jax.vmap(closed_form.weights)(local)
     said = y[:, None] - jnp.moveaxis(fitted.left_out, 2, 0)  # [C, K, Y]
     input_slots, target_slots = slots
-    error = jnp.broadcast_to(fitted.error @ target_slots, (len(x), *fitted.error.shape[:1], len(used)))
     return Question(
-        x @ input_slots, said @ target_slots, error, weights @ target_slots, local @ target_slots, used
+        x=x @ input_slots,
+        said=said @ target_slots,
+        error=fitted.error @ target_slots,
+        weights=weights @ target_slots,
+        local=local @ target_slots,
+        used=used,
     )
 
 
@@ -113,18 +117,14 @@ def _trust(params: Params, config: ModelConfig, rows: Rows, questions: Question)
     is_odd = jnp.arange(len(rows.x)) % 2 == 1
     half = model.encode(params, config, rows._replace(mask=rows.mask & ~is_odd))
 
-    asked: dict[str, Any] = questions._asdict()
-    used = asked.pop("used")
-
-    def errors(asked: dict[str, Any], y: jax.Array) -> jax.Array:
-        question = Question(**asked, used=used)
+    def errors(question: Question, y: jax.Array) -> jax.Array:
         centre, scale = model.blend(question)
         step = model.answer(params, config, half, question).mean - centre
         error = (y - centre)[None] - jnp.array(_TRUSTS)[:, None] * step[None]
         return jnp.log1p(jnp.square(error / (_FLOOR * scale)[None]))  # [5, Y]
 
     counts = rows.mask & is_odd
-    each = jax.vmap(errors)(asked, rows.y)
+    each = jax.vmap(errors, (QUESTION_AXES, 0))(questions, rows.y)
     total = jnp.sum(jnp.where(counts[:, None, None], each, 0.0), axis=0)
     return jnp.array(_TRUSTS)[jnp.argmin(total, axis=0)]
 

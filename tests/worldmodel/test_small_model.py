@@ -96,7 +96,7 @@ def test_a_step_that_helps_is_trusted(monkeypatch):
     questions = model.Question(
         x=shown.x,
         said=jnp.broadcast_to((y - 1.0)[:, None], (rows, *size)),
-        error=jnp.ones((rows, *size)),
+        error=jnp.ones(size),
         weights=jnp.full((rows, *size), 1 / size[0]),
         local=jnp.ones((rows, *size)),
         used=jnp.ones(CONFIG.num_targets, bool),
