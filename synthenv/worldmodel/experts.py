@@ -91,16 +91,18 @@ def predict(experts: Experts, x: jax.Array) -> jax.Array:
     kernels = [jnp.zeros_like(distance), cubic(x[None], experts.inputs.T, experts.num_varying)[0]]
     kernels = jnp.stack(kernels + [rbf(distance, scale) for scale in LENGTH_SCALES])  # [K - NUM_OWN, C]
     shared = jnp.einsum("kc,kcy->ky", kernels, experts.fits.alpha[:-NUM_OWN])
-    own = jnp.einsum("kyc,kcy->ky", rbf(_own_distances(experts, x), 1.0), experts.fits.alpha[-NUM_OWN:])
+    own = jnp.einsum("kyc,kcy->ky", _own_kernels(experts, x), experts.fits.alpha[-NUM_OWN:])
     trend = jnp.einsum("d,kdy->ky", trend_of(x), experts.fits.beta)
     return jnp.concatenate([shared, own]) + trend
 
 
 def near(experts: Experts, x: jax.Array) -> jax.Array:
     """How near the rows are to standardised inputs x [D], as the last expert measures it for each target. [Y, C]"""
-    return rbf(_own_distances(experts, x)[-1], 1.0)
+    # All of it, then the last: where an answer is asked for, too, that is computed once.
+    return _own_kernels(experts, x)[-1]
 
 
-def _own_distances(experts: Experts, x: jax.Array) -> jax.Array:
-    """Squared, from x [D] to all rows, as the last experts measure it. [NUM_OWN, Y, C]"""
-    return jnp.einsum("kyd,dc->kyc", experts.square_scales, jnp.square(experts.inputs - x[:, None]))
+def _own_kernels(experts: Experts, x: jax.Array) -> jax.Array:
+    """Of x [D] and all rows, as the last experts measure distances. [NUM_OWN, Y, C]"""
+    away = jnp.square(experts.inputs - x[:, None])
+    return rbf(jnp.einsum("kyd,dc->kyc", experts.square_scales, away), 1.0)
