@@ -10,12 +10,14 @@ import pytest
 
 import synthenv
 from synthenv.agents.config import DDQNConfig
-from synthenv.core.checkpoint import save_tree
+from synthenv.core.checkpoint import load_arrays, save_tree
 from synthenv.core.errors import UserError
 from synthenv.envs import registry as envs
 from synthenv.proxies import synthetic_env
 from synthenv.proxies.config import SyntheticConfig
+from synthenv.runs import pretrain_presets
 from synthenv.zoo import registry as zoo
+from synthenv.zoo import world_models
 
 PROXY = SyntheticConfig(hidden_size=5, done="never", reset="learned", max_steps=4)
 MANIFEST = zoo.ROOT / "manifest.json"
@@ -204,3 +206,15 @@ def test_the_first_shipped_proxy_is_the_default():
 def test_a_task_whose_name_holds_a_slash_is_no_proxy():
     assert not zoo.is_proxy("brax/reacher")
     assert zoo.is_proxy("synthetic/CartPole-v0")
+
+
+@pytest.mark.parametrize("name", sorted(world_models.manifest()))
+def test_shipped_world_models_are_what_their_presets_say(name):
+    """As listed, loadable, small, and pretrained as the committed preset would do it again."""
+    entry = world_models.manifest()[name]
+    file = zoo.ROOT / entry["file"]
+    assert zoo.sha256(file) == entry["sha256"] and file.stat().st_size < 20e6
+    stored = load_arrays(file)[1]
+    assert world_models.config_from_stored(stored) == pretrain_presets.preset(entry["preset"]).config
+    assert (stored["seed"], stored["steps"]) == (entry["seed"], entry["pretraining"]["steps"])
+    assert world_models.load(name).name == name
