@@ -93,8 +93,9 @@ def test_nonsense_is_refused_in_a_line(words, capsys):
 @pytest.mark.parametrize("num_steps", [1, 9, 700])
 def test_fewer_steps_have_a_schedule(num_steps):
     """The warm-up is a tenth at most: one longer than the training has no schedule."""
-    config = with_steps(PRESETS["small"].config, num_steps)
-    assert (config.num_steps, config.warmup_steps) == (num_steps, min(500, num_steps // 10))
+    preset = PRESETS["small"].config
+    config = with_steps(preset, num_steps)
+    assert (config.num_steps, config.warmup_steps) == (num_steps, min(preset.warmup_steps, num_steps // 10))
     weights, grads = {"w": np.ones(2, np.float32)}, {"w": np.ones(2, np.float32)}
     optimizer = pretrain.optimizer(config)
     updates, _ = optimizer.update(grads, optimizer.init(weights), weights)
