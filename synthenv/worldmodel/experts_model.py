@@ -105,18 +105,11 @@ def fit(
     )
 
 
-def ask(cache: Cache, obs: jax.Array, action: jax.Array, counts: jax.Array | None = None) -> Word:
-    """Ask all experts about obs [d] and the action's columns [a].
-
-    Args:
-        cache: an encoded context.
-        obs: as observed.
-        action: the same.
-        counts: rows by whose residuals the experts are judged; all that are there if it is None. bool [C]
-    """
+def ask(cache: Cache, obs: jax.Array, action: jax.Array) -> Word:
+    """Ask all experts about obs [d] and the action's columns [a]."""
     columns = cache.columns
     x = standardise(jnp.concatenate([obs, action]), columns.input_mean, columns.input_std)
-    local = local_errors(cache, x, counts)
+    local = local_errors(cache, x)
     word = Word(experts.predict(cache.step, x), local, closed_form.weights(local))
     change = word.mean * columns.target_std + columns.target_mean
     following = snap(columns, obs + change[:-1])
@@ -126,7 +119,13 @@ def ask(cache: Cache, obs: jax.Array, action: jax.Array, counts: jax.Array | Non
 
 
 def local_errors(cache: Cache, x: jax.Array, counts: jax.Array | None = None) -> jax.Array:
-    """What the experts' residuals near standardised inputs x [D] come to; ``counts`` as in ``ask``. [K, Y]"""
+    """What the experts' residuals near standardised inputs x [D] come to. [K, Y]
+
+    Args:
+        cache: an encoded context.
+        x: the query.
+        counts: rows that are asked; all that are there if it is None. bool [C]
+    """
     near = experts.near(cache.step, x)
     near = near if counts is None else near * counts[None]
     return closed_form.nearby(cache.left_out, cache.error, near) + cache.rounding
