@@ -230,12 +230,7 @@ def list_names() -> dict[str, Any]:
     listing(
         "shipped world models: agents trained in their dreams, at the end of training",
         ("world model", "task", "mean real return [95 % CI]", "seeds"),
-        [
-            (name, task, f"{row['final_return']:.4g} [{low:.4g}, {high:.4g}]", str(row["num_seeds"]))
-            for name, score in models.items()
-            for task, row in score.items()
-            for low, high in [row["ci95_return"]]
-        ],
+        [row for name, score in models.items() for row in _rows_of_model(name, score)],
     )
     presets = {"se and scb": synthetic_presets.ABOUT_PRESETS, "rn": reward_presets.ABOUT_PRESETS}
     rows = [(form, name, about) for form, abouts in presets.items() for name, about in abouts.items()]
@@ -250,6 +245,14 @@ def list_names() -> dict[str, Any]:
         "presets": presets,
         "pretrainings": pretrainings,
     }
+
+
+def _rows_of_model(name: str, scores: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """A row a task; one that says so if the model was not benchmarked when it was shipped."""
+    return [
+        (name, task, bracketed(row, "return", "final_", ".4g"), str(row["num_seeds"]))
+        for task, row in scores.items()
+    ] or [(name, "not benchmarked yet", "", "")]
 
 
 def new_directory(stem: str) -> Path:
