@@ -84,7 +84,7 @@ PRESETS: dict[str, DreamPreset] = {
         "swing a car out of a valley",
     ),
     "Pendulum-v1": DreamPreset(_SWING, "swing a pole up"),
-    # Held torques press the arm against its limit: half of what they show is how it lies there.
+    # Held torques press the arm against the limit of its joint, where they show little of how it moves.
     "Reacher-v5": DreamPreset(_REACH, "gymnasium (MuJoCo): reach a point with an arm of two links", "random"),
     # 1,000 real steps would be one episode: one place of the goal.
     "brax/reacher": DreamPreset(_REACH, "the same in brax", "random", episode_cap=50, dream_steps=50),

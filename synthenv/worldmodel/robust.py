@@ -19,7 +19,7 @@ from synthenv.worldmodel import relevance
 from synthenv.worldmodel.closed_form import Fit
 from synthenv.worldmodel.relevance import Logs, climb
 
-NUM_ROUNDS, _NUM_STEPS = 3, 7
+_NUM_ROUNDS, _NUM_STEPS = 3, 7
 _PATIENCE = 2.385  # robust standard deviations at which a row counts half
 _LEAST_SCALE = 1e-7  # in standard deviations of the target
 _LEAST_COUNT = 1e-6
@@ -58,4 +58,4 @@ def fit(
 
     # Not from where a search among all rows ended: where many are taken for noise, that is where nothing has a slope.
     logs = relevance.first_logs(inputs.shape[1], inputs.dtype)
-    return jax.lax.fori_loop(0, NUM_ROUNDS, again, (logs, before))
+    return jax.lax.fori_loop(0, _NUM_ROUNDS, again, (logs, before))

@@ -73,8 +73,8 @@ def test_rows_count_by_how_far_they_were_missed():
     np.testing.assert_array_equal(counts[5:], 1.0)
 
 
-def test_where_nothing_is_missed_all_rows_count_alike(fitted, inputs):
-    """A plane is foreseen exactly: residuals are round-off, and none of it tells rows apart by much."""
+def test_robust_is_exact_where_nothing_is_missed(inputs):
+    """A plane is foreseen exactly: counts by residuals that are round-off do no harm."""
     plane = inputs @ np.ones((NUM_INPUTS, 1))
     fits = fit(inputs, plane, np.ones(NUM_ROWS, bool)).fits
     assert np.abs(fits.left_out[ROBUST]).max() < 1e-6
