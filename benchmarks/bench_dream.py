@@ -30,9 +30,9 @@ from comparison import HERE
 
 from synthenv.core.types import WorldModel
 from synthenv.envs import registry
+from synthenv.runs.batches import Batches
 from synthenv.runs.dream_presets import dreaming_agent
 from synthenv.runs.dream_training import Trainer
-from synthenv.runs.pretrain import Batches
 from synthenv.worldmodel import model, pretrain, small_model
 from synthenv.worldmodel.collect import collect
 from synthenv.worldmodel.context import Context

@@ -14,8 +14,9 @@ import numpy as np
 
 from synthenv.core.checkpoint import load_arrays
 from synthenv.core.errors import UserError
+from synthenv.runs.batches import Batches
 from synthenv.runs.evaluate import NUM_BOOTSTRAP
-from synthenv.runs.pretrain import REAL, Batches
+from synthenv.runs.pretrain import REAL
 from synthenv.runs.real_errors import Foreseen, RealConfig, collect_real, error_shares
 from synthenv.worldmodel import pretrain
 from synthenv.worldmodel.examples import Examples

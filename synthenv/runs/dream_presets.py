@@ -11,11 +11,14 @@ from synthenv.core.errors import UserError
 
 # A dream has no stop rule of its own worth trusting, and its time limit is no end of the task.
 _PPO = PPOConfig(stop="none", time_limit="bootstrap")
+# On the real pendulum, 12 seeds of 200,000 steps: mean return -166, worst -178; with half as many copies and a discount
+# of 0.9, as Stable-Baselines3's tuned settings have it, -216 and -336.
 _SWING = replace(
     _PPO,
-    discount=0.9,
-    num_envs=16,
+    discount=0.95,
+    num_envs=32,
     rollout_length=64,
+    num_minibatches=16,
     normalize_observations=True,
 )
 _REACH = replace(
@@ -68,7 +71,7 @@ PRESETS: dict[str, DreamPreset] = {
         # pessimism 3 of 20 seeds ended below 5.2 (two of them at -26), with it none did.
         pessimism=0.5,
     ),
-    "SimpleEnv": DreamPreset(_SWING, "stay at zero"),
+    "SimpleEnv": DreamPreset(replace(_SWING, discount=0.9, num_envs=16, num_minibatches=8), "stay at zero"),
     # Always 1 until the pole falls: only rows from after a fall tell what the reward depends on.
     "CartPole-v0": DreamPreset(replace(_PPO, max_steps=100_000), "balance a pole", post_failure_steps=4),
     "MountainCar-v0": DreamPreset(

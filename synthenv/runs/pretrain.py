@@ -1,14 +1,8 @@
-"""Pretraining the small world model: a run directory like that of a search, resumable to the bit.
-
-Batch i depends on the seed and i alone, so threads may prepare batches ahead of the gradient steps: the experts' linear
-algebra takes several times as long as a step, and all cores share it.
-"""
+"""Pretraining a world model: a run directory like that of a search, resumable to the bit."""
 
 import contextlib
-import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +12,7 @@ import numpy as np
 
 from synthenv.core.checkpoint import CheckpointStore, save_tree
 from synthenv.runs import pretrain_plot, real_errors
+from synthenv.runs.batches import HELD_OUT, Batches
 from synthenv.runs.pretrain_step import Stepper
 from synthenv.runs.real_errors import NOTHING_REAL, RealConfig
 from synthenv.runs.rundir import RunDir
@@ -26,49 +21,8 @@ from synthenv.worldmodel.examples import Examples
 from synthenv.worldmodel.model import Params
 from synthenv.worldmodel.pretrain import PretrainConfig, Scores
 
-HELD_OUT = 2**31 - 1  # folded into the seed, for tasks that are never trained on
 _NUM_HELD_OUT = 4  # batches
 REAL = 2**31 - 100  # folded into the seed, for real transitions
-
-
-class Batches:
-    """Prepared batches in order, a few ahead; use it in a ``with`` statement."""
-
-    def __init__(self, key: jax.Array, config: PretrainConfig, first: int, num_workers: int):
-        self._draw = jax.jit(partial(pretrain.draw_batch, config=config), static_argnames="num_context")
-        self._fit = jax.jit(partial(pretrain.fit_experts, config=config), static_argnames="num_context")
-        self._sizes = config.context_sizes
-        self._key = key
-        self._pool = ThreadPoolExecutor(num_workers)
-        self._next = first
-        self._ahead: list[Future[Examples]] = []
-        self._num_ahead = 2 * num_workers
-
-    def make(self, index: int, size: int | None = None) -> Examples:
-        """Batch ``index``, with contexts of at most ``size`` rows, or of as many as it is its turn to have."""
-        key_tasks, key_slots = jax.random.split(jax.random.fold_in(self._key, index))
-        size = size or self._sizes[index % len(self._sizes)]
-        batch = self._draw(key_tasks, num_context=size)
-        with jax.enable_x64(True):
-            return jax.block_until_ready(self._fit(key_slots, batch, num_context=size))
-
-    def held_out(self, num: int) -> list[Examples]:
-        """Batches that are never trained on, with contexts of all sizes in turn."""
-        sizes = itertools.cycle(sorted(set(self._sizes)))
-        return [self.make(HELD_OUT - 2 - i, next(sizes)) for i in range(num)]
-
-    def __iter__(self) -> Iterator[Examples]:
-        while True:
-            while len(self._ahead) < self._num_ahead:
-                self._ahead.append(self._pool.submit(self.make, self._next))
-                self._next += 1
-            yield self._ahead.pop(0).result()
-
-    def __enter__(self) -> "Batches":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
 
 
 class Method(NamedTuple):
@@ -77,7 +31,7 @@ class Method(NamedTuple):
     Attributes:
         form: key of ``zoo.world_models.FORMS``.
         init: (key, config) -> state, with its ``step``, and as ``average`` the weights that are kept.
-        batches: (key, config, first, num_workers) -> something like ``Batches``.
+        batches: (key, config, first, num_workers) -> ``batches.Ahead``.
         train_step: (state, examples, config) -> state, loss.
         score: (params, examples, config) -> numbers about held-out examples.
         watch: (key, real, config.model) -> see ``real_errors.RealErrors``.

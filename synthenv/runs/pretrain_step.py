@@ -46,6 +46,7 @@ class Stepper:
         self._spread = NamedSharding(self.mesh, PartitionSpec("batch"))
         self._jitted = jax.jit(train_step, out_shardings=self._everywhere)
         self._programs: dict[Any, tuple[Any, int]] = {}
+        self._latest: Any = None
         self._reset()
 
     def _reset(self) -> None:
@@ -53,16 +54,17 @@ class Stepper:
 
     def __call__(self, state: Any, examples: Any) -> tuple[Any, jax.Array]:
         """Take a step and wait for its end; leaves of ``examples`` are [B, ...] or []."""
-        state = jax.device_put(state, self._everywhere)
+        if state is not self._latest:  # what a step returns is in its place already
+            state = jax.device_put(state, self._everywhere)
         examples = jax.tree.map(
             lambda leaf: jax.device_put(leaf, self._spread if leaf.ndim else self._everywhere), examples
         )
         program, flops = self._program(state, examples)
         start = time.perf_counter()
-        result = jax.block_until_ready(program(state, examples))
+        self._latest, loss = jax.block_until_ready(program(state, examples))
         self._seconds += time.perf_counter() - start
         self._flops += flops
-        return result
+        return self._latest, loss
 
     def _program(self, state: Any, examples: Any) -> tuple[Any, int]:
         shapes = tuple(leaf.shape for leaf in jax.tree.leaves(examples))

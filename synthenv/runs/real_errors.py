@@ -23,6 +23,7 @@ from synthenv.runs.dream_presets import preset
 from synthenv.worldmodel import experts_model, paper_world_model, pretrain
 from synthenv.worldmodel.collect import collect
 from synthenv.worldmodel.context import Context
+from synthenv.worldmodel.double import double_on_host
 from synthenv.worldmodel.examples import Examples, prepare
 from synthenv.worldmodel.model import ModelConfig
 from synthenv.worldmodel.paper_model import PaperModelConfig
@@ -85,7 +86,7 @@ def collect_real(key: jax.Array, config: RealConfig, slots: ModelConfig) -> Real
     rows = [_task(*pair, slots.max_obs) for pair in zip(contexts, questions, strict=True)]
     batch = PriorBatch(*(jnp.asarray(np.stack(leaves)) for leaves in zip(*rows, strict=True)))
     fit = partial(prepare, config=slots, num_context=config.num_rows, num_metric_rows=_NUM_METRIC_ROWS)
-    with jax.enable_x64(True):
+    with double_on_host():
         return RealSteps(contexts, questions, batch, jax.jit(fit)(key, batch))
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction, Transition, WorldModel
 from synthenv.worldmodel.columns import Columns, inputs_of, measure, standardise, targets_of
+from synthenv.worldmodel.double import double_on_host
 from synthenv.worldmodel.experts_model import distinct, snap
 
 PENALTIES = tuple(10.0**power for power in range(-10, 2))  # per row, in units of the features' variance
@@ -67,7 +68,7 @@ def rows_of(transitions: Transition, num_actions: int | None) -> Rows:
         np.asarray(inputs_of(rows.next_obs, rows.action, num_actions), np.float64),
         np.asarray(targets_of(rows), np.float64),
     )
-    with jax.enable_x64(True):
+    with double_on_host():
         inputs, after, targets = jnp.asarray(inputs), jnp.asarray(after), jnp.asarray(targets)
         columns = measure(inputs, after, targets, jnp.ones(len(inputs), bool))
         return Rows(
@@ -78,7 +79,7 @@ def rows_of(transitions: Transition, num_actions: int | None) -> Rows:
 
 
 def single(cache: Any) -> Any:
-    """Bring a cache to single precision.
+    """Bring a cache to single precision, and to the device that is used by default.
 
     Raises:
         UserError: it holds numbers that are not finite.
@@ -112,11 +113,11 @@ def prediction(columns: Columns, obs: jax.Array, said: jax.Array, error: jax.Arr
 def encode_still(params: None, transitions: Transition, num_actions: int | None) -> Still:
     """Average the rewards of a context [C]; raises UserError as ``single``."""
     columns = rows_of(transitions, num_actions).columns
-    with jax.enable_x64(True):
+    with double_on_host():
         std = jnp.where(columns.target_std > 0, columns.target_std, jnp.inf)
         # A change is off by all of it, a reward by its deviation alone.
         error = 1.0 + jnp.square(columns.target_mean / std).at[-1].set(0.0)
-        return single(Still(columns, error))
+    return single(Still(columns, error))
 
 
 def predict_still(cache: Still, obs: jax.Array, action: jax.Array) -> Prediction:
@@ -140,13 +141,13 @@ def encode_ridge(params: None, transitions: Transition, num_actions: int | None,
         UserError: as ``single``.
     """
     rows = rows_of(transitions, num_actions)
-    with jax.enable_x64(True):
+    with double_on_host():
         features = features_of(rows.inputs, is_quadratic)
         mean, std = jnp.mean(features, axis=0), jnp.std(features, axis=0)
         std = jnp.where(std > 1e-9, std, 0.0)
         features = standardise(features, mean, std)
-        beta, error = solve_ridge(np.asarray(features), np.asarray(rows.targets))
-        return single(Ridge(rows.columns, mean, std, jnp.asarray(beta), jnp.asarray(error)))
+    beta, error = solve_ridge(np.asarray(features), np.asarray(rows.targets))
+    return single(Ridge(rows.columns, mean, std, beta, error))
 
 
 def solve_ridge(features: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

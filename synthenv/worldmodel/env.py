@@ -14,6 +14,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from synthenv.core.types import Prediction
+from synthenv.worldmodel import surface
 from synthenv.worldmodel.context import Context
 from synthenv.worldmodel.terminations import Termination
 
@@ -39,6 +40,7 @@ class EnvParams(environment.EnvParams):
         first_obs: observations that episodes begin with. [R, d]
         low: smallest numbers that an observation may hold. [d]
         high: largest ones. [d]
+        surface: what all observations of the context lie on, and so do dreamt ones; None: they may leave it.
         pessimism: standard deviations of the reward that a step costs.
         max_steps_in_episode: time limit.
     """
@@ -47,6 +49,7 @@ class EnvParams(environment.EnvParams):
     first_obs: Any = None
     low: Any = None
     high: Any = None
+    surface: Any = None
     pessimism: Any = 0.0
     max_steps_in_episode: Any = 200
 
@@ -94,7 +97,9 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
         if self._num_actions is None:
             action = jnp.clip(action, -self._action_bound, self._action_bound)
         prediction = self._predict(params.cache, state.obs, action)
-        obs = jnp.clip(prediction.next_obs, params.low, params.high)
+        obs = prediction.next_obs
+        obs = obs if params.surface is None else surface.onto(params.surface, obs)
+        obs = jnp.clip(obs, params.low, params.high)
         terminated = prediction.termination > 0.5 if self._termination is None else self._termination(obs)
         reward = prediction.reward - params.pessimism * prediction.reward_std
         state = EnvState(obs=obs, time=state.time + 1)
@@ -143,6 +148,7 @@ def env_params(cache: Any, context: Context, max_steps: int, pessimism: float = 
         first_obs=jnp.asarray(context.first_obs),
         low=jnp.asarray(middle - _FAR * half),
         high=jnp.asarray(middle + _FAR * half),
+        surface=surface.find(seen),
         pessimism=pessimism,
         max_steps_in_episode=max_steps,
     )

@@ -20,6 +20,7 @@ from synthenv.core.types import Prediction, Transition, WorldModel
 from synthenv.worldmodel import closed_form, experts
 from synthenv.worldmodel.blas_threads import one_blas_thread
 from synthenv.worldmodel.columns import Columns, inputs_of, measure, standardise, targets_of
+from synthenv.worldmodel.double import double_on_host
 from synthenv.worldmodel.experts import METRIC_ROWS, Experts, MetricRows
 
 _BLOCK = 32  # rows
@@ -183,7 +184,7 @@ def fit_arrays(arrays: Arrays) -> Cache:
     Raises:
         UserError: if something comes out that is no number.
     """
-    with jax.enable_x64(True), one_blas_thread():
+    with double_on_host(), one_blas_thread():
         cache = _fit(arrays.inputs, arrays.after, arrays.targets, arrays.mask)
         cache = jax.tree.map(_single, cache)
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(cache)):

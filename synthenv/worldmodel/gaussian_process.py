@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from synthenv.core.types import Prediction, Transition, WorldModel
 from synthenv.worldmodel.baselines import inputs_like, prediction, rows_of, single
 from synthenv.worldmodel.columns import Columns, standardise
+from synthenv.worldmodel.double import double_on_host
 from synthenv.worldmodel.marginal_likelihood import NOISE_FLOOR, Logs, Posterior, condition, search
 
 _RAISES = (1.0, 1e1, 1e2, 1e3, 1e4)  # of the noise, where predictions would be rounded too much
@@ -130,8 +131,9 @@ def encode(params: None, transitions: Transition, num_actions: int | None, is_ar
         UserError: if the context's numbers are too large or too small to compute with.
     """
     rows = rows_of(transitions, num_actions)
-    with jax.enable_x64(True):
-        return single(Cache(rows.columns, rows.inputs.T, fit(rows.inputs, rows.targets, is_ard)))
+    with double_on_host():
+        cache = Cache(rows.columns, rows.inputs.T, fit(rows.inputs, rows.targets, is_ard))
+    return single(cache)
 
 
 def value(column: Column, x: jax.Array, squares: jax.Array) -> jax.Array:

@@ -1,0 +1,27 @@
+"""The host's processor beside an accelerator."""
+
+import contextlib
+from collections.abc import Iterator
+
+import jax
+
+from synthenv.core.errors import UserError
+
+
+@contextlib.contextmanager
+def on_host() -> Iterator[None]:
+    """Within it, programs run on the host's processor, unless their arguments are bound to another device.
+
+    Raises:
+        UserError: JAX was told to see no processor.
+    """
+    try:
+        host = jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        platforms = jax.config.jax_platforms
+        raise UserError(
+            f"JAX does not see the host's processor, which is needed beside {platforms}: set"
+            f" JAX_PLATFORMS={platforms},cpu"
+        ) from None
+    with jax.default_device(host):
+        yield

@@ -1,0 +1,93 @@
+"""Batches of random tasks, in order, prepared by threads a few ahead of the gradient steps.
+
+Batch i depends on the seed and i alone, so neither the number of threads nor a stop changes any number. They are
+prepared on the host: the small model's experts want double precision, and the paper's prior is a long loop of tiny
+programs, over before an accelerator has launched them all.
+"""
+
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import jax
+
+from synthenv.core.host import on_host
+from synthenv.worldmodel import paper_pretrain, pretrain
+from synthenv.worldmodel.double import double_on_host
+from synthenv.worldmodel.examples import Examples
+from synthenv.worldmodel.paper_pretrain import PaperPretrainConfig
+from synthenv.worldmodel.pretrain import PretrainConfig
+
+HELD_OUT = 2**31 - 1  # folded into the seed, for tasks that are never trained on
+
+
+class Ahead:
+    """What ``make`` returns for ``first``, ``first + 1``, ...; use it in a ``with`` statement."""
+
+    def __init__(self, first: int, num_workers: int):
+        self._pool = ThreadPoolExecutor(num_workers)
+        self._next = first
+        self._ahead: list[Future[Any]] = []
+        self._num_ahead = 2 * num_workers
+
+    def make(self, index: int) -> Any:
+        """Batch ``index``, ready."""
+        raise NotImplementedError
+
+    def held_out(self, num: int) -> list[Any]:
+        """Batches that are never trained on."""
+        return [self.make(HELD_OUT - 2 - i) for i in range(num)]
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            while len(self._ahead) < self._num_ahead:
+                self._ahead.append(self._pool.submit(self.make, self._next))
+                self._next += 1
+            yield self._ahead.pop(0).result()
+
+    def __enter__(self) -> "Ahead":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+class Batches(Ahead):
+    """Of the small model: tasks, and the experts fitted to each."""
+
+    def __init__(self, key: jax.Array, config: PretrainConfig, first: int, num_workers: int):
+        super().__init__(first, num_workers)
+        self._draw = jax.jit(partial(pretrain.draw_batch, config=config), static_argnames="num_context")
+        self._fit = jax.jit(partial(pretrain.fit_experts, config=config), static_argnames="num_context")
+        self._sizes = config.context_sizes
+        self._key = key
+
+    def make(self, index: int, size: int | None = None) -> Examples:
+        """Batch ``index``, with contexts of at most ``size`` rows, or of as many as it is its turn to have."""
+        key_tasks, key_slots = jax.random.split(jax.random.fold_in(self._key, index))
+        size = size or self._sizes[index % len(self._sizes)]
+        with on_host():
+            batch = self._draw(key_tasks, num_context=size)
+        with double_on_host():
+            return jax.block_until_ready(self._fit(key_slots, batch, num_context=size))
+
+    def held_out(self, num: int) -> list[Examples]:
+        """Batches that are never trained on, with contexts of all sizes in turn."""
+        sizes = itertools.cycle(sorted(set(self._sizes)))
+        return [self.make(HELD_OUT - 2 - i, next(sizes)) for i in range(num)]
+
+
+class PaperBatches(Ahead):
+    """Of the paper's model: environments of its prior."""
+
+    def __init__(self, key: jax.Array, config: PaperPretrainConfig, first: int, num_workers: int):
+        super().__init__(first, num_workers)
+        self._draw = jax.jit(partial(paper_pretrain.draw_batch, config=config))
+        self._key = key
+
+    def make(self, index: int) -> paper_pretrain.Examples:
+        """Batch ``index``."""
+        with on_host():
+            return jax.block_until_ready(self._draw(jax.random.fold_in(self._key, index)))

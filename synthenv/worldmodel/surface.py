@@ -1,0 +1,68 @@
+"""The surface that all observations of a context lie on: a sine and a cosine of one angle always make up a circle.
+
+A world model leaves it by small errors that add up over a dream, to where no observation was ever seen and no
+prediction means anything, and agents find what pays there. Surfaces are found by linear algebra, as quadratic equations
+that all observations fulfil to the last bits of single precision; noisy observations fulfil none, and nothing is done.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# Of an equation's root mean square over the context, in terms of mean square 1: that of rounding is 2e-8 to 1.2e-7 in
+# contexts of Pendulum and Reacher, that of the next best equation 1.4e-6 (Reacher) to 0.06.
+_EXACT = 3e-7
+_SWEEPS = 2
+
+
+class Surface(NamedTuple):
+    """M quadratic equations: h Q h = 0, where h = (z, 1) and z is a standardised observation.
+
+    Attributes:
+        mean: of the observations. [d]
+        std: 1 for columns that are in no equation. [d]
+        quadrics: symmetric. [M, d + 1, d + 1]
+    """
+
+    mean: jax.Array
+    std: jax.Array
+    quadrics: jax.Array
+
+
+def find(obs: np.ndarray) -> Surface:
+    """Find all equations that observations [N, d] fulfil.
+
+    Columns of whole numbers, which are rounded anyway, and constant ones are left out. A few observations lie on many
+    surfaces, so an equation of n terms takes 3 n distinct ones.
+    """
+    seen = np.unique(obs.astype(np.float64), axis=0)
+    mean, std = seen.mean(axis=0), seen.std(axis=0)
+    used = (std > 1e-9) & ~np.all(seen == np.round(seen), axis=0)
+    std = np.where(used, std, 1.0)
+    size, num_used = len(mean) + 1, int(used.sum())
+    first, second = np.triu_indices(num_used + 1)
+    equations = np.zeros((0, len(first)))
+    if num_used and len(seen) >= 3 * len(first):
+        h = np.append(((seen - mean) / std)[:, used], np.ones((len(seen), 1)), axis=1)
+        terms = h[:, first] * h[:, second]
+        scale = np.sqrt(np.mean(np.square(terms), axis=0))
+        _, values, right = np.linalg.svd(terms / scale / np.sqrt(len(seen)), full_matrices=False)
+        equations = right[values < _EXACT][-num_used:] / scale
+    places = np.append(np.flatnonzero(used), size - 1)
+    quadrics = np.zeros((len(equations), size, size))
+    quadrics[:, places[first], places[second]] = equations
+    quadrics = 0.5 * (quadrics + np.swapaxes(quadrics, 1, 2))
+    return Surface(*(jnp.asarray(array, jnp.float32) for array in (mean, std, quadrics)))
+
+
+def onto(surface: Surface, obs: jax.Array) -> jax.Array:
+    """Move an observation [d] to the surface, by Newton's steps along the normals of one equation after the other."""
+    start = z = (obs - surface.mean) / surface.std
+    for i in list(range(len(surface.quadrics))) * _SWEEPS:
+        h = jnp.append(z, 1.0)
+        slope = surface.quadrics[i] @ h
+        value, normal = jnp.dot(h, slope), 2.0 * slope[:-1]
+        z = z - value * normal / jnp.maximum(jnp.dot(normal, normal), 1e-12)
+    return obs + (z - start) * surface.std

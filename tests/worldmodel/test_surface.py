@@ -1,0 +1,56 @@
+"""Equations that observations fulfil: found where there are some, and moved back to."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from synthenv.worldmodel import surface
+
+RNG = np.random.default_rng(0)
+
+
+def two_angles(num=400):
+    """Sine and cosine of two angles, among columns that are free, constant and whole."""
+    first, second = RNG.uniform(-3, 3, (2, num))
+    return np.stack(
+        [
+            np.cos(first),
+            np.sin(first),
+            np.full(num, 7.0),
+            5.0 * RNG.normal(size=num),
+            np.sin(second),
+            RNG.integers(0, 2, num),
+            np.cos(second),
+        ],
+        axis=1,
+    ).astype(np.float32)
+
+
+def test_two_circles_are_found_and_returned_to():
+    obs = two_angles()
+    found = surface.find(obs)
+    assert found.quadrics.shape == (2, 8, 8)
+    moved = jax.vmap(lambda row: surface.onto(found, row))(jnp.asarray(obs))
+    np.testing.assert_allclose(moved, obs, atol=2e-6)
+    off = obs + 0.01 * RNG.normal(size=obs.shape).astype(np.float32)
+    back = np.asarray(jax.vmap(lambda row: surface.onto(found, row))(jnp.asarray(off)))
+    np.testing.assert_array_equal(back[:, [2, 3, 5]], off[:, [2, 3, 5]])
+    for pair in ([0, 1], [4, 6]):
+        np.testing.assert_allclose(np.linalg.norm(back[:, pair], axis=1), 1.0, atol=1e-4)
+        nearest = off[:, pair] / np.linalg.norm(off[:, pair], axis=1, keepdims=True)
+        np.testing.assert_allclose(back[:, pair], nearest, atol=1e-3)
+
+
+@pytest.mark.parametrize("num", [1, 20, 400])
+def test_what_is_free_stays_where_it_is(num):
+    """Normal numbers fulfil no equation, and a few are no evidence of one."""
+    obs = RNG.normal(size=(num, 4)).astype(np.float32)
+    found = surface.find(obs)
+    assert len(found.quadrics) == 0
+    np.testing.assert_array_equal(surface.onto(found, jnp.asarray(obs[0])), obs[0])
+
+
+def test_noise_hides_a_circle():
+    obs = two_angles()
+    assert len(surface.find(obs + 1e-3 * RNG.normal(size=obs.shape)).quadrics) == 0
