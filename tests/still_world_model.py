@@ -24,6 +24,6 @@ def install(monkeypatch) -> None:
         zero = jnp.float32(0)
         return Prediction(obs, cache, jnp.zeros_like(obs), zero, zero)
 
-    monkeypatch.setitem(world_models.MODELS, "still", WorldModel("still", encode, predict))
+    monkeypatch.setitem(world_models.MODELS, "still", WorldModel("still", encode, predict, knows_ends=True))
     for name, preset in dream_presets.PRESETS.items():
         monkeypatch.setitem(dream_presets.PRESETS, name, dataclasses.replace(preset, ppo=TINY_PPO))

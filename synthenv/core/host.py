@@ -18,10 +18,9 @@ def on_host() -> Iterator[None]:
     try:
         host = jax.local_devices(backend="cpu")[0]
     except RuntimeError:
-        platforms = jax.config.jax_platforms
         raise UserError(
-            f"JAX does not see the host's processor, which is needed beside {platforms}: set"
-            f" JAX_PLATFORMS={platforms},cpu"
+            "JAX does not see the host's processor, which is needed beside an accelerator: add cpu to JAX_PLATFORMS,"
+            " as in JAX_PLATFORMS=cuda,cpu"
         ) from None
     with jax.default_device(host):
         yield

@@ -138,9 +138,11 @@ class WorldModel(NamedTuple):
         encode: (params, transitions [C], num_actions) -> cache; done once.
         predict: (cache, obs [d], action) -> Prediction; pure, vmap it over queries with the cache shared.
         params: its weights, None for models that have none.
+        knows_ends: whether its predictions say where episodes end.
     """
 
     name: str
     encode: Callable[[PyTree, Transition, int | None], PyTree]
     predict: Callable[[PyTree, jax.Array, jax.Array], Prediction]
     params: PyTree = None
+    knows_ends: bool = False

@@ -12,6 +12,7 @@ from synthenv.runs.dream_presets import dreaming_agent, preset
 from synthenv.runs.dream_training import Trainer, random_act, train_expert
 from synthenv.runs.oswm_arguments import OswmRun
 from synthenv.runs.trials import check_fits
+from synthenv.worldmodel import experts_model, limits
 from synthenv.worldmodel.context import Context
 from synthenv.worldmodel.env import EnvParams, WorldModelEnv, env_params
 from synthenv.worldmodel.strategies import STRATEGIES, Act, Actions, Collection
@@ -52,10 +53,12 @@ class Dreams:
         about = self._about()
         self.name, self.actions = about.name, about.actions
         check_fits(self.agent, self.name, self.actions.num_actions is not None, is_table=False)
+        self.termination = termination_of(command)
+        self._check_ends()
         self.env = WorldModelEnv(
             name=f"dream of {self.name}",
             predict=self.model.predict,
-            termination=termination_of(command),
+            termination=self.termination,
             num_actions=self.actions.num_actions,
             action_size=self.actions.size,
             action_bound=self.actions.bound,
@@ -71,6 +74,16 @@ class Dreams:
         assert self.logged is not None  # command.check() has seen to it
         actions = Actions(self.logged.num_actions, self.logged.action_size, self.logged.action_bound)
         return About(self.logged.task, self.logged.obs_size, actions)
+
+    def _check_ends(self) -> None:
+        """Refuse to dream of episodes that nobody ever ends."""
+        if self.termination is not None or self.model.knows_ends:
+            return
+        if self.logged is None or self.logged.transitions.terminated.any():
+            raise UserError(
+                f"--model {self.command.model} does not learn where episodes end: choose experts or small, or pass"
+                " --termination known with a task whose rule is known"
+            )
 
     def _expert_trainer(self) -> Trainer | None:
         """Who is trained on the real task to collect the context, if the strategy asks for that."""
@@ -91,6 +104,8 @@ class Dreams:
 
     def dream(self, cache: Any, context: Context) -> EnvParams:
         """Parameters of the environment for an encoded context."""
+        if self.termination is None and isinstance(cache, experts_model.Cache) and cache.limits is not None:
+            limits.check(cache.limits)
         pessimism = self.preset.pessimism if self.command.pessimism is None else self.command.pessimism
         return env_params(cache, context, self.max_steps, pessimism)
 

@@ -146,8 +146,9 @@ def encode_ridge(params: None, transitions: Transition, num_actions: int | None,
         mean, std = jnp.mean(features, axis=0), jnp.std(features, axis=0)
         std = jnp.where(std > 1e-9, std, 0.0)
         features = standardise(features, mean, std)
-    beta, error = solve_ridge(np.asarray(features), np.asarray(rows.targets))
-    return single(Ridge(rows.columns, mean, std, beta, error))
+        beta, error = solve_ridge(np.asarray(features), np.asarray(rows.targets))
+        ridge = Ridge(rows.columns, mean, std, jnp.asarray(beta), jnp.asarray(error))
+    return single(ridge)
 
 
 def solve_ridge(features: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,11 +17,12 @@ import numpy as np
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction, Transition, WorldModel
-from synthenv.worldmodel import closed_form, experts
+from synthenv.worldmodel import closed_form, experts, limits
 from synthenv.worldmodel.blas_threads import one_blas_thread
 from synthenv.worldmodel.columns import Columns, inputs_of, measure, standardise, targets_of
 from synthenv.worldmodel.double import double_on_host
 from synthenv.worldmodel.experts import METRIC_ROWS, Experts, MetricRows
+from synthenv.worldmodel.limits import Limits
 
 _BLOCK = 32  # rows
 
@@ -38,6 +39,7 @@ class Cache(NamedTuple):
         rounding: what single precision adds to that. [K, Y]
         weights: the experts' shares where no row is near. [K, Y]
         left_out: leave-one-out residuals of all experts, standardised. [K, Y, C]
+        limits: beyond which episodes end; None if nobody asks.
     """
 
     columns: Columns
@@ -48,6 +50,7 @@ class Cache(NamedTuple):
     rounding: jax.Array
     weights: jax.Array
     left_out: jax.Array
+    limits: Limits | None = None
 
 
 class Word(NamedTuple):
@@ -143,7 +146,9 @@ def encode(params: None, transitions: Transition, num_actions: int | None) -> Ca
     Raises:
         UserError: if the context's numbers are too large or too small to compute with.
     """
-    return fit_arrays(arrays_of(transitions, num_actions))
+    cache = fit_arrays(arrays_of(transitions, num_actions))
+    next_obs, terminated = np.asarray(transitions.next_obs), np.asarray(transitions.terminated)
+    return cache._replace(limits=limits.find(next_obs, terminated))
 
 
 class Arrays(NamedTuple):
@@ -228,8 +233,10 @@ def predict(cache: Cache, obs: jax.Array, action: jax.Array) -> Prediction:
     mean = word.mean
     spread = jnp.sqrt(jnp.sum(word.weights * (word.local + jnp.square(word.said - mean[None])), axis=0))
     mean, std = mean * columns.target_std + columns.target_mean, spread * columns.target_std
-    never = jnp.float32(0.0)  # nothing here learns where episodes end
-    return Prediction(snap(columns, obs + mean[:-1]), mean[-1], std[:-1], std[-1], never)
+    next_obs = snap(columns, obs + mean[:-1])
+    assert cache.limits is not None  # encode has found them
+    ended = limits.is_beyond(cache.limits, next_obs).astype(jnp.float32)
+    return Prediction(next_obs, mean[-1], std[:-1], std[-1], ended)
 
 
-EXPERTS = WorldModel("experts", encode, predict)
+EXPERTS = WorldModel("experts", encode, predict, knows_ends=True)

@@ -47,7 +47,9 @@ class Cache(NamedTuple):
 
 def make(params: Params, config: ModelConfig, name: str = "small") -> WorldModel:
     """A world model of these weights."""
-    return WorldModel(name, partial(encode, config=config), partial(predict, config=config), params)
+    return WorldModel(
+        name, partial(encode, config=config), partial(predict, config=config), params, knows_ends=True
+    )
 
 
 def encode(params: Params, transitions: Transition, num_actions: int | None, config: ModelConfig) -> Cache:

@@ -50,7 +50,9 @@ def _tiny(monkeypatch, tmp_path):
     """A world model in which nothing moves, which takes no time to compile, and a tiny PPO for every task."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setitem(world_models.MODELS, "still", WorldModel("still", still_encode, still_predict))
+    monkeypatch.setitem(
+        world_models.MODELS, "still", WorldModel("still", still_encode, still_predict, knows_ends=True)
+    )
     for name, preset in dream_presets.PRESETS.items():
         monkeypatch.setitem(dream_presets.PRESETS, name, dataclasses.replace(preset, ppo=TINY_PPO))
 
@@ -349,6 +351,7 @@ ERRORS = {
     "run --task SimpleEnv --max-steps 0": "--max-steps 0 does nothing: pass 1 or more",
     "run --task SimpleEnv --eval-episodes 0": "--eval-episodes 0 does nothing",
     "run --task SimpleEnv --pessimism -1": "pass a finite number from 0 on",
+    "run --task CartPole-v0 --model ridge --termination learned": "ridge does not learn where episodes end",
     "run --task SimpleEnv --resume": "Pass its directory with --out",
     "run --context-file none.npz": "none.npz does not exist",
     "run --context-file none.npz --strategy random": "pass only one of the two",
