@@ -112,7 +112,13 @@ def world_model(name: str) -> WorldModel:
         return world_models.make(name)
     if Path(name).exists() or "/" in name or name in (*pretrained.manifest(), "small"):
         return pretrained.load(name)
-    return world_models.make(name)  # which says what there is
+    try:
+        return world_models.make(name)
+    except UserError as error:
+        shipped = ", ".join(pretrained.manifest())
+        raise UserError(
+            f"{error}; shipped: {shipped}; or the directory of a synthenv oswm pretrain"
+        ) from None
 
 
 def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> tuple[Context, int]:

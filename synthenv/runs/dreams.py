@@ -102,12 +102,19 @@ class Dreams:
         cap, after = self.preset.episode_cap, self.preset.post_failure_steps
         return Collection(strategy, num_steps, episode_cap=cap, post_failure_steps=after)
 
+    def resolved(self) -> dict[str, Any]:
+        """What was left to the task's preset, as it is: strategy (None of a file), termination and pessimism."""
+        return {
+            "strategy": self.strategy if self.logged is None else None,
+            "termination": "learned" if self.termination is None else "known",
+            "pessimism": self.preset.pessimism if self.command.pessimism is None else self.command.pessimism,
+        }
+
     def dream(self, cache: Any, context: Context) -> EnvParams:
         """Parameters of the environment for an encoded context."""
         if self.termination is None and isinstance(cache, experts_model.Cache) and cache.limits is not None:
             limits.check(cache.limits)
-        pessimism = self.preset.pessimism if self.command.pessimism is None else self.command.pessimism
-        return env_params(cache, context, self.max_steps, pessimism)
+        return env_params(cache, context, self.max_steps, self.resolved()["pessimism"])
 
     def play(
         self, key: jax.Array, act: PolicyAct, params: Any, num_episodes: int, dream: EnvParams

@@ -25,8 +25,9 @@ class OswmRun:
         strategy: How the actions of the context are chosen: held for 1 to 40 steps, uniformly random, repeated for 4
             steps, by an expert (PPO, trained on the real task first; its steps count as real ones), by it in half of
             all steps, or a mixture of these; the task's preset, held or random, if not given.
-        context_file: Logged transitions (.npz) to show instead: no context is collected. Without --task nothing real is
-            stepped at all, and the tests are in the dream.
+        context_file: Logged transitions to show instead: an .npz with observations, actions, rewards,
+            next_observations, terminations (docs/one-shot-world-models.md has an example), or a file of a run's
+            contexts/. Without --task nothing real is stepped at all, and the tests are in the dream.
         model: The world model: experts (needs no pretraining), a shipped one by its name, or the directory of an oswm
             pretrain that is finished.
         termination: Where dreamt episodes end: by the known rule of the task, or where the world model says so; the
@@ -34,7 +35,8 @@ class OswmRun:
         pessimism: Standard deviations of the predicted reward that a dreamt step costs; the task's preset if not given.
         agent: The learner.
         seeds: Independent runs, each with a context of its own (unless it is a file) and a fresh agent.
-        max_steps: Dreamt training steps per agent; the task's preset if not given.
+        max_steps: Dreamt training steps per agent, rounded up to whole iterations of the agent; the task's preset if
+            not given.
         evaluations: Tests of the agent during training, the last one at its end.
         eval_episodes: Episodes of each of these tests.
         test_episodes: Episodes that the final, the best, an untrained and a random policy are judged by.

@@ -11,15 +11,16 @@ from synthenv.envs import registry
 from synthenv.runs import benchmark_command, metrics, oswm_plot, oswm_run, pretrain_command, pretrain_plot
 from synthenv.runs.benchmark_arguments import OswmBenchmark
 from synthenv.runs.commands import new_directory
+from synthenv.runs.dreams import termination_of
 from synthenv.runs.oswm_arguments import OswmCommand, OswmPlot, OswmPretrain, OswmRun
 from synthenv.runs.rundir import CONFIG
 from synthenv.runs.tables import COLUMNS, bracketed, console, listing
 
 _ABOUT = {
     "final_return": "at the end of training",
-    "last_evaluations_return": "last ten tests during training",
-    "best_return": "best checkpoint by real tests",
-    "untrained_control": "best untrained policy, chosen likewise",
+    "last_evaluations_return": "last {last} tests during training",
+    "best_return": "best of {tests} checkpoints, by {real} tests",
+    "untrained_control": "best of {tests} untrained policies, likewise",
     "random_return": "uniform actions",
     "dream_return": "at the end of training, in the dream",
 }
@@ -50,6 +51,10 @@ def run(command: OswmRun) -> dict[str, Any]:
             progress.update(bar, completed=done, numbers=told)
             if not console.is_terminal:
                 console.print(f"seed {done}/{command.seeds}  {told}", soft_wrap=True)
+            if termination_of(command) is None and not line["context_ends"]:
+                progress.console.print(
+                    f"seed {done}: no episode of its context ended, so none of its dream did", soft_wrap=True
+                )
 
         result = oswm_run.run(command, out, show, tell, progress.console.print)
     table(result, command)
@@ -64,20 +69,27 @@ def table(result: dict[str, Any], command: OswmRun) -> None:
         f"{command.agent} in dreams by {command.model}, tested on {result['tested_on']}: mean return over"
         f" {result['num_seeds']} seeds [95 % CI]"
     )
+    words = {
+        "tests": command.evaluations,
+        "last": min(oswm_run.NUM_LAST, command.evaluations),
+        "real": "real" if command.task else "dreamt",
+    }
     rows = [
         (
-            about,
+            about.format(**words),
             bracketed(result, "return", "final_", ".4g")
             if key == "final_return"
             else bracketed(result, key, "", ".4g"),
         )
         for key, about in _ABOUT.items()
+        if command.task or key != "dream_return"  # of a file everything is in the dream
     ]
     listing(title, ("policy", "return"), rows)
     expert = f", {steps['expert']:,.0f} of its expert" if steps["expert"] else ""
+    took = f"{steps['context']:,.0f} of context{expert}, {steps['evaluation']:,.0f} of tests during training"
     console.print(
-        f"real steps per seed: {steps['context']:,.0f} of context{expert}, {steps['evaluation']:,.0f} of tests during"
-        f" training; {result['encode_seconds']:.1f} s of encoding, {result['train_seconds']:.1f} s of training",
+        f"real steps per seed: {took if command.context_file is None or command.task else 'none'}; seconds per seed:"
+        f" {result['encode_seconds']:.1f} to encode the context, {result['train_seconds']:.1f} to train",
         soft_wrap=True,
     )
 
@@ -103,5 +115,6 @@ def plot(command: OswmPlot) -> dict[str, Any]:
         threshold = registry.thresholds().get(name)
         file = oswm_plot.write(lines, path / "plots", name, threshold and threshold[0])
         count = {"num_seeds": len(lines)}
+        console.print(f"{len(lines)} of {config['seeds']} seeds are done")
     console.print(f"curves: {file}")
     return {"file": str(file), **count}

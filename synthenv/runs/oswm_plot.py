@@ -23,7 +23,7 @@ def draw(lines: Sequence[Mapping[str, Any]], name: str, solved_return: float | N
         name: of the task.
         solved_return: where to draw a line, if anywhere.
     """
-    figure = new_figure(8.4, 4.8, f"{name}: {len(lines)} seeds in dreams of their own")
+    figure = new_figure(8.4, 4.8, f"{name}: {len(lines)} seeds, trained in dreams")
     axes = figure.subplots()
     dress(axes, "mean return of a test, 95 % band over seeds", "training steps in the dream", "return")
     curves = [(np.array(line["curve"]["steps"]), np.array(line["curve"]["returns"], float)) for line in lines]

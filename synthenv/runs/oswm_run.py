@@ -26,6 +26,7 @@ from synthenv.runs.oswm_arguments import OswmRun
 from synthenv.runs.oswm_summary import summarise
 from synthenv.runs.rundir import RunDir
 from synthenv.worldmodel.context import Context, digest
+from synthenv.worldmodel.context_file import save_context
 
 _NUM_HELD_OUT = 1000  # real steps; fewer would miss what is rare
 NUM_LAST = 10  # tests at the end of a training, whose mean is less a matter of luck than the last one
@@ -34,11 +35,11 @@ Predict = Callable[[Any, jax.Array, jax.Array], Prediction]
 Show = Callable[[int, int, float], None]  # seed, training steps so far, mean return of the test after them
 
 
-def run_seed(dreams: Dreams, seed: int, show: Show) -> tuple[dict[str, Any], Any]:
+def run_seed(dreams: Dreams, seed: int, show: Show) -> tuple[dict[str, Any], Any, Context]:
     """Everything that one seed does.
 
     Returns:
-        its line of ``metrics.jsonl``, and the params of the policy at the end of its training.
+        its line of ``metrics.jsonl``, the params of the policy at the end of its training, and its context.
     """
     command, trainer = dreams.command, dreams.trainer
     keys = keys_of_seed(command.common.seed, seed)
@@ -67,6 +68,7 @@ def run_seed(dreams: Dreams, seed: int, show: Show) -> tuple[dict[str, Any], Any
     line = {
         "generation": seed,  # what run directories count their lines by
         "context_digest": digest(context),
+        "context_ends": int(context.transitions.terminated.sum()),
         **{name: float(np.mean(result.returns)) for name, result in judged.items()},
         "last_evaluations_return": float(np.mean(learned.picked.returns[-NUM_LAST:])),
         "dream_return": float(np.mean(dreamt.returns)),
@@ -83,7 +85,7 @@ def run_seed(dreams: Dreams, seed: int, show: Show) -> tuple[dict[str, Any], Any
         "train_seconds": learned.seconds,
         "curve": {"steps": learned.steps, "returns": learned.picked.returns},
     }
-    return line, learned.params
+    return line, learned.params, context
 
 
 def encode(model: WorldModel, context: Context) -> tuple[Any, float]:
@@ -161,15 +163,17 @@ def run(
         UserError: as ``Dreams`` and ``RunDir.create``, or the disk is full.
     """
     dreams = Dreams(command)
-    config = command.asked() | {"learner": dataclasses.asdict(dreams.agent)}
+    config = command.asked() | {"learner": dataclasses.asdict(dreams.agent), "resolved": dreams.resolved()}
     with RunDir.create(out, config, command.resume) as run:
         for note in run.notes:
             notify(note)
         done = len(run.read_metrics())
         run.truncate_metrics(done)  # of a line that was half written
         for seed in range(done, command.seeds):
-            line, policy = run_seed(dreams, seed, show)
+            line, policy, context = run_seed(dreams, seed, show)
             save_policy(run.path, seed, policy, config)
+            make_directory(run.path / "contexts")
+            save_context(run.path / "contexts" / f"seed{seed}.safetensors", context)
             run.append_metrics(line)
             tell(line)
         lines = run.read_metrics()

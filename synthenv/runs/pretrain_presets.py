@@ -60,7 +60,7 @@ PRESETS: dict[str, Preset] = {
         _SMALL,
         _WATCHED,
         100,
-        f"the small world model on all ten families of tasks: {_size(_SMALL)}; hours on a few cores",
+        f"the small world model on all ten families of tasks: {_size(_SMALL)}; half an hour on two cores",
     ),
     "generic": Preset(
         SMALL,

@@ -183,7 +183,8 @@ def _actions(
         return action, num_actions or int(action.max(initial=0)) + 1, None
     if num_actions is not None:
         raise UserError(
-            f"actions in {path} are no integers: write them as such, or give a bound instead of a number"
+            f"actions in {path} are no integers, and the task has {num_actions} discrete ones: write them as integers,"
+            " or name the task that they are of"
         )
     action = action[:, None] if action.ndim == 1 else action
     # NaN and infinities are left for check_context to tell of.

@@ -149,7 +149,7 @@ def _proxy_file(path: Path) -> Path:
     file = path / "best_proxy.safetensors"
     if not file.exists():
         raise UserError(
-            f"{path} holds no finished proxy: finish the run with meta-train --resume, or pass another"
+            f"{path} holds no finished proxy: finish the run that was begun there with --resume, or pass another"
             f" ({file.name} is missing)"
         )
     return file

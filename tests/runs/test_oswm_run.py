@@ -24,6 +24,7 @@ from synthenv.runs.oswm_arguments import OswmPlot, OswmRun
 from synthenv.runs.oswm_summary import RETURNS, summarise
 from synthenv.worldmodel import registry as world_models
 from synthenv.worldmodel.context import Context
+from synthenv.worldmodel.context_file import load_context
 
 pytestmark = pytest.mark.rank_promotion_ok
 
@@ -326,10 +327,14 @@ def test_the_command_prints_and_writes(capsys):
     assert written["command"] == "oswm run" and written["config"]["task"] == "SimpleEnv"
     assert written["results"] == json.loads(Path("run/result.json").read_text())
     said = capsys.readouterr().out
-    assert "seed 1/1" in said and "best untrained policy" in said and "40 of context" in said
+    assert "seed 1/1" in said and "best of 2 untrained policies" in said and "40 of context" in said
+    assert "last 2 tests" in said and "best of 2 checkpoints, by real tests" in said
+    kept = json.loads(Path("run/config.json").read_text())["config"]["resolved"]
+    assert kept == {"strategy": "held", "termination": "known", "pessimism": 0.0}
+    assert load_context("run/contexts/seed0.safetensors").num_rows == 40
     Path("run/plots/learning_curves.png").unlink()
     assert main(["oswm", "plot", "run"]) == 0
-    assert Path("run/plots/learning_curves.png").exists()
+    assert Path("run/plots/learning_curves.png").exists() and "1 of 1 seeds" in capsys.readouterr().out
     assert main(words) == 2 and "is finished: choose another --out" in capsys.readouterr().err
     stored = parse(["oswm", "run", "--resume", "--out", "run"])
     assert isinstance(stored, OswmRun) and stored.task == "SimpleEnv" and stored.model == "still"
