@@ -321,7 +321,7 @@ def test_summary_by_hand():
 
 def test_the_command_prints_and_writes(capsys):
     words = "--task SimpleEnv --context 40 --model still --seeds 1 --evaluations 2 --eval-episodes 2"
-    words = ["oswm", "run", *words.split(), "--test-episodes", "2", "--out", "run"]
+    words = ["oswm", "run", *f"{words} --test-episodes 2 --termination learned --out run".split()]
     assert main([*words, "--json", "result.json"]) == 0
     written = json.loads(Path("result.json").read_text())
     assert written["command"] == "oswm run" and written["config"]["task"] == "SimpleEnv"
@@ -330,7 +330,8 @@ def test_the_command_prints_and_writes(capsys):
     assert "seed 1/1" in said and "best of 2 untrained policies" in said and "40 of context" in said
     assert "last 2 tests" in said and "best of 2 checkpoints, by real tests" in said
     kept = json.loads(Path("run/config.json").read_text())["config"]["resolved"]
-    assert kept == {"strategy": "held", "termination": "known", "pessimism": 0.0}
+    assert kept == {"strategy": "held", "termination": "learned", "pessimism": 0.0}
+    assert "seed 1: no episode of its context ended" in said
     assert load_context("run/contexts/seed0.safetensors").num_rows == 40
     Path("run/plots/learning_curves.png").unlink()
     assert main(["oswm", "plot", "run"]) == 0
