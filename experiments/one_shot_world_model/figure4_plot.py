@@ -51,7 +51,7 @@ def _draw_grids(panels: Sequence[Axes], lines: Lines, models: list[str], results
     real = _grid_of(first, models[0], "real")
     draw_grid(panels[0], real, cells, f"{_GRID}, the task")
     for axes, model in zip(panels[1:], models, strict=True):
-        title = f"{_GRID}, {model}, one context; of all {_told(results[model])}"
+        title = f"one dream of {_GRID}, {model}\nof all {_told(results[model])}"
         dreamt = np.clip(_grid_of(first, model, "dreamt"), real.min(), real.max())  # for the same colours
         draw_grid(axes, dreamt, cells, title)
 

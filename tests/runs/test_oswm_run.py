@@ -14,14 +14,15 @@ from synthenv.agents.presets import AGENTS
 from synthenv.cli import main, parse
 from synthenv.core.errors import UserError
 from synthenv.core.types import EvalResult, Prediction, WorldModel
-from synthenv.envs import registry
+from synthenv.envs import registry, rollout
 from synthenv.runs import dream_presets, dream_training, oswm_run
 from synthenv.runs.dream_places import context_of_file, longest_episode, real_task
 from synthenv.runs.dream_presets import dreaming_agent
-from synthenv.runs.dream_training import Trainer, learn, pick_untrained
+from synthenv.runs.dream_training import Trainer, keys_of_seed, learn, pick_untrained
 from synthenv.runs.dreams import Dreams, context_of_seed
 from synthenv.runs.oswm_arguments import OswmPlot, OswmRun
 from synthenv.runs.oswm_summary import RETURNS, summarise
+from synthenv.runs.policies import load_policy
 from synthenv.worldmodel import registry as world_models
 from synthenv.worldmodel.context import Context
 from synthenv.worldmodel.context_file import load_context
@@ -333,6 +334,11 @@ def test_the_command_prints_and_writes(capsys):
     assert kept == {"strategy": "held", "termination": "learned", "pessimism": 0.0}
     assert "seed 1: no episode of its context ended" in said
     assert load_context("run/contexts/seed0.safetensors").num_rows == 40
+    spec, key, policy = registry.make("SimpleEnv"), keys_of_seed(0, 0).judge, load_policy("run", 0)
+    played = rollout.evaluate(key, spec.env, spec.env_params, policy, 2, spec.max_steps)
+    assert float(np.mean(played.returns)) == pytest.approx(written["results"]["final_return"])
+    with pytest.raises(UserError, match="holds no oswm run"):
+        load_policy(".", 0)
     Path("run/plots/learning_curves.png").unlink()
     assert main(["oswm", "plot", "run"]) == 0
     assert Path("run/plots/learning_curves.png").exists() and "1 of 1 seeds" in capsys.readouterr().out
