@@ -1,7 +1,7 @@
 """Double precision on the host's processor, where everything in closed form is fitted.
 
-A GPU decomposes one small matrix after the other, each slower than a processor core does, and a TPU has no double
-precision. What is fitted is small, and goes to the accelerator once.
+A TPU has no double precision, and decompositions of many small matrices are what a processor is good at. What comes out
+is small, and goes to the accelerator once.
 """
 
 import contextlib
