@@ -1,5 +1,7 @@
 """The closed-form experts as a world model: rows that are there for their number only change nothing."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ def test_a_board_games_rows_are_averaged_and_filled_up(monkeypatch):
     for seed in range(3):
         spec = registry.make("GridWorld")
         context = collect(jax.random.key(seed), spec, Collection("held", 1000))
-        experts_model.encode(None, context.transitions, context.num_actions)
+        experts_model.fit_arrays(experts_model.arrays_of(context.transitions, context.num_actions))
         (rows, columns), *others = shapes[-1]
         assert rows % 32 == 0 and rows < 200 and columns == 6
         assert others == [(rows, 6), (rows, 3), (rows,)]
@@ -36,7 +38,7 @@ def test_as_many_rows_as_the_context_at_most(monkeypatch):
     monkeypatch.setattr(experts_model, "_fit", lambda inputs, after, targets, mask: {"mask": mask})
     context = collect(jax.random.key(0), registry.make("Pendulum-v1"), Collection("held", 50))
     twice = jax.tree.map(lambda leaf: np.concatenate([leaf[:49], leaf[:1]]), context.transitions)
-    cache = experts_model.encode(None, twice, None)
+    cache: Any = experts_model.fit_arrays(experts_model.arrays_of(twice, None))
     assert cache["mask"].shape == (50,) and cache["mask"].sum() == 49
 
 
