@@ -31,7 +31,7 @@ from synthenv.nets.transformer import TransformerConfig
 from synthenv.runs import pretrain
 from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.runs.evaluate import bootstrap_interval
-from synthenv.runs.pretrain_paper import PAPER
+from synthenv.runs.pretrain import PAPER
 from synthenv.runs.search_spaces import drawn
 from synthenv.runs.tune import sampler
 from synthenv.runs.tune_plan import suggest

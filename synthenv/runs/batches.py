@@ -1,8 +1,8 @@
 """Batches of random tasks, in order, prepared by threads a few ahead of the gradient steps.
 
 Batch i depends on the seed and i alone, so neither the number of threads nor a stop changes any number. They are
-prepared on the host: the small model's experts want double precision, and the paper's prior, a long loop of tiny
-operations, takes a processor 2 ms a batch and had not been compiled for an H200 after 90 seconds.
+prepared on the host: the small model's experts want double precision, and the paper's prior is a long loop of tiny
+operations, which a processor is quick at (benchmarks/bench_prior.py) and a GPU's compiler is not.
 """
 
 import itertools

@@ -1,6 +1,5 @@
 """What the subcommands of ``synthenv oswm`` do, with progress bars and tables on the terminal."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from synthenv.runs.benchmark_arguments import OswmBenchmark
 from synthenv.runs.commands import new_directory
 from synthenv.runs.dreams import termination_of
 from synthenv.runs.oswm_arguments import OswmCommand, OswmPlot, OswmPretrain, OswmRun
-from synthenv.runs.rundir import CONFIG
+from synthenv.runs.rundir import stored_config
 from synthenv.runs.tables import COLUMNS, bracketed, console, listing
 
 _ABOUT = {
@@ -88,7 +87,7 @@ def table(result: dict[str, Any], command: OswmRun) -> None:
     expert = f", {steps['expert']:,.0f} of its expert" if steps["expert"] else ""
     took = f"{steps['context']:,.0f} of context{expert}, {steps['evaluation']:,.0f} of tests during training"
     console.print(
-        f"real steps per seed: {took if command.context_file is None or command.task else 'none'}; seconds per seed:"
+        f"real steps per seed: {took if command.task else 'none'}; seconds per seed:"
         f" {result['encode_seconds']:.1f} to encode the context, {result['train_seconds']:.1f} to train",
         soft_wrap=True,
     )
@@ -97,11 +96,8 @@ def table(result: dict[str, Any], command: OswmRun) -> None:
 def plot(command: OswmPlot) -> dict[str, Any]:
     """Draw the curves of a run, of either command, again."""
     path: Path = command.run
-    try:
-        config = json.loads((path / CONFIG).read_bytes())["config"]
-        kind = config["command"]
-    except (OSError, ValueError, KeyError, TypeError):
-        kind = None
+    config = stored_config(path)
+    kind = config.get("command")
     if kind not in ("oswm run", "oswm pretrain"):
         raise UserError(f"{path} holds no oswm run and no oswm pretrain: pass the directory of one")
     lines = metrics.read(path)

@@ -1,9 +1,7 @@
 """The policies that an ``oswm run`` leaves behind, to be played again."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +11,7 @@ from synthenv.core.sealed_file import read_sealed
 from synthenv.runs.dream_places import real_task
 from synthenv.runs.dream_presets import dreaming_agent
 from synthenv.runs.dream_training import Trainer
-from synthenv.runs.rundir import CONFIG
+from synthenv.runs.rundir import stored_config
 
 Policy = Callable[[jax.Array, jax.Array], jax.Array]  # (key, obs [d]) -> action
 
@@ -29,12 +27,10 @@ def load_policy(run: str | Path, seed: int) -> Policy:
         UserError: there is no such run, or it is of a task that cannot be compiled.
     """
     run = Path(run)
-    try:
-        config = json.loads((run / CONFIG).read_bytes())["config"]
-        name, agent, max_steps = config["task"], config["agent"], config["max_steps"]
-        assert config["command"] == "oswm run"
-    except (OSError, ValueError, KeyError, AssertionError):
-        raise UserError(f"{run} holds no oswm run: pass the directory of one") from None
+    config = stored_config(run)
+    if config.get("command") != "oswm run":
+        raise UserError(f"{run} holds no oswm run: pass the directory of one")
+    name, agent, max_steps = config["task"], config["agent"], config["max_steps"]
     spec = real_task(name).spec if name is not None else None
     if spec is None:
         raise UserError(f"policies of {name or 'a file'} cannot be loaded: its task is none of synthenv list")
@@ -44,6 +40,8 @@ def load_policy(run: str | Path, seed: int) -> Policy:
     )
     arrays = read_sealed(run / "policies" / f"seed{seed}.safetensors")[0]
     places, structure = jax.tree_util.tree_flatten_with_path(shapes)
-    leaves: list[Any] = [jnp.asarray(arrays[jax.tree_util.keystr(place)]) for place, _ in places]
-    params = jax.tree.unflatten(structure, leaves)
+    wanted = {jax.tree_util.keystr(place): leaf.shape for place, leaf in places}
+    if {key: array.shape for key, array in arrays.items()} != wanted:
+        raise UserError(f"the policy of seed {seed} in {run} is of another version's agent: run it again")
+    params = jax.tree.unflatten(structure, [jnp.asarray(arrays[key]) for key in wanted])
     return lambda key, obs: trainer.act(key, params, obs)

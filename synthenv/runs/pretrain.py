@@ -12,11 +12,11 @@ import numpy as np
 
 from synthenv.core.checkpoint import CheckpointStore, save_tree
 from synthenv.runs import pretrain_plot, real_errors
-from synthenv.runs.batches import HELD_OUT, Batches
+from synthenv.runs.batches import HELD_OUT, Batches, PaperBatches
 from synthenv.runs.pretrain_step import Stepper
 from synthenv.runs.real_errors import NOTHING_REAL, RealConfig
 from synthenv.runs.rundir import RunDir
-from synthenv.worldmodel import pretrain
+from synthenv.worldmodel import paper_pretrain, pretrain
 from synthenv.worldmodel.examples import Examples
 from synthenv.worldmodel.model import Params
 from synthenv.worldmodel.pretrain import PretrainConfig, Scores
@@ -50,6 +50,14 @@ def _score(params: Params, examples: Examples, config: PretrainConfig) -> Scores
 
 
 SMALL = Method("small", pretrain.init, Batches, pretrain.train_step, _score, real_errors.of_small)
+PAPER = Method(
+    "paper",
+    paper_pretrain.init,
+    PaperBatches,
+    paper_pretrain.train_step,
+    paper_pretrain.score,
+    real_errors.of_paper,
+)
 
 
 def run(

@@ -4,8 +4,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from synthenv.core.errors import UserError
-from synthenv.runs.pretrain import SMALL, Method
-from synthenv.runs.pretrain_paper import PAPER
+from synthenv.runs.pretrain import PAPER, SMALL, Method
 from synthenv.runs.real_errors import TASKS, RealConfig
 from synthenv.worldmodel.families import GENERIC
 from synthenv.worldmodel.model import ModelConfig

@@ -197,6 +197,14 @@ def _take(lock: int, path: Path) -> None:
         raise disk_error(error, path) from error
 
 
+def stored_config(path: Path) -> dict[str, Any]:
+    """What the run in a directory was asked for; empty if it holds none."""
+    try:
+        return dict(json.loads((path / CONFIG).read_bytes())["config"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def _begin(path: Path, config: dict[str, Any]) -> list[str]:
     write_atomic(path / CONFIG, to_json({"config": config, "environment": environment()}, indent=2).encode())
     return []

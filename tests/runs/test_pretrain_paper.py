@@ -12,7 +12,7 @@ from synthenv.cli import main
 from synthenv.nets.transformer import TransformerConfig
 from synthenv.runs import metrics, pretrain, real_errors
 from synthenv.runs.dream_places import world_model
-from synthenv.runs.pretrain_paper import PAPER
+from synthenv.runs.pretrain import PAPER
 from synthenv.runs.pretrain_presets import PRESETS, Preset, with_steps
 from synthenv.runs.real_errors import RealConfig
 from synthenv.worldmodel import paper_model, paper_pretrain

@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from synthenv.envs import registry
 from synthenv.worldmodel import surface
+from synthenv.worldmodel.collect import collect
+from synthenv.worldmodel.strategies import Collection
 
 RNG = np.random.default_rng(0)
 
@@ -63,3 +66,11 @@ def test_what_is_free_stays_where_it_is(num):
 def test_noise_hides_a_circle():
     obs = two_angles()
     assert len(surface.find(obs + 1e-3 * RNG.normal(size=obs.shape)).quadrics) == 0
+
+
+@pytest.mark.parametrize(("name", "num"), [("Pendulum-v1", 1), ("CartPole-v0", 0), ("MountainCar-v0", 0)])
+def test_tasks_have_the_surfaces_that_they_should(name, num):
+    spec = registry.make(name)
+    for seed in range(3):
+        steps = collect(jax.random.key(seed), spec, Collection("held", 1000)).transitions
+        assert len(surface.find(np.concatenate([steps.obs, steps.next_obs])).quadrics) == num
