@@ -98,7 +98,8 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
             action = jnp.clip(action, -self._action_bound, self._action_bound)
         prediction = self._predict(params.cache, state.obs, action)
         obs = prediction.next_obs
-        obs = obs if params.surface is None else surface.onto(params.surface, obs)
+        if params.surface is not None:
+            obs = surface.onto(params.surface, obs, prediction.next_obs_std)
         obs = jnp.clip(obs, params.low, params.high)
         terminated = prediction.termination > 0.5 if self._termination is None else self._termination(obs)
         reward = prediction.reward - params.pessimism * prediction.reward_std

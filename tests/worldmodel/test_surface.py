@@ -38,13 +38,13 @@ def placed(obs, pair):
 
 
 def test_two_circles_are_found_and_returned_to():
-    obs = two_angles()
+    obs, equal = two_angles(), jnp.ones(7)
     found = surface.find(obs)
     assert found.quadrics.shape == (2, 8, 8)
-    moved = jax.vmap(lambda row: surface.onto(found, row))(jnp.asarray(obs))
+    moved = jax.vmap(lambda row: surface.onto(found, row, equal))(jnp.asarray(obs))
     np.testing.assert_allclose(moved, obs, atol=2e-6)
     off = obs + 0.01 * RNG.normal(size=obs.shape).astype(np.float32)
-    back = np.asarray(jax.vmap(lambda row: surface.onto(found, row))(jnp.asarray(off)))
+    back = np.asarray(jax.vmap(lambda row: surface.onto(found, row, equal))(jnp.asarray(off)))
     np.testing.assert_array_equal(back[:, [2, 3, 5]], off[:, [2, 3, 5]])
     for pair in ([0, 1], [4, 6]):
         np.testing.assert_allclose(np.linalg.norm(back[:, pair], axis=1), 1.0, atol=1e-4)
@@ -60,7 +60,28 @@ def test_what_is_free_stays_where_it_is(num):
     obs = RNG.normal(size=(num, 4)).astype(np.float32)
     found = surface.find(obs)
     assert len(found.quadrics) == 0
-    np.testing.assert_array_equal(surface.onto(found, jnp.asarray(obs[0])), obs[0])
+    np.testing.assert_array_equal(surface.onto(found, jnp.asarray(obs[0]), jnp.ones(4)), obs[0])
+
+
+@pytest.mark.parametrize("doubt", [1.0, 1e-5])
+def test_what_is_certain_stays_and_what_is_doubtful_goes_to_the_surface(doubt):
+    """Here the sine; how large doubts are in all does not matter."""
+    obs = two_angles()
+    found = surface.find(obs)
+    off = obs.copy()
+    off[:, 1] *= 1.05
+    is_far = np.abs(obs[:, 1]) > 0.2  # where the cosine tells the sine
+    doubts = doubt * jnp.asarray([0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0])
+    back = np.asarray(jax.vmap(lambda row: surface.onto(found, row, doubts))(jnp.asarray(off)))
+    np.testing.assert_array_equal(back[:, [0, 2]], obs[:, [0, 2]])
+    np.testing.assert_allclose(back[is_far, 1], obs[is_far, 1], atol=2e-3)
+
+
+def test_without_any_doubt_the_way_is_the_shortest():
+    obs = two_angles()
+    found, off = surface.find(obs), jnp.asarray(1.01 * obs[0])
+    same = [surface.onto(found, off, doubts) for doubts in (jnp.zeros(7), jnp.ones(7) * found.std)]
+    np.testing.assert_allclose(*same, atol=1e-7)
 
 
 def test_noise_hides_a_circle():
