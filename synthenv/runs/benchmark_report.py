@@ -38,6 +38,8 @@ def row_of(table: str, row: Row, result: Mapping[str, Any]) -> dict[str, Any]:
 
 def paper_return(table: str, row: Row) -> Return | None:
     """The paper's counterpart of a row, if it has one."""
+    if row.task not in TABLE1:
+        return None
     of_task = TABLE1[row.task]
     if table == "2":
         improved = TABLE2[row.task]

@@ -70,6 +70,7 @@ def test_rows():
     assert [row.method for row in first] == ["ridge", "persistence", *SMALL.baselines]
     assert [(row.method, row.strategy) for row in second] == [("ridge", "held"), ("ridge", "random")]
     assert second[0] == first[0] and len({row.place for row in (*first, *second)}) == 8
+    assert Row("brax/reacher", "zero", None).place == Path("brax/reacher/zero")
     odd = Row("SimpleEnv", "runs/../my model", "held").place
     assert odd.parent == Path("SimpleEnv") and "/" not in odd.name and " " not in odd.name
 
@@ -92,6 +93,8 @@ def test_lists_agree():
         ("2", Row("SimpleEnv", "ridge", "p-expert"), -2.5),
         ("2", Row("SimpleEnv", "ridge", "held"), None),
         ("2", Row("Reacher-v5", "ridge", "random"), -10.2),
+        ("1", Row("brax/reacher", "ridge", "random"), None),
+        ("2", Row("brax/reacher", "ridge", "random"), None),
     ],
 )
 def test_the_papers_numbers_stand_beside_their_rows(table, row, mean):
@@ -274,6 +277,7 @@ def test_the_command(capsys):
 ERRORS = {
     "--tasks Pendulum": "--tasks: 'Pendulum' is unknown; did you mean 'Pendulum-v1'? known ones: GridWorld",
     "--models expert": "unknown world model 'expert'; did you mean 'experts'",
+    "--tasks brax/reacher": "table 3 has no brax/reacher: pass --tables 1 2, or other --tasks",
     "--tables 4": "--tables: '4' is unknown; known ones: 1, 2, 3",
     "--baselines ppo": "--baselines: 'ppo' is unknown",
     "--strategies hold": "did you mean 'held'",
