@@ -55,6 +55,6 @@ def _watched(progress: Progress, num_seeds: int) -> tuple[Watch, Any, Any]:
         done = line["generation"] + 1
         told = f"return {line['final_return']:.4g}  {line['train_seconds']:.1f} s of training"
         progress.update(seeds, completed=done, numbers=told)
-        say(f"  seed {done}/{num_seeds}  {told}")
+        say(f"  {done}/{num_seeds} seeds  {told}")
 
     return Watch(show, tell, progress.console.print), tell_row, tell_error

@@ -24,6 +24,8 @@ _ABOUT = {
     "dream_return": "at the end of training, in the dream",
 }
 
+START = "collecting, encoding, compiling"
+
 
 def carry_out(command: OswmCommand) -> dict[str, Any]:
     """Do what a subcommand says."""
@@ -39,7 +41,9 @@ def run(command: OswmRun) -> dict[str, Any]:
     stem = command.task or (command.context_file and command.context_file.stem)
     out = command.out or new_directory(f"oswm-{stem}-{command.agent}-seed{command.common.seed}")
     with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("seed", total=command.seeds, numbers="collecting, encoding, compiling")
+        bar = progress.add_task("seed", total=command.seeds, numbers=START)
+        if not console.is_terminal:
+            console.print(f"{START}: up to two minutes before the first seed is done", soft_wrap=True)
 
         def show(seed: int, steps: int, mean: float) -> None:
             progress.update(bar, completed=seed, numbers=f"{steps:,} dreamt steps  return {mean:.4g}")
@@ -49,10 +53,11 @@ def run(command: OswmRun) -> dict[str, Any]:
             told = f"return {line['final_return']:.4g}  {line['train_seconds']:.1f} s of training"
             progress.update(bar, completed=done, numbers=told)
             if not console.is_terminal:
-                console.print(f"seed {done}/{command.seeds}  {told}", soft_wrap=True)
+                console.print(f"{done}/{command.seeds} seeds  {told}", soft_wrap=True)
             if termination_of(command) is None and not line["context_ends"]:
                 progress.console.print(
-                    f"seed {done}: no episode of its context ended, so none of its dream did", soft_wrap=True
+                    f"seed {line['generation']}: no episode of its context ended, so none of its dream did",
+                    soft_wrap=True,
                 )
 
         result = oswm_run.run(command, out, show, tell, progress.console.print)
@@ -64,10 +69,9 @@ def run(command: OswmRun) -> dict[str, Any]:
 def table(result: dict[str, Any], command: OswmRun) -> None:
     """Returns and what they took."""
     steps = result["real_steps"]
-    title = (
-        f"{command.agent} in dreams by {command.model}, tested on {result['tested_on']}: mean return over"
-        f" {result['num_seeds']} seeds [95 % CI]"
-    )
+    num_seeds = result["num_seeds"]
+    measure = "return of one seed" if num_seeds == 1 else f"mean return over {num_seeds} seeds [95 % CI]"
+    title = f"{command.agent} in dreams by {command.model}, tested on {result['tested_on']}: {measure}"
     words = {
         "tests": command.evaluations,
         "last": min(oswm_run.NUM_LAST, command.evaluations),

@@ -22,7 +22,9 @@ def draw(results: dict[str, Any], file: Path) -> None:
     own = [name for name in names if name != "paper"]
     colours: dict[str, str] = dict(zip(own, (QUIET, *CYCLE, BLUE), strict=False)) | {"paper": INK}
     num_rows = -(-len(results) // 2)
-    figure = new_figure(11, 3.0 * num_rows + 0.8, "Table 3: one-step errors (raw units, over 14 columns)")
+    figure = new_figure(
+        11, 3.0 * num_rows + 0.8, "Table 3: one-step errors (raw units, over 14 columns, unused ones at 0)"
+    )
     panels = figure.subplots(num_rows, 2, squeeze=False).ravel()
     for axes, (task, strategies) in zip(panels, results.items(), strict=False):
         for index, name in enumerate(names):

@@ -74,7 +74,9 @@ def curve_table(summary: dict[str, Any]) -> None:
 
 
 def bracketed(row: dict[str, Any], name: str, prefix: str = "", form: str = ".1f") -> str:
-    """A number of a summary and its interval."""
+    """A number of a summary and its interval; of one seed there is none."""
+    if row.get("num_seeds") == 1:
+        return f"{row[prefix + name]:{form}}"
     low, high = row[f"ci95_{name}"]
     return f"{row[prefix + name]:{form}} [{low:{form}}, {high:{form}}]"
 

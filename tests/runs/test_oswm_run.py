@@ -328,11 +328,11 @@ def test_the_command_prints_and_writes(capsys):
     assert written["command"] == "oswm run" and written["config"]["task"] == "SimpleEnv"
     assert written["results"] == json.loads(Path("run/result.json").read_text())
     said = capsys.readouterr().out
-    assert "seed 1/1" in said and "best of 2 untrained policies" in said and "40 of context" in said
+    assert "1/1 seeds" in said and "best of 2 untrained policies" in said and "40 of context" in said
     assert "last 2 tests" in said and "best of 2 checkpoints, by real tests" in said
     kept = json.loads(Path("run/config.json").read_text())["config"]["resolved"]
     assert kept == {"strategy": "held", "termination": "learned", "pessimism": 0.0}
-    assert "seed 1: no episode of its context ended" in said
+    assert "seed 0: no episode of its context ended" in said
     assert load_context("run/contexts/seed0.safetensors").num_rows == 40
     spec, key, policy = registry.make("SimpleEnv"), keys_of_seed(0, 0).judge, load_policy("run", 0)
     played = rollout.evaluate(key, spec.env, spec.env_params, policy, 2, spec.max_steps)
