@@ -13,7 +13,7 @@ from synthenv.runs.arguments import Common
 
 TABLES = ("1", "2", "3")
 TASKS = ("GridWorld", "SimpleEnv", "CartPole-v0", "MountainCar-v0", "Pendulum-v1", "Reacher-v5")
-# Of tables 1 and 2, where the paper's numbers are of gymnasium's; table 3 has no rule to make its experts from.
+# In tables 1 and 2 only: table 3 has no expert for it. The paper's Reacher is gymnasium's.
 BRAX = "brax/reacher"
 BASELINES = ("ppo-real-context", "ppo-real-equal", "ppo-real-large", "random", "zero")
 STRATEGIES = ("random", "repeat", "expert", "p-expert", "mixture", "held")

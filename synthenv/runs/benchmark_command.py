@@ -10,6 +10,8 @@ from synthenv.runs.benchmark_rows import Row, Watch
 from synthenv.runs.commands import new_directory
 from synthenv.runs.tables import COLUMNS, console, listing
 
+START = "collecting, encoding, compiling"
+
 
 def benchmark_with_bars(command: OswmBenchmark) -> dict[str, Any]:
     """Run the benchmark, show how it goes and what came of it."""
@@ -39,7 +41,7 @@ def _watched(progress: Progress, num_seeds: int) -> tuple[Watch, Any, Any]:
     def tell_row(table: str, row: Row, done: int, total: int) -> None:
         name = f"table {table}: {row.task}, {row.method}{f', {row.strategy} context' if row.strategy else ''}"
         progress.update(rows, completed=done, total=total, numbers=name)
-        progress.update(seeds, completed=0, numbers="collecting, encoding, compiling")
+        progress.update(seeds, completed=0, numbers=START)
         say(f"row {done + 1}/{total} of {name}")
 
     def tell_error(line: dict[str, Any], total: int) -> None:

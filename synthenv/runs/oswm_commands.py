@@ -9,6 +9,7 @@ from synthenv.core.errors import UserError
 from synthenv.envs import registry
 from synthenv.runs import benchmark_command, metrics, oswm_plot, oswm_run, pretrain_command, pretrain_plot
 from synthenv.runs.benchmark_arguments import OswmBenchmark
+from synthenv.runs.benchmark_command import START
 from synthenv.runs.commands import new_directory
 from synthenv.runs.dreams import termination_of
 from synthenv.runs.oswm_arguments import OswmCommand, OswmPlot, OswmPretrain, OswmRun
@@ -23,8 +24,6 @@ _ABOUT = {
     "random_return": "uniform actions",
     "dream_return": "at the end of training, in the dream",
 }
-
-START = "collecting, encoding, compiling"
 
 
 def carry_out(command: OswmCommand) -> dict[str, Any]:
@@ -43,7 +42,7 @@ def run(command: OswmRun) -> dict[str, Any]:
     with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("seed", total=command.seeds, numbers=START)
         if not console.is_terminal:
-            console.print(f"{START}: up to two minutes before the first seed is done", soft_wrap=True)
+            console.print(f"{START}: it may take minutes until the first seed is done", soft_wrap=True)
 
         def show(seed: int, steps: int, mean: float) -> None:
             progress.update(bar, completed=seed, numbers=f"{steps:,} dreamt steps  return {mean:.4g}")
