@@ -15,7 +15,10 @@ TINY_PPO = PPOConfig(
 
 
 def install(monkeypatch) -> None:
-    """Add the world model "still", in which nothing moves and all steps pay the context's mean; shrink every PPO."""
+    """Add two world models, and shrink every PPO.
+
+    In "still" nothing moves and all steps pay the context's mean, in "drift" observations grow by a tenth a step.
+    """
 
     def encode(params, transitions, num_actions):
         return jnp.mean(jnp.asarray(transitions.reward))
@@ -24,6 +27,10 @@ def install(monkeypatch) -> None:
         zero = jnp.float32(0)
         return Prediction(obs, cache, jnp.zeros_like(obs), zero, zero)
 
-    monkeypatch.setitem(world_models.MODELS, "still", WorldModel("still", encode, predict, knows_ends=True))
+    def drift(cache, obs, action):
+        return predict(cache, obs, action)._replace(next_obs=1.1 * obs)
+
+    for name, own in (("still", predict), ("drift", drift)):
+        monkeypatch.setitem(world_models.MODELS, name, WorldModel(name, encode, own, knows_ends=True))
     for name, preset in dream_presets.PRESETS.items():
         monkeypatch.setitem(dream_presets.PRESETS, name, dataclasses.replace(preset, ppo=TINY_PPO))

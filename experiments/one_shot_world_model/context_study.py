@@ -139,8 +139,8 @@ def line_of(command: OswmRun, line: dict[str, Any]) -> dict[str, Any]:
 def summarise(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Means over seeds with 95 % bootstrap intervals, for every kind of context.
 
-    Errors are those of single steps over the variance of what there is to predict, on as many fresh steps of held
-    actions as the context has. They span orders of magnitude, so their means are geometric ones. NaN where nothing
+    Errors are those of single steps over the variance of what there is to predict, on 1,000 fresh steps of held
+    actions. They span orders of magnitude, so their means are geometric ones. NaN where nothing
     varies.
     """
     found: dict[tuple[str, str, str, int], list[dict[str, Any]]] = {}

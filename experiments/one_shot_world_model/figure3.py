@@ -20,6 +20,7 @@ import numpy as np
 from experiments.command_line import execute, parse
 from experiments.one_shot_world_model.prior_columns import PRIORS, Column
 from synthenv.core.files import to_json, write_atomic
+from synthenv.runs import directories
 from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.runs.evaluate import bootstrap_interval
 
@@ -71,20 +72,25 @@ PRESETS = {
 
 
 def run(config: Config) -> None:
-    """Write ``figure3.csv``, a line per column, ``figure3_episodes.csv``, and the summary of all."""
-    config.out.mkdir(parents=True, exist_ok=True)
-    files = [config.out / name for name in ("figure3_episodes.csv", "figure3.csv")]
-    episodes, lines = ([*read_csv(file)] if file.exists() else [] for file in files)
-    for name in config.priors:
-        if all(line["prior"] != name for line in lines):
-            columns = list(PRIORS[name](jax.random.key(config.seed), config.num_worlds, config.num_rows))
-            episodes = [line for line in episodes if line["prior"] != name] + episodes_of(name, columns)
-            lines += [line_of(name, column) for column in columns]
-            for file, rows in zip(files, (episodes, lines), strict=True):
-                write_csv(file, rows)
-            print(f"{name}: {len(columns)} columns", flush=True)
-    text = to_json({"results": summarise(lines)}, indent=1)
-    write_atomic(config.out / "figure3.json", f"{text}\n".encode())
+    """Write ``figure3.csv``, a line per column, ``figure3_episodes.csv``, and the summary of all.
+
+    Raises:
+        UserError: OUT holds lines of other flags.
+    """
+    asked = {name: getattr(config, name) for name in ("num_worlds", "num_rows", "seed")}
+    with directories.held(config.out, asked):
+        files = [config.out / name for name in ("figure3_episodes.csv", "figure3.csv")]
+        episodes, lines = ([*read_csv(file)] if file.exists() else [] for file in files)
+        for name in config.priors:
+            if all(line["prior"] != name for line in lines):
+                columns = list(PRIORS[name](jax.random.key(config.seed), config.num_worlds, config.num_rows))
+                episodes = [line for line in episodes if line["prior"] != name] + episodes_of(name, columns)
+                lines += [line_of(name, column) for column in columns]
+                for file, rows in zip(files, (episodes, lines), strict=True):
+                    write_csv(file, rows)
+                print(f"{name}: {len(columns)} columns", flush=True)
+        text = to_json({"results": summarise(lines)}, indent=1)
+        write_atomic(config.out / "figure3.json", f"{text}\n".encode())
 
 
 def line_of(prior: str, column: Column) -> dict[str, str]:

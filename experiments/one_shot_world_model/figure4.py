@@ -17,7 +17,7 @@ import numpy as np
 from experiments.command_line import execute, parse
 from experiments.one_shot_world_model.reward_questions import QUESTIONS, Questions, is_standing
 from synthenv.core.files import to_json, write_atomic
-from synthenv.runs import dream_places, proxy_contexts
+from synthenv.runs import directories, dream_places, proxy_contexts
 from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.runs.dream_presets import preset
 from synthenv.runs.evaluate import bootstrap_interval
@@ -72,18 +72,25 @@ PRESETS = {
 
 
 def run(config: Config) -> None:
-    """Write ``figure4.csv``, a line per task, model, context and bin, as they come, and the summary of all."""
-    config.out.mkdir(parents=True, exist_ok=True)
-    file = config.out / "figure4.csv"
-    lines: list[dict[str, Any]] = list(read_csv(file)) if file.exists() else []
-    done = {(line["task"], line["model"], int(line["context"])) for line in lines}
-    for task, model, context in _keys(config):
-        if (task, model, context) not in done:
-            lines += measure(config, task, model, context)
-            write_csv(file, lines)
-            print(f"{task}  {model}  context {context}", flush=True)
-    text = to_json({"results": summarise(read_csv(file))}, indent=1)
-    write_atomic(config.out / "figure4.json", f"{text}\n".encode())
+    """Write ``figure4.csv``, a line per task, model, context and bin, as they come, and the summary of all.
+
+    Raises:
+        UserError: OUT holds lines of other flags, or a model is not there.
+    """
+    asked = {
+        name: getattr(config, name) for name in ("strategy", "num_context_rows", "num_questions", "seed")
+    }
+    with directories.held(config.out, asked | {"contents": dream_places.contents_of(*config.models)}):
+        file = config.out / "figure4.csv"
+        lines: list[dict[str, Any]] = list(read_csv(file)) if file.exists() else []
+        done = {(line["task"], line["model"], int(line["context"])) for line in lines}
+        for task, model, context in _keys(config):
+            if (task, model, context) not in done:
+                lines += measure(config, task, model, context)
+                write_csv(file, lines)
+                print(f"{task}  {model}  context {context}", flush=True)
+        text = to_json({"results": summarise(read_csv(file))}, indent=1)
+        write_atomic(config.out / "figure4.json", f"{text}\n".encode())
 
 
 def _keys(config: Config) -> Iterator[tuple[str, str, int]]:

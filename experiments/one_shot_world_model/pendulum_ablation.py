@@ -17,7 +17,9 @@ import numpy as np
 
 from experiments.command_line import execute, parse
 from synthenv.core.files import to_json, write_atomic
+from synthenv.runs import directories
 from synthenv.runs.csv_files import read_csv, write_csv
+from synthenv.runs.dream_places import contents_of
 
 Place = Literal["real", "dream", "dream off its surface"]
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -70,16 +72,25 @@ PRESETS = {
 
 
 def run(config: Config) -> None:
-    """Train all agents that are missing; write ``pendulum_ablation.csv`` after each, the summary at the end."""
-    config.out.mkdir(parents=True, exist_ok=True)
-    file = config.out / "pendulum_ablation.csv"
-    lines: list[dict[str, Any]] = list(read_csv(file)) if file.exists() else []
-    done = {(line["place"], line["settings"], int(line["seed"])) for line in lines}
-    for line in trained(config, done):
-        lines.append(line)
-        write_csv(file, lines)
-        print(*line.values(), flush=True)
-    write_atomic(config.out / "pendulum_ablation.json", f"{to_json(summarise(lines), indent=1)}\n".encode())
+    """Train all agents that are missing; write ``pendulum_ablation.csv`` after each, the summary at the end.
+
+    Raises:
+        UserError: OUT holds lines of other flags, or the model is not there.
+    """
+    asked = {
+        name: getattr(config, name) for name in ("model", "context", "max_steps", "test_episodes", "seed")
+    }
+    with directories.held(config.out, asked | {"contents": contents_of(config.model)}):
+        file = config.out / "pendulum_ablation.csv"
+        lines: list[dict[str, Any]] = list(read_csv(file)) if file.exists() else []
+        done = {(line["place"], line["settings"], int(line["seed"])) for line in lines}
+        for line in trained(config, done):
+            lines.append(line)
+            write_csv(file, lines)
+            print(*line.values(), flush=True)
+        write_atomic(
+            config.out / "pendulum_ablation.json", f"{to_json(summarise(lines), indent=1)}\n".encode()
+        )
 
 
 def trained(config: Config, done: set[tuple[str, str, int]]) -> Iterator[dict[str, Any]]:

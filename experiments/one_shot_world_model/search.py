@@ -190,15 +190,18 @@ def measure(
 
     Returns:
         ``value``, the mean of ``search_judges.log_errors``, its 95 % bootstrap interval over tasks from ``low`` to
-        ``high``, and ``cpu_seconds`` of this call.
+        ``high``, and ``cpu_seconds`` of this call. NaN if the training diverged.
     """
     began = time.process_time()
     out, trained = config.out / "trials" / f"{number:03d}", config_of(tables, config.base)
     if (out / _JUDGED).exists():
         return json.loads((out / _JUDGED).read_bytes())
-    if not (out / "result.json").exists():
-        pretrain.run(trained, config.seed, out, resume=True, method=PAPER, notify=lambda line: None)
-    errors = search_judges.log_errors(world_models.load(str(out)).params, trained.model, questions)
+    try:
+        if not (out / "result.json").exists():
+            pretrain.run(trained, config.seed, out, resume=True, method=PAPER, notify=lambda line: None)
+        errors = search_judges.log_errors(world_models.load(str(out)).params, trained.model, questions)
+    except pretrain.Diverged:
+        errors = np.array([np.nan])
     low, high = bootstrap_interval(errors)
     seconds = time.process_time() - began
     found = {"value": float(errors.mean()), "low": low, "high": high, "cpu_seconds": seconds}

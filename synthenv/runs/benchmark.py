@@ -12,18 +12,19 @@ References:
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from synthenv.core.errors import UserError
-from synthenv.core.files import disk_error, make_directory, plain, to_json, write_atomic
-from synthenv.runs import benchmark_plot, benchmark_report, proxy_loss, proxy_plot
+from synthenv.core.files import disk_error, plain, to_json, write_atomic
+from synthenv.runs import benchmark_plot, benchmark_report, directories, proxy_loss, proxy_plot
 from synthenv.runs.benchmark_arguments import OswmBenchmark
 from synthenv.runs.benchmark_rows import Row, Watch, context_digests, finish, rows_of
+from synthenv.runs.directories import CONFIG, LOCK
 from synthenv.runs.dream_places import world_model
 from synthenv.runs.proxy_loss import ProxyLoss
-from synthenv.runs.rundir import CONFIG, environment
+from synthenv.runs.rundir import environment
 
 RESULTS = "benchmark.json"
 
@@ -45,8 +46,8 @@ def run(
         tell_error: called with every new line of table 3, and how many lines there will be.
 
     Returns:
-        what ``benchmark.json`` holds: by table and task, rows of tables 1 and 2 and the summary of table 3; and whether
-        rows were shown equal contexts.
+        what ``benchmark.json`` holds, earlier measurements in the directory among it: by table and task, rows of tables
+        1 and 2 and the summary of table 3; and whether rows were shown equal contexts.
 
     Raises:
         UserError: a world model is unknown, ``out`` holds something else, or as ``finish`` and ``proxy_loss.run``.
@@ -54,16 +55,30 @@ def run(
     command.check()
     for name in command.models:
         world_model(name)
-    _begin(command, out)
-    results: dict[str, Any] = {"tables": {}}
-    for table in command.tables:
-        if table == "3":
-            results["tables"][table] = _errors(command, out, tell_error)
-        else:
-            _returns(command, table, out, watch, tell_row, results)
-    _write(results, out)
-    _draw(results, out)
+    _check_place(command, out)
+    with directories.locked(out):
+        content = {"config": command.asked(), "environment": environment()}
+        write_atomic(out / CONFIG, to_json(content, indent=2).encode())
+        results = _stored(out)
+        for table in command.tables:
+            if table == "3":
+                results["tables"][table] = _errors(command, out, tell_error)
+            else:
+                _returns(command, table, out, watch, tell_row, results)
+        _write(results, out)
+        _draw(results, out)
     return results
+
+
+def _stored(out: Path) -> dict[str, Any]:
+    """All that was measured in the directory so far: what comes now stands beside it."""
+    file = out / RESULTS
+    try:
+        return dict(json.loads(file.read_bytes())) if file.exists() else {"tables": {}}
+    except OSError as error:
+        raise disk_error(error, file) from error
+    except ValueError:
+        raise UserError(f"{file} is damaged: remove it, and it will be written anew from the rows") from None
 
 
 def _returns(
@@ -80,23 +95,30 @@ def _returns(
     for number, row in enumerate(rows):
         tell_row(table, row, number, len(rows))
         result = finish(command, row, out / "rows", watch)
-        of_task.setdefault(row.task, []).append(benchmark_report.row_of(table, row, result))
-        results["contexts_shared"] = _contexts_shared(command, out)
+        new, of_row = benchmark_report.row_of(table, row, result), of_task.setdefault(row.task, [])
+        of_row[:] = [old for old in of_row if _name(old) != _name(new)] + [new]
+        results["contexts_shared"] = _contexts_shared(results, out)
         _write(results, out)
 
 
-def _contexts_shared(command: OswmBenchmark, out: Path) -> bool:
-    """Whether rows of one task and strategy were shown the same contexts, seed by seed; finished rows only."""
+def _name(row: Mapping[str, Any]) -> tuple[str, str | None]:
+    return row["method"], row["strategy"]
+
+
+def _contexts_shared(results: Mapping[str, Any], out: Path) -> bool:
+    """Whether rows of one task and strategy were shown the same contexts, seed by seed."""
     seen: dict[tuple[str, str], set[tuple[str, ...]]] = {}
-    for row in dict.fromkeys(row for table in ("1", "2") for row in rows_of(command, table)):
-        digests = context_digests(row, out / "rows") if row.strategy is not None else []
-        if len(digests) == command.seeds:
-            seen.setdefault((row.task, str(row.strategy)), set()).add(tuple(digests))
+    by_task = [pair for table in ("1", "2") for pair in results["tables"].get(table, {}).items()]
+    for task, rows in by_task:
+        for method, strategy in map(_name, rows):
+            if strategy is not None:
+                digests = context_digests(Row(task, method, strategy), out / "rows")
+                seen.setdefault((task, strategy), set()).add(tuple(digests))
     return all(len(contexts) == 1 for contexts in seen.values())
 
 
 def _errors(command: OswmBenchmark, out: Path, tell: Callable[[dict[str, Any], int], None]) -> dict[str, Any]:
-    """Table 3 of what was asked for."""
+    """Table 3, of all that the directory holds."""
     config = ProxyLoss(
         tasks=command.tasks,
         strategies=command.strategies,
@@ -108,30 +130,21 @@ def _errors(command: OswmBenchmark, out: Path, tell: Callable[[dict[str, Any], i
         seed=command.common.seed,
     )
     total = len(list(proxy_loss.keys(config)))
-    summary = plain(proxy_loss.run(config, out / "proxy_loss", lambda line: tell(line, total)))
-    wanted = {*command.models, "paper"}
-    return {
-        task: {
-            strategy: {name: own for name, own in summary[task][strategy].items() if name in wanted}
-            for strategy in command.strategies
-        }
-        for task in command.tasks
-    }
+    return plain(proxy_loss.run(config, out / "proxy_loss", lambda line: tell(line, total)))
 
 
-def _begin(command: OswmBenchmark, out: Path) -> None:
-    """Take the directory, or see that what is there can be gone on with."""
+def _check_place(command: OswmBenchmark, out: Path) -> None:
+    """See that the directory is free, or that what is there can be gone on with."""
     try:
         names = sorted(entry.name for entry in out.iterdir()) if out.exists() else []
     except OSError as error:
         raise disk_error(error, out) from error
+    # A benchmark that was killed while it began leaves no more than its lock and a temporary file.
+    foreign = [name for name in names if name != LOCK and not name.endswith(".tmp")]
     if CONFIG in names:
         _compare(command, out)
-    elif names:
-        raise UserError(f"{out} is not empty and holds no benchmark ({names[0]}): choose another --out")
-    make_directory(out)
-    content = {"config": command.asked(), "environment": environment()}
-    write_atomic(out / CONFIG, to_json(content, indent=2).encode())
+    elif foreign:
+        raise UserError(f"{out} is not empty and holds no benchmark ({foreign[0]}): choose another --out")
 
 
 def _compare(command: OswmBenchmark, out: Path) -> None:

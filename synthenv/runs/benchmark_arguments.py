@@ -62,7 +62,7 @@ class OswmBenchmark:
         baselines: Rows of table 1 without a world model: PPO trained on the real task for as many steps as the context
             of the first of --models took there (ppo-real-context), for as many as that and the tests during training
             took (ppo-real-equal), or for as many as its agents dreamt (ppo-real-large), uniform actions, and the
-            action 0.
+            action 0. Rows that are there stay as they are, whichever model comes first later.
         strategies: How contexts are collected, tables 2 and 3.
         strategy: How they are for table 1; as the task's preset says, held or random, if not given.
         context: Transitions that a world model is shown.

@@ -24,7 +24,7 @@ def benchmark_with_bars(command: OswmBenchmark) -> dict[str, Any]:
             listing(task, head, lines)
     if not results.get("contexts_shared", True):
         console.print("[yellow]rows of one table were shown different contexts: were machines changed?[/]")
-    tables = ", ".join(f"table{table}.md .csv .png" for table in command.tables)
+    tables = ", ".join(f"table{table}.md .csv .png" for table in results["tables"])
     console.print(f"benchmark: {out / benchmark.RESULTS}   beside it: {tables}", soft_wrap=True)
     return results
 

@@ -18,7 +18,7 @@ from synthenv.runs.dream_presets import dreaming_agent, preset
 from synthenv.runs.oswm_arguments import OswmRun
 from synthenv.runs.oswm_run import Show
 from synthenv.runs.real_run import RealRun
-from synthenv.runs.rundir import CONFIG, RESULT
+from synthenv.runs.rundir import CONFIG, RESULT, stored_config
 
 
 class Row(NamedTuple):
@@ -81,10 +81,11 @@ def finish(command: OswmBenchmark, row: Row, out: Path, watch: Watch) -> dict[st
         UserError: as ``oswm_run.run``, or the directory holds the row of another benchmark.
     """
     path = out / row.place
+    resume = (path / CONFIG).exists()
     asked = _dream(command, row) if row.strategy is not None else _real(command, row, out)
     if (path / RESULT).exists():
-        return _stored_result(path, asked.asked())
-    resume = (path / CONFIG).exists()
+        wanted = asked.asked() if isinstance(asked, RealRun) else oswm_run.asked_for(asked)
+        return _stored_result(path, wanted)
     if isinstance(asked, RealRun):
         return real_run.run(asked, path, resume, *watch)
     return oswm_run.run(dataclasses.replace(asked, resume=resume), path, *watch)
@@ -113,10 +114,12 @@ def _dream(command: OswmBenchmark, row: Row) -> OswmRun:
 def _real(command: OswmBenchmark, row: Row, out: Path) -> RealRun:
     steps = _PPO_STEPS.get(row.method)
     policy: Any = "ppo" if steps else row.method
+    path = out / row.place
     return RealRun(
         task=row.task,
         policy=policy,
-        max_steps=steps(command, row, out) if steps else 0,
+        # What has been begun stays as long, whichever model may come first by now.
+        max_steps=stored_config(path).get("max_steps") or (steps(command, row, out) if steps else 0),
         seeds=command.seeds,
         evaluations=command.evaluations,
         eval_episodes=command.eval_episodes,

@@ -209,7 +209,10 @@ def list_names() -> dict[str, Any]:
     listing(
         "tasks of oswm run",
         ("task", "what it is", "dreamt PPO steps"),
-        [(name, preset.about, f"{preset.ppo.max_steps:,}") for name, preset in dream_presets.PRESETS.items()],
+        [
+            (name, preset.about, f"{preset.ppo.max_steps:,}")
+            for name, preset in (*dream_presets.PRESETS.items(), ("...", dream_presets.ANY))
+        ],
     )
     scores = {name: entry["scores"] for name, entry in zoo.manifest().items()}
     listing(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from synthenv.core.files import write_atomic
+from synthenv.core.errors import UserError
+from synthenv.core.files import disk_error, write_atomic
 
 
 def write_csv(file: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -23,6 +24,15 @@ def write_csv(file: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def read_csv(file: Path) -> list[dict[str, str]]:
-    """The rows of a table."""
-    with file.open(newline="") as stream:
-        return list(csv.DictReader(stream))
+    """The rows of a table.
+
+    Raises:
+        UserError: if it cannot be read or is no text.
+    """
+    try:
+        with file.open(newline="") as stream:
+            return list(csv.DictReader(stream))
+    except OSError as error:
+        raise disk_error(error, file) from error
+    except (UnicodeDecodeError, csv.Error):
+        raise UserError(f"{file} is damaged: remove it, and its lines will be measured again") from None

@@ -1,5 +1,6 @@
 """Where dreams come from and what they are held against: real tasks of either kind, contexts, world models, by name."""
 
+import difflib
 import functools
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,10 +16,11 @@ from synthenv.envs import gymnasium_task, host_task, registry, rollout
 from synthenv.worldmodel import registry as world_models
 from synthenv.worldmodel.collect import actions_of, collect
 from synthenv.worldmodel.collect_gymnasium import collect_gymnasium
-from synthenv.worldmodel.context import Context, check_context, select_rows
+from synthenv.worldmodel.context import Context, check_context, thinned
 from synthenv.worldmodel.context_file import load_context, read_npz
 from synthenv.worldmodel.strategies import Act, Actions, Collection
 from synthenv.zoo import world_models as pretrained
+from synthenv.zoo.registry import sha256
 
 # (key, params, obs [d]) -> action; the same object for all policies of a run, so that tests compile once.
 PolicyAct = Callable[[jax.Array, Any, jax.Array], jax.Array]
@@ -95,7 +97,11 @@ def real_task(name: str) -> RealTask:
         spec = registry.make(name) if name in registry.names() else host_task.make(name)
         size = spec.env.observation_space(spec.env_params).shape[0]
         return RealTask(name, size, actions_of(spec), spec.max_steps, spec.solved_return, spec)
-    task = gymnasium_task.spec(name)
+    try:
+        task = gymnasium_task.spec(name)
+    except UserError as error:
+        close = difflib.get_close_matches(name, (*registry.names(), *host_task.TASKS), n=1)
+        raise UserError(f"{error}{f'; did you mean {close[0]!r}?' if close else ''}") from None
     if task.max_steps is None:
         raise UserError(f"{name} has no time limit: choose a task that has one")
     actions = Actions(task.num_actions, task.action_size, task.action_bound)
@@ -119,6 +125,16 @@ def world_model(name: str) -> WorldModel:
         raise UserError(
             f"{error}; shipped: {shipped}; or the directory of a synthenv oswm pretrain"
         ) from None
+
+
+def contents_of(*names: str) -> dict[str, str]:
+    """What stands behind those names of world models and contexts that are paths, as the head of a sha256.
+
+    A path may hold something else tomorrow; numbers of both must not be taken for one.
+    """
+    paths = {name: Path(name) for name in names if name not in world_models.MODELS}
+    files = {name: path / pretrained.FILE if path.is_dir() else path for name, path in paths.items()}
+    return {name: sha256(file)[:16] for name, file in files.items() if file.is_file()}
 
 
 def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> tuple[Context, int]:
@@ -147,7 +163,7 @@ def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> tuple[C
                 f"{path} has {has[0]} numbers an observation and {_told(*has[1:])}, {task.name} has {needs[0]} and"
                 f" {_told(*needs[1:])}: pass the --task that it is of, or another file"
             )
-    kept = check_context(select_rows(context, num_rows, "even"))
+    kept = check_context(thinned(context, num_rows))
     return replace(kept, real_steps=0), longest_episode(context)
 
 

@@ -1,13 +1,11 @@
 """How each task is dreamt of, and who learns there, by task id. Imports nothing heavy."""
 
-import difflib
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from synthenv.agents.config import AgentConfig, TabularConfig
 from synthenv.agents.ppo_config import PPOConfig
 from synthenv.agents.presets import AGENTS
-from synthenv.core.errors import UserError
 
 # A dream has no stop rule of its own worth trusting, and its time limit is no end of the task.
 _PPO = PPOConfig(stop="none", time_limit="bootstrap")
@@ -94,19 +92,12 @@ PRESETS: dict[str, DreamPreset] = {
 }
 
 
-def preset(task: str | None) -> DreamPreset:
-    """What is particular to a task; what does for most if it is None.
+ANY = DreamPreset(_SWING, "any other task, ours or gymnasium's; not tuned")
 
-    Raises:
-        UserError: the task is unknown.
-    """
-    if task is None:
-        return DreamPreset(_SWING, "transitions of an unknown task")
-    if task not in PRESETS:
-        close = difflib.get_close_matches(task, PRESETS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ";"
-        raise UserError(f"no dreams of {task!r} are known{hint} known tasks: {', '.join(PRESETS)}")
-    return PRESETS[task]
+
+def preset(task: str | None) -> DreamPreset:
+    """What is particular to a task; what may do for any other, or for a file of transitions (None)."""
+    return PRESETS.get(task or "", ANY)
 
 
 def dreaming_agent(name: str, task: str | None, max_steps: int | None) -> AgentConfig:
@@ -116,7 +107,7 @@ def dreaming_agent(name: str, task: str | None, max_steps: int | None) -> AgentC
 
     Args:
         name: a key of ``agents.presets.AGENTS``.
-        task: a key of ``PRESETS``, or None.
+        task: its id, or None.
         max_steps: training steps instead of those.
     """
     ppo = preset(task).ppo

@@ -64,7 +64,7 @@ class Learned(NamedTuple):
         params: of the policy at its end.
         picked: the tests on the way, the last one of the policy at its end.
         steps: training steps before each of them. [K]
-        seconds: spent training, compilation included, tests not.
+        seconds: spent training, compilation of its steps included; tests and the making of the agent not.
     """
 
     params: PyTree

@@ -20,7 +20,7 @@ class OswmRun:
     """Collect a few real transitions, train agents in a world model's dream of them, test them on the real task.
 
     Attributes:
-        task: The real task; synthenv list names them.
+        task: The real task: one that synthenv list names, or any other of gymnasium whose observations are vectors.
         context: Transitions that the world model is shown.
         strategy: How the actions of the context are chosen: held for 1 to 40 steps, uniformly random, repeated for 4
             steps, by an expert (PPO, trained on the real task first; its steps count as real ones), by it in half of
@@ -62,7 +62,7 @@ class OswmRun:
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
 
     def asked(self) -> dict[str, Any]:
-        """Everything that decides the outcome, as a run's config.json keeps it."""
+        """The flags that decide the outcome, as a run's config.json keeps them."""
         kept = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         for name in ("out", "resume", "common"):
             del kept[name]

@@ -6,11 +6,11 @@ from typing import Any
 from rich.progress import Progress
 
 from synthenv.core.errors import UserError
-from synthenv.envs import registry
 from synthenv.runs import benchmark_command, metrics, oswm_plot, oswm_run, pretrain_command, pretrain_plot
 from synthenv.runs.benchmark_arguments import OswmBenchmark
 from synthenv.runs.benchmark_command import START
 from synthenv.runs.commands import new_directory
+from synthenv.runs.dream_places import real_task
 from synthenv.runs.dreams import termination_of
 from synthenv.runs.oswm_arguments import OswmCommand, OswmPlot, OswmPretrain, OswmRun
 from synthenv.runs.rundir import stored_config
@@ -72,8 +72,8 @@ def table(result: dict[str, Any], command: OswmRun) -> None:
     measure = "return of one seed" if num_seeds == 1 else f"mean return over {num_seeds} seeds [95 % CI]"
     title = f"{command.agent} in dreams by {command.model}, tested on {result['tested_on']}: {measure}"
     words = {
-        "tests": command.evaluations,
-        "last": min(oswm_run.NUM_LAST, command.evaluations),
+        "tests": result["num_tests"],
+        "last": min(oswm_run.NUM_LAST, result["num_tests"]),
         "real": "real" if command.task else "dreamt",
     }
     rows = [
@@ -111,8 +111,8 @@ def plot(command: OswmPlot) -> dict[str, Any]:
         count = {"num_lines": len(lines)}
     else:
         name = config["task"] or Path(config["context_file"]).name
-        threshold = registry.thresholds().get(name)
-        file = oswm_plot.write(lines, path / "plots", name, threshold and threshold[0])
+        solved_return = config["task"] and real_task(config["task"]).solved_return
+        file = oswm_plot.write(lines, path / "plots", name, solved_return)
         count = {"num_seeds": len(lines)}
         console.print(f"{len(lines)} of {config['seeds']} seeds are done")
     console.print(f"curves: {file}")

@@ -18,7 +18,7 @@ import numpy as np
 from synthenv.core.files import make_directory
 from synthenv.core.sealed_file import write_sealed
 from synthenv.core.types import EvalResult, Prediction, WorldModel
-from synthenv.runs import oswm_plot
+from synthenv.runs import dream_places, oswm_plot
 from synthenv.runs.dream_places import PolicyAct
 from synthenv.runs.dream_training import Learned, Picked, keys_of_seed, learn, pick_untrained
 from synthenv.runs.dreams import Dreams, context_of_seed
@@ -163,7 +163,7 @@ def run(
         UserError: as ``Dreams`` and ``RunDir.create``, or the disk is full.
     """
     dreams = Dreams(command)
-    config = command.asked() | {"learner": dataclasses.asdict(dreams.agent), "resolved": dreams.resolved()}
+    config = asked_for(command) | {"learner": dataclasses.asdict(dreams.agent), "resolved": dreams.resolved()}
     with RunDir.create(out, config, command.resume) as run:
         for note in run.notes:
             notify(note)
@@ -181,6 +181,13 @@ def run(
         oswm_plot.write(lines, run.plots, dreams.name, dreams.task and dreams.task.solved_return)
         run.save_result(result)
     return result
+
+
+def asked_for(command: OswmRun) -> dict[str, Any]:
+    """Everything that decides the outcome: the flags, and of files that they name the contents."""
+    names = [command.model] + ([] if command.context_file is None else [str(command.context_file)])
+    contents = dream_places.contents_of(*names)
+    return command.asked() | ({"contents": contents} if contents else {})
 
 
 def save_policy(path: Path, seed: int, policy: Any, config: dict[str, Any]) -> None:

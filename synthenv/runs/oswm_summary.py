@@ -39,6 +39,7 @@ def summarise(name: str, real: bool, lines: Sequence[Mapping[str, Any]]) -> dict
         real_steps: context, expert (trained for the context), evaluation (tests during training) and their total;
             measurement is what the numbers of this report took in addition, which no policy depends on.
         one_step_error: of the world model, as shares of the variance; None without a task.
+        num_tests: tests during training, which may be fewer than were asked for.
     """
     per_seed = {key: [line[key] for line in lines] for key in (*RETURNS, "dream_return", *_SECONDS)}
     per_seed["train_steps"] = [line["train_steps"] for line in lines]
@@ -58,6 +59,7 @@ def summarise(name: str, real: bool, lines: Sequence[Mapping[str, Any]]) -> dict
         "real_steps": _means(steps),
         "one_step_error": _means(errors) if all(errors) else None,
         "num_seeds": len(lines),
+        "num_tests": max(len(line.get("curve", {}).get("steps", ())) for line in lines),
         "per_seed": {**per_seed, "real_steps": steps, "one_step_error": errors},
     }
 

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from synthenv.core.checkpoint import CheckpointStore, save_tree
+from synthenv.core.errors import UserError
 from synthenv.runs import pretrain_plot, real_errors
 from synthenv.runs.batches import HELD_OUT, Batches, PaperBatches
 from synthenv.runs.pretrain_step import Stepper
@@ -23,6 +24,10 @@ from synthenv.worldmodel.pretrain import PretrainConfig, Scores
 
 _NUM_HELD_OUT = 4  # batches
 REAL = 2**31 - 100  # folded into the seed, for real transitions
+
+
+class Diverged(UserError):
+    """A loss is not finite any more. Nothing from after the last line is kept."""
 
 
 class Method(NamedTuple):
@@ -91,6 +96,7 @@ def run(
         method: which form of model.
 
     Raises:
+        Diverged: a loss is not finite.
         UserError: see ``RunDir.create``.
     """
     asked = {
@@ -122,6 +128,11 @@ def run(
         scores = partial(_scores, judge, held_out)
         for line, reached in _train(config.num_steps, state, batches, scores, steps_per_line, step, on_step):
             state = reached
+            if not np.isfinite([line["train_loss"], line["held_out_loss"]]).all():
+                raise Diverged(
+                    f"the loss is not finite any more between steps {line['step'] - steps_per_line} and {line['step']}:"
+                    " pretrain with another --seed or --preset"
+                )
             line |= measure(state.average)
             # Before the checkpoint: a line without one is written anew, one behind it would be lost in between.
             run_dir.append_metrics(line)

@@ -18,6 +18,7 @@ from synthenv.agents import registry as agents
 from synthenv.agents.bucket import Bucket
 from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.agents.ppo_config import PPOConfig
+from synthenv.core.files import make_directory
 from synthenv.envs import registry
 from synthenv.worldmodel.collect import collect
 from synthenv.worldmodel.collect_gymnasium import collect_gymnasium
@@ -96,7 +97,7 @@ def context(directory: Path, task: str, collection: Collection, seed: int, act: 
     file = directory / f"{task}_{collection.strategy}_{collection.num_steps}_{seed}.safetensors"
     if file.exists():
         return load_context(file)
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     one_who_acts = act() if any(STRATEGIES[collection.strategy].expert_share) else None
     key = jax.random.key(seed)
     if task in registry.names():

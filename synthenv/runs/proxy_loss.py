@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from synthenv.core.files import make_directory, to_json, write_atomic
+from synthenv.core.files import to_json, write_atomic
 from synthenv.core.types import Transition, WorldModel
-from synthenv.runs import proxy_contexts
+from synthenv.runs import directories, proxy_contexts
 from synthenv.runs.csv_files import read_csv, write_csv
-from synthenv.runs.dream_places import world_model
+from synthenv.runs.dream_places import contents_of, world_model
 from synthenv.runs.evaluate import bootstrap_interval
 from synthenv.runs.oswm_paper import TABLE3, TABLE3_STRATEGIES, TASKS
 from synthenv.worldmodel.columns import targets_of
@@ -123,22 +123,28 @@ def run(config: ProxyLoss, out: Path, tell: Callable[[dict[str, Any]], None]) ->
         see ``summarise``; of all lines in the file.
 
     Raises:
-        UserError: a name is unknown, or the disk is full.
+        UserError: a name is unknown, the lines there are of other settings, or the disk is full.
     """
-    make_directory(out)
     for name in config.models:
         world_model(name)
-    file = out / "proxy_loss.csv"
-    lines: list[dict[str, Any]] = list(read_csv(file)) if file.exists() else []
-    done = {(line["task"], line["strategy"], line["model"], int(line["context"])) for line in lines}
-    for key in keys(config):
-        if key not in done:
-            lines.append(measure(config, out, *key))
-            write_csv(file, lines)
-            tell(lines[-1])
-    summary = summarise(lines)
-    write_atomic(out / "proxy_loss.json", f"{to_json({'results': summary}, indent=1)}\n".encode())
+    with directories.held(out, settings(config)):
+        file = out / "proxy_loss.csv"
+        lines: list[dict[str, Any]] = list(read_csv(file)) if file.exists() else []
+        done = {(line["task"], line["strategy"], line["model"], int(line["context"])) for line in lines}
+        for key in keys(config):
+            if key not in done:
+                lines.append(measure(config, out, *key))
+                write_csv(file, lines)
+                tell(lines[-1])
+        summary = summarise(lines)
+        write_atomic(out / "proxy_loss.json", f"{to_json({'results': summary}, indent=1)}\n".encode())
     return summary
+
+
+def settings(config: ProxyLoss) -> dict[str, Any]:
+    """What decides the numbers of a line; which lines there are, and the number of contexts, may change."""
+    numbers = ("num_context_rows", "num_test_rows", "num_drawn", "expert_steps", "seed")
+    return {name: getattr(config, name) for name in numbers} | {"contents": contents_of(*config.models)}
 
 
 def keys(config: ProxyLoss) -> Iterator[tuple[str, str, str, int]]:

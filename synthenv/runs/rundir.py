@@ -8,7 +8,6 @@ result.json                its presence says that the run is finished
 tb/ plots/ report.html     for people
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -25,10 +24,11 @@ import jax
 from synthenv import __version__
 from synthenv.core.errors import UserError
 from synthenv.core.files import disk_error, plain, remove_leftovers, to_json, write_atomic
-from synthenv.runs import metrics
+from synthenv.runs import directories, metrics
+from synthenv.runs.directories import CONFIG, LOCK
 from synthenv.runs.scalar_events import ScalarEvents
 
-CONFIG, RESULT, LOCK = "config.json", "result.json", ".lock"
+RESULT = "result.json"
 BEST_PROXY = "best_proxy.safetensors"
 
 
@@ -70,13 +70,8 @@ class RunDir:
         """
         path = Path(path)
         _check_place(path, resume)
+        lock = directories.lock(path)
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise disk_error(error, path) from error
-        try:
-            _take(lock, path)
             _check_place(path, resume)  # again: whoever held the lock may have finished the run
             remove_leftovers(path)
             resumed = (path / CONFIG).exists()
@@ -183,18 +178,6 @@ def _check_place(path: Path, resume: bool) -> None:
         raise UserError(f"the run in {path} is finished: choose another --out")
     elif not resume:
         raise UserError(f"{path} holds an unfinished run: pass --resume to go on, or choose another --out")
-
-
-def _take(lock: int, path: Path) -> None:
-    """Lock the run. The kernel lets go when the process dies, whatever kills it."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(
-            f"another process is writing {path}: wait for it, stop it, or choose another --out"
-        ) from None
-    except OSError as error:
-        raise disk_error(error, path) from error
 
 
 def stored_config(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ It lives on the host, in NumPy. Where it comes from is the business of ``collect
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -76,48 +76,28 @@ def digest(context: Context) -> str:
     ]
 
 
-def select_rows(context: Context, num_rows: int, which: Literal["first", "even"] = "first") -> Context:
-    """Drop all but ``num_rows`` rows; a context that has no more is returned as it is.
-
-    Args:
-        which: the first ones, or such as are spread evenly from the first to the last.
-    """
+def thinned(context: Context, num_rows: int) -> Context:
+    """Drop all but ``num_rows`` rows, spread evenly from the first to the last; if there are no more, drop none."""
     if context.num_rows <= num_rows:
         return context
     # Evenly spaced real numbers at least 1 apart, hence distinct when rounded down.
-    rows = np.arange(num_rows)
-    if which == "even" and num_rows > 1:
-        rows = rows * (context.num_rows - 1) // (num_rows - 1)
+    rows = np.arange(num_rows) * (context.num_rows - 1) // max(1, num_rows - 1)
     kept: dict[str, Any] = {name: value[rows] for name, value in context.transitions._asdict().items()}
     return replace(context, transitions=Transition(**kept))
 
 
-def check_context(
-    context: Context, max_obs_size: int | None = None, max_action_size: int | None = None
-) -> Context:
+def check_context(context: Context) -> Context:
     """Return the context if a world model can learn from it.
 
-    Args:
-        max_obs_size: most columns of an observation that the model takes, or None.
-        max_action_size: most columns of an action that the model takes, or None.
-
     Raises:
-        UserError: its arrays do not fit each other, hold NaN, infinities or impossible actions, are too few, too wide,
-            or nothing ever changes in them.
+        UserError: its arrays do not fit each other, hold NaN, infinities or impossible actions, are too few, or nothing
+            ever changes in them.
     """
     who = f"the context of {context.task}"
     _check_shapes(who, context)
     _check_numbers(who, context)
     if context.num_rows < MIN_ROWS:
         raise UserError(f"{who} has {context.num_rows} rows: collect at least {MIN_ROWS}, better 1000")
-    for what, size, limit in (
-        ("observations", context.obs_size, max_obs_size),
-        ("actions", context.action_size, max_action_size),
-    ):
-        if limit is not None and size > limit:
-            raise UserError(
-                f"{who} has {what} of {size} numbers, the model takes {limit}: use one made for more"
-            )
     if np.array_equal(context.transitions.obs, context.transitions.next_obs):
         raise UserError(
             f"no state ever changes in {who}: check that next observations are those after the step, and the actions"

@@ -18,7 +18,7 @@ import zipfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from synthenv.core.errors import UserError
 from synthenv.core.files import disk_error
 from synthenv.core.sealed_file import read_sealed, write_sealed
 from synthenv.core.types import Transition
-from synthenv.worldmodel.context import Context, as_host, check_context, select_rows
+from synthenv.worldmodel.context import Context, as_host, check_context
 
 _FORMAT = "synthenv context 1"
 _DESCRIBED = ("num_actions", "action_bound", "task", "strategy", "real_steps")
@@ -72,8 +72,6 @@ def read_npz(
     path: str | Path,
     num_actions: int | None = None,
     action_bound: float | None = None,
-    num_rows: int | None = None,
-    which: Literal["first", "even"] = "first",
 ) -> Context:
     """Read transitions that others made; see the head of this file for the arrays.
 
@@ -83,17 +81,13 @@ def read_npz(
     Args:
         num_actions: number of discrete actions; None takes the largest action plus one.
         action_bound: bound of continuous actions; None takes the largest absolute value in the file.
-        num_rows: most transitions to keep; None keeps all. ``real_steps`` counts all of them.
-        which: the first ones, or such as are spread evenly over the file.
 
     Raises:
         UserError: the file is missing, damaged or no ``.npz``, lacks an array, or ``check_context`` objects.
     """
     path = Path(path)
     arrays = _read_arrays(path)
-    terminated, truncated = (
-        arrays[name].reshape(-1).astype(bool) for name in ("terminations", "truncations")
-    )
+    terminated, truncated = (_flags(path, arrays, name) for name in ("terminations", "truncations"))
     obs, next_obs = _before_and_after(path, arrays, terminated | truncated)
     action, num_actions, action_bound = _actions(path, arrays["actions"], num_actions, action_bound)
     reward = arrays["rewards"].reshape(-1)
@@ -109,8 +103,7 @@ def read_npz(
         real_steps=len(reward),
     )
     check_context(context)  # before anything relies on its shapes
-    context = replace(context, first_obs=transitions.obs[_begins(transitions)])
-    return context if num_rows is None else check_context(select_rows(context, num_rows, which))
+    return replace(context, first_obs=transitions.obs[_begins(transitions)])
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -134,8 +127,10 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         elif name not in _OPTIONAL:
             has = ", ".join(stored) or "nothing"
             raise UserError(f"{path} has no array {' or '.join(map(repr, spellings))} (it has {has}): add it")
-        if found and not (np.issubdtype(arrays[name].dtype, np.number) or arrays[name].dtype == bool):
-            raise UserError(f"{found[0]} in {path} are of type {arrays[name].dtype}: write them as numbers")
+        if found and arrays[name].dtype.kind not in "biuf":
+            raise UserError(
+                f"{found[0]} in {path} are of type {arrays[name].dtype}: write them as real numbers"
+            )
     arrays = {"truncations": np.zeros(arrays["terminations"].shape, bool)} | arrays
     sizes = {name: array.shape[0] if array.ndim else 0 for name, array in arrays.items()}
     steps = {size for name, size in sizes.items() if "observations" not in name}
@@ -145,6 +140,16 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             f"the arrays in {path} are empty or differ in length ({told}): give all one row per step"
         )
     return arrays
+
+
+def _flags(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """Which steps end an episode, bool [N]."""
+    flags = arrays[name]
+    if flags.ndim > 1 and flags.shape[1:] != (1,):
+        raise UserError(f"{name} in {path} have the shape {list(flags.shape)}: make it [rows]")
+    if not np.isin(flags, (0, 1)).all():
+        raise UserError(f"{name} in {path} are not all 0 or 1: write False and True")
+    return flags.reshape(-1).astype(bool)
 
 
 def _before_and_after(
@@ -180,7 +185,13 @@ def _actions(
                 f"actions in {path} are integers of the shape {list(action.shape)}: make it [rows]"
             )
         action = action.reshape(-1)
-        return action, num_actions or int(action.max(initial=0)) + 1, None
+        low, largest = int(action.min(initial=0)), int(action.max(initial=0))
+        if low < 0 or largest >= max(len(action), num_actions or 0):
+            raise UserError(
+                f"{path} has actions from {low} to {largest} in {len(action)} rows: number them from 0 on, or write"
+                " them as floats if they are amounts"
+            )
+        return action, num_actions or largest + 1, None
     if num_actions is not None:
         raise UserError(
             f"actions in {path} are no integers, and the task has {num_actions} discrete ones: write them as integers,"
@@ -188,8 +199,8 @@ def _actions(
         )
     action = action[:, None] if action.ndim == 1 else action
     # NaN and infinities are left for check_context to tell of.
-    largest = float(np.nan_to_num(np.abs(action), posinf=0.0).max(initial=0.0))
-    return action, None, action_bound or largest
+    bound = float(np.nan_to_num(np.abs(action), posinf=0.0).max(initial=0.0))
+    return action, None, action_bound or bound
 
 
 def _begins(steps: Transition) -> np.ndarray:

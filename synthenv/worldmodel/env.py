@@ -41,6 +41,8 @@ class EnvParams(environment.EnvParams):
         low: smallest numbers that an observation may hold. [d]
         high: largest ones. [d]
         surface: what all observations of the context lie on, and so do dreamt ones; None: they may leave it.
+        has_ends: whether an episode of the context ended by a termination. If none did, the model ends none either,
+            whatever its prior says; a known rule does.
         pessimism: standard deviations of the reward that a step costs.
         max_steps_in_episode: time limit.
     """
@@ -50,6 +52,7 @@ class EnvParams(environment.EnvParams):
     low: Any = None
     high: Any = None
     surface: Any = None
+    has_ends: Any = True
     pessimism: Any = 0.0
     max_steps_in_episode: Any = 200
 
@@ -101,7 +104,10 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
         if params.surface is not None:
             obs = surface.onto(params.surface, obs, prediction.next_obs_std)
         obs = jnp.clip(obs, params.low, params.high)
-        terminated = prediction.termination > 0.5 if self._termination is None else self._termination(obs)
+        if self._termination is None:
+            terminated = (prediction.termination > 0.5) & params.has_ends
+        else:
+            terminated = self._termination(obs)
         reward = prediction.reward - params.pessimism * prediction.reward_std
         state = EnvState(obs=obs, time=state.time + 1)
         return obs, state, reward, terminated, {"discount": 1.0 - terminated}
@@ -150,6 +156,7 @@ def env_params(cache: Any, context: Context, max_steps: int, pessimism: float = 
         low=jnp.asarray(middle - _FAR * half),
         high=jnp.asarray(middle + _FAR * half),
         surface=surface.find(seen),
+        has_ends=jnp.asarray(bool(steps.terminated.any())),
         pessimism=pessimism,
         max_steps_in_episode=max_steps,
     )

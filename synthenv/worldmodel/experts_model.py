@@ -4,7 +4,8 @@ It is what the pretrained model starts from, and the ablation that says what pre
 
 Many rewards depend on where a step leads rather than on where it begins. Every reward expert is fitted to both, and
 of the two the one with the smaller leave-one-out error is kept; afterwards it is asked about the predicted
-observation.
+observation. Its residuals are those where a step truly led: what a wrong step adds to a reward is not counted, so
+``reward_std`` is too small where the model knows the reward better than the way.
 
 Experts are weighted by how well they did near the query, on rows that were left out.
 """

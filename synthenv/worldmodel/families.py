@@ -5,8 +5,8 @@ an agent would observe, how it is paid and how it acts is not said here.
 
 What overlaps with the tasks that the world model is measured on: ``pendulum``, ``arm``, ``cart_pole``,
 ``landscape_car`` and ``grid`` hold systems of the kind of Pendulum, Reacher, CartPole, MountainCar and GridWorld with
-random numbers in them; ``OVERLAPPING`` names them, for ablations. ``linear``, ``smooth``, ``field``, ``walls`` and
-``network`` do not.
+random numbers in them; ``rigid_families.OVERLAPPING`` names them, for ablations. ``linear``, ``smooth``, ``field``,
+``walls`` and ``network`` do not.
 
 References:
     Ferreira et al. (2024), One-shot world models, section 3.2 and the outlook, for what a richer prior should hold.

@@ -94,7 +94,10 @@ def _left_out_questions(
     used: jax.Array,
     slots: tuple[jax.Array, jax.Array],
 ) -> Question:
-    """What was asked in every row, and what the experts say when it is left out; axes C by ``QUESTION_AXES``."""
+    """What was asked in every row, and what the experts say when it is left out; axes C by ``QUESTION_AXES``.
+
+    Reward experts of what follows are told where the row led (``experts_model``).
+    """
     every = jnp.arange(len(x))
 
     def near(row: tuple[jax.Array, jax.Array]) -> jax.Array:

@@ -50,6 +50,8 @@ def find(obs: np.ndarray) -> Surface:
         h = np.append(((seen - mean) / std)[:, used], np.ones((len(seen), 1)), axis=1)
         terms = h[:, first] * h[:, second]
         scale = np.sqrt(np.mean(np.square(terms), axis=0))
+        told = scale > 0  # nothing is known of a product that has always been zero
+        first, second, terms, scale = first[told], second[told], terms[:, told], scale[told]
         _, values, right = np.linalg.svd(terms / scale / np.sqrt(len(seen)), full_matrices=False)
         equations = right[values < _EXACT][-num_used:] / scale
     places = np.append(np.flatnonzero(used), size - 1)

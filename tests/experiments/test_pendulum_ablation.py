@@ -6,6 +6,7 @@ import pytest
 
 from experiments.one_shot_world_model import pendulum_ablation
 from experiments.one_shot_world_model.pendulum_ablation import PRESETS, summarise
+from synthenv.core.errors import UserError
 from synthenv.runs.csv_files import read_csv
 from tests.still_world_model import install
 
@@ -14,7 +15,7 @@ from tests.still_world_model import install
 @pytest.mark.rank_promotion_ok
 def test_it_runs_and_trains_nobody_twice(tmp_path, monkeypatch, capsys):
     install(monkeypatch)
-    config = replace(PRESETS["smoke"], out=tmp_path, model="still", places=("real", "dream"))
+    config = replace(PRESETS["smoke"], out=tmp_path, model="drift", places=("real", "dream"))
     pendulum_ablation.run(config)
     first = read_csv(tmp_path / "pendulum_ablation.csv")
     config = replace(config, places=PRESETS["smoke"].places)
@@ -22,7 +23,9 @@ def test_it_runs_and_trains_nobody_twice(tmp_path, monkeypatch, capsys):
     lines = read_csv(tmp_path / "pendulum_ablation.csv")
     assert lines[:2] == first and [line["place"] for line in lines] == list(config.places)
     assert all(-2000 < float(line["return"]) < 0 for line in lines)
-    assert lines[1]["return"] == lines[2]["return"], "a still dream does not leave its surface"
+    assert lines[1]["return"] != lines[2]["return"], "what drifts off its surface is another dream"
+    with pytest.raises(UserError, match="were begun with context = 60, not 50: pass the old value"):
+        pendulum_ablation.run(replace(config, context=50))
     pendulum_ablation.show(config)
     assert "dream off its surface" in capsys.readouterr().out
 

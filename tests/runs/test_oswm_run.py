@@ -57,6 +57,7 @@ def _tiny(monkeypatch, tmp_path):
     )
     for name, preset in dream_presets.PRESETS.items():
         monkeypatch.setitem(dream_presets.PRESETS, name, dataclasses.replace(preset, ppo=TINY_PPO))
+    monkeypatch.setattr(dream_presets, "ANY", dataclasses.replace(dream_presets.ANY, ppo=TINY_PPO))
 
 
 def lines_of(path: Path) -> list[dict]:
@@ -143,25 +144,27 @@ def test_a_resumed_run_equals_an_uninterrupted_one():
         oswm_run.run(dataclasses.replace(again, context=50), killed)
 
 
-@pytest.mark.parametrize("name", ["MountainCarContinuous-v0", "Pendulum-v1"])
-def test_a_gymnasium_task_is_tested_on_the_host(name, monkeypatch):
-    """As one of ours would be, if we did not have it: Pendulum's episodes have 200 steps."""
+def test_a_task_that_only_gymnasium_has_is_tested_on_the_host():
+    """Nobody has tuned anything for it, and it runs out of the box."""
     pytest.importorskip("gymnasium")
-    preset = dataclasses.replace(dream_presets.PRESETS["Pendulum-v1"], dream_steps=20)
-    monkeypatch.setitem(dream_presets.PRESETS, name, preset)
-    monkeypatch.setattr(registry, "names", lambda: ())
-    small = dataclasses.replace(
-        SMALL, task=name, seeds=1, evaluations=2, eval_episodes=1, test_episodes=1, termination="learned"
-    )
-    if name != "Pendulum-v1":
-        small = dataclasses.replace(small, strategy="expert")
-        with pytest.raises(UserError, match="choose held, random or repeat"):
-            oswm_run.run(small, Path("run"))
-        return
-    assert real_task(name).spec is None
+    small = dataclasses.replace(SMALL, task="InvertedPendulum-v5", seeds=1, max_steps=128)
+    with pytest.raises(UserError, match="choose held, random or repeat"):
+        oswm_run.run(dataclasses.replace(small, strategy="expert"), Path("run"))
+    assert real_task(small.task).spec is None
     result = oswm_run.run(small, Path("run"))
-    assert result["real_steps"]["evaluation"] == 2 * 200 and result["real_steps"]["context"] == 40
-    assert -2000 < result["final_return"] < 0
+    # It pays 1 for every step before it falls, and not for that one.
+    assert result["real_steps"]["context"] == 40 and 2 < result["final_return"] < 100
+    assert (
+        result["real_steps"]["evaluation"] >= (2 + 1) * 3 * result["num_tests"] and result["num_tests"] == 2
+    )
+    action = load_policy("run", 0)(jax.random.key(0), jnp.zeros(4))
+    assert action.shape == (1,) and np.isfinite(action).all()
+
+
+def test_other_tasks_of_ours_need_no_preset():
+    small = dataclasses.replace(SMALL, task="EmptyRoom22", seeds=1, max_steps=64)
+    result = oswm_run.run(small, Path("run"))
+    assert result["num_tests"] == 1 and result["train_steps"] == 64
 
 
 def test_an_experts_steps_are_real_steps(monkeypatch):
@@ -214,6 +217,28 @@ def test_logged_transitions_take_no_steps(task):
         assert (longest, context.num_rows) == (40, 40)
         expected = 40 * float(np.mean(context.transitions.reward))
         assert result["final_return"] == result["dream_return"] == pytest.approx(expected, rel=1e-4)
+        action = load_policy("run", 0)(jax.random.key(0), jnp.zeros(1))
+        assert action.shape == (1,) and np.isfinite(action).all()
+
+
+def test_a_file_that_has_changed_is_another_context():
+    """Seeds of both must not be taken for one run."""
+    write_log(Path("log.npz"))
+    small = dataclasses.replace(SMALL, task=None, context_file=Path("log.npz"), seeds=1, max_steps=128)
+    oswm_run.run(small, Path("run"))
+    Path("run/result.json").unlink()
+    write_log(Path("log.npz"), num_rows=50)
+    with pytest.raises(UserError, match=r"begun with contents.log.npz = "):
+        oswm_run.run(dataclasses.replace(small, resume=True, seeds=1), Path("run"))
+
+
+def test_a_policy_of_other_settings_is_not_loaded(monkeypatch):
+    oswm_run.run(dataclasses.replace(SMALL, seeds=1), Path("run"))
+    other = dataclasses.replace(TINY_PPO, discount=0.5)
+    preset = dataclasses.replace(dream_presets.PRESETS["SimpleEnv"], ppo=other)
+    monkeypatch.setitem(dream_presets.PRESETS, "SimpleEnv", preset)
+    with pytest.raises(UserError, match="of another version's agent: run it again"):
+        load_policy("run", 0)
 
 
 def test_a_log_of_another_task_is_refused():
@@ -351,8 +376,8 @@ def test_the_command_prints_and_writes(capsys):
 
 ERRORS = {
     "run": "pass --task, such as CartPole-v0, or --context-file FILE.npz",
-    "run --task CartPol-v0": "did you mean 'CartPole-v0'",
-    "run --task Acrobot-v1": "known tasks: GridWorld",
+    "run --task CartPol-v0": "gymnasium cannot make 'CartPol-v0'",
+    "run --task MountinCar-v0": "did you mean 'MountainCar-v0'",
     "run --task SimpleEnv --context 5": "--context 5 tells too little: pass at least 20",
     "run --task SimpleEnv --model expert": "unknown world model 'expert'; did you mean 'experts'",
     "run --task SimpleEnv --agent ddqn": "ddqn needs discrete actions",

@@ -111,6 +111,20 @@ def test_no_line_is_lost_whenever_it_is_interrupted(whole, tmp_path, monkeypatch
     assert [line["step"] for line in metrics.read(tmp_path / "last")] == [3, 4] and result["step"] == 4
 
 
+def test_a_run_that_diverges_keeps_what_was_sound(whole, tmp_path):
+    def spoiled(state, examples, config):
+        state, loss = pretrain.train_step(state, examples, config)
+        return state, jax.numpy.where(state.step > 2, jax.numpy.nan, loss)
+
+    broken = runs.SMALL._replace(train_step=spoiled)
+    for resume in (False, True):
+        with pytest.raises(runs.Diverged, match="between steps 2 and 4: pretrain with another --seed"):
+            run(tmp_path / "run", method=broken, resume=resume)
+    assert not (tmp_path / "run" / "best_proxy.safetensors").exists()
+    run(tmp_path / "run", resume=True)
+    assert without_times(metrics.read(tmp_path / "run")) == without_times(whole[1])
+
+
 def test_a_finished_run_is_not_begun_again(whole):
     with pytest.raises(UserError):
         run(whole[0])

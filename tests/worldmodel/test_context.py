@@ -7,7 +7,7 @@ import pytest
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import Transition
-from synthenv.worldmodel.context import Context, as_host, check_context, select_rows
+from synthenv.worldmodel.context import Context, as_host, check_context, thinned
 
 
 def walk(num_rows: int = 30, num_actions: int | None = 3) -> Context:
@@ -36,7 +36,7 @@ def broken(array: np.ndarray, index, value) -> np.ndarray:
 @pytest.mark.parametrize("num_actions", [3, None])
 def test_a_sound_context_passes(num_actions):
     context = walk(num_actions=num_actions)
-    assert check_context(context, max_obs_size=2, max_action_size=1) is context
+    assert check_context(context) is context
     assert (context.num_rows, context.obs_size, context.action_size) == (30, 2, 1)
 
 
@@ -88,28 +88,12 @@ def test_what_is_wrong_is_said_in_one_line(what):
     assert "\n" not in message and "the context of Walk" in message and ": " in message
 
 
-def test_a_model_takes_so_many_columns():
-    with pytest.raises(UserError, match="has observations of 2 numbers, the model takes 1: use"):
-        check_context(DISCRETE, max_obs_size=1)
-    wide = changed(CONTINUOUS, action=np.repeat(CONTINUOUS.transitions.action, 4, axis=1))
-    with pytest.raises(UserError, match="has actions of 4 numbers, the model takes 3: use"):
-        check_context(wide, max_action_size=3)
-    check_context(wide, max_action_size=4)
-
-
 @pytest.mark.parametrize(
-    ("num_rows", "which", "rows"),
-    [
-        (4, "first", [0, 1, 2, 3]),
-        (4, "even", [0, 9, 19, 29]),
-        (1, "even", [0]),
-        (29, "even", [*range(28), 29]),
-        (30, "even", range(30)),
-        (99, "first", range(30)),
-    ],
+    ("num_rows", "rows"),
+    [(4, [0, 9, 19, 29]), (1, [0]), (29, [*range(28), 29]), (30, range(30)), (99, range(30))],
 )
-def test_which_rows_are_kept(num_rows, which, rows):
-    chosen = select_rows(DISCRETE, num_rows, which)
+def test_which_rows_are_kept(num_rows, rows):
+    chosen = thinned(DISCRETE, num_rows)
     for kept, full in zip(chosen.transitions, STEPS, strict=True):
         np.testing.assert_array_equal(kept, np.asarray(full)[list(rows)])
     assert chosen.real_steps == 30, "what was dropped had to be played too"

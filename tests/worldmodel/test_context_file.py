@@ -88,18 +88,6 @@ def test_episodes_show_by_their_jumps_if_time_limits_are_not_told(tmp_path):
     assert_same(context, arrays | {"truncations": np.zeros(40, bool)})
 
 
-def test_a_row_limit(tmp_path):
-    path = written(tmp_path / "steps.npz", recorded())
-    first, even = read_npz(path, num_rows=20), read_npz(path, num_rows=20, which="even")
-    np.testing.assert_array_equal(first.transitions.action, np.arange(20) % 4)
-    np.testing.assert_array_equal(even.transitions.action, (np.arange(20) * 39 // 19) % 4)
-    assert first.real_steps == even.real_steps == 40
-    assert first.num_actions == even.num_actions == 4
-    assert len(first.first_obs) == len(even.first_obs) == 5, "starts are kept whole"
-    with pytest.raises(UserError, match="has 10 rows"):
-        read_npz(path, num_rows=10)
-
-
 @pytest.mark.parametrize("discrete", [True, False])
 def test_our_own_file_gives_back_what_was_saved(tmp_path, discrete):
     context = read_npz(written(tmp_path / "steps.npz", recorded(discrete)))
@@ -146,7 +134,17 @@ BAD = {
     "scalar": ({"rewards": np.float64(1)}, "are empty or differ in length .*rewards 0"),
     "short obs": ({"observations": np.zeros((38, 3))}, r"the arrays of .* differ in length \(obs 38"),
     "multi": ({"actions": np.zeros((40, 2), int)}, r"integers of the shape \[40, 2\]: make it \[rows\]"),
-    "text": ({"actions": np.array(["left"] * 40)}, "actions in .* of type <U4: write them as numbers"),
+    "text": ({"actions": np.array(["left"] * 40)}, "actions in .* of type <U4: write them as real numbers"),
+    "complex": ({"rewards": np.zeros(40, complex)}, "rewards in .* of type complex128: write them as real"),
+    "large": ({"actions": np.full(40, 2**40)}, "actions from 0 to 1099511627776 in 40 rows: number"),
+    "nan end": (
+        {"terminations": np.full(40, np.nan)},
+        "terminations in .* not all 0 or 1: write False and True",
+    ),
+    "flat ends": (
+        {"terminations": np.zeros((40, 2))},
+        r"terminations in .* shape \[40, 2\]: make it \[rows\]",
+    ),
     "objects": ({"actions": np.array([{}] * 40)}, "no .npz of plain arrays: write it with numpy.savez"),
     "zeros": ({"actions": np.zeros(40)}, "are all 0: give their bound"),
 }

@@ -19,10 +19,10 @@ LINE = registry.make("SimpleEnv")
 FIRST = np.array([[-4.0], [1.0], [3.0]], np.float32)
 
 
-def line_context():
+def line_context(has_ends=True):
     obs = np.linspace(-30, 30, 20, dtype=np.float32)[:, None]
-    never = np.zeros(20, bool)
-    steps = Transition(obs, np.zeros_like(obs), -np.abs(obs[:, 0]), obs, never, never)
+    never, ended = np.zeros(20, bool), np.arange(20) == 19
+    steps = Transition(obs, np.zeros_like(obs), -np.abs(obs[:, 0]), obs, ended & has_ends, never)
     return Context(steps, FIRST, None, 10.0, "SimpleEnv", "random", 20)
 
 
@@ -41,8 +41,8 @@ def dream(predict=predict_line, termination=KNOWN["SimpleEnv"]):
     return WorldModelEnv("line", predict, termination, None, 1, 10.0, 1)
 
 
-def params(max_steps=20, pessimism=0.0, odds=0.9):
-    return env_params({"odds": jnp.float32(odds)}, line_context(), max_steps, pessimism)
+def params(max_steps=20, pessimism=0.0, odds=0.9, has_ends=True):
+    return env_params({"odds": jnp.float32(odds)}, line_context(has_ends), max_steps, pessimism)
 
 
 KEY = jax.random.key(0)
@@ -109,6 +109,30 @@ def test_where_no_rule_is_known_the_model_says_where_it_ends():
         assert bool(terminated) == ends and info["discount"] == 1.0 - ends
     *_, terminated, _ = step_once(dream(), params(), 10.0, 5.0)
     assert not terminated, "a rule that is known overrules the model"
+
+
+def test_a_context_without_ends_makes_a_dream_without_ends():
+    """Whatever the model's prior says; a known rule still ends it."""
+    for termination, ends in ((None, False), (lambda obs: obs[0] > 12.0, True)):
+        *_, terminated, _ = step_once(dream(termination=termination), params(has_ends=False), 10.0, 5.0)
+        assert bool(terminated) == ends
+
+
+def test_dreams_stay_on_the_surface_of_their_context():
+    angle = np.random.default_rng(0).uniform(-3, 3, 100)
+    obs = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+    never = np.zeros(100, bool)
+    steps = Transition(obs, np.zeros((100, 1), np.float32), obs[:, 0], np.roll(obs, 1, axis=0), never, never)
+    dreamt = env_params(None, Context(steps, obs[:5], None, 1.0, "circle", "random", 100), 20)
+
+    def predict(cache, obs, action):
+        return Prediction(1.1 * obs, obs[0], jnp.ones(2), jnp.float32(0), jnp.float32(0))
+
+    env = WorldModelEnv("circle", predict, None, None, 1, 1.0, 2)
+    _, state = env.reset_env(KEY, dreamt)
+    for surface, radius in ((dreamt.surface, 1.0), (None, 1.1)):
+        after, *_ = env.step_env(KEY, state, jnp.zeros(1), dreamt.replace(surface=surface))
+        np.testing.assert_allclose(jnp.linalg.norm(after), radius, atol=1e-3)
 
 
 def test_a_known_rule_is_asked_about_the_observation_that_follows():

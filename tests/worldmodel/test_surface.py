@@ -95,3 +95,12 @@ def test_tasks_have_the_surfaces_that_they_should(name, num):
     for seed in range(3):
         steps = collect(jax.random.key(seed), spec, Collection("held", 1000)).transitions
         assert len(surface.find(np.concatenate([steps.obs, steps.next_obs])).quadrics) == num
+
+
+def test_a_product_that_is_always_zero_is_left_out():
+    """Velocities along one axis or the other: their product tells of nothing, and spoils nothing."""
+    obs = RNG.normal(size=(200, 2)).astype(np.float32)
+    obs[:100, 0] = 0.0
+    obs[100:, 1] = 0.0
+    obs = np.concatenate([obs, -obs])  # so that their means are 0
+    assert np.isfinite(surface.find(obs).quadrics).all()
