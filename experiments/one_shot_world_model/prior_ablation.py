@@ -45,8 +45,7 @@ class Config:
 
     Calling it again with the same flags goes on where it was stopped. ``--models small=runs/pretrain-small`` measures
     what is pretrained already beside the variants; the same name again, ``small=runs/pretrain-small-seed1``, is another
-    seed of it. Cost: 1.8 CPU-seconds a step of cpu (24 steps of "all", with earlier experts), so about 45 CPU-minutes
-    for its 1,500 and some 15 for compiling and measuring, as a whole not measured; paper is 24 times ``synthenv oswm
+    seed of it. Cost: cpu 34 CPU-minutes, 27 of them for its 1,500 steps; paper is 24 times ``synthenv oswm
     pretrain``. Numbers to expect: none are published for this model.
 
     Attributes:
