@@ -101,7 +101,8 @@ def real_task(name: str) -> RealTask:
         task = gymnasium_task.spec(name)
     except UserError as error:
         close = difflib.get_close_matches(name, (*registry.names(), *host_task.TASKS), n=1)
-        raise UserError(f"{error}{f'; did you mean {close[0]!r}?' if close else ''}") from None
+        hint = f"; did you mean {close[0]!r}?" if close and "Did you mean" not in str(error) else ""
+        raise UserError(f"{error}{hint}") from None
     if task.max_steps is None:
         raise UserError(f"{name} has no time limit: choose a task that has one")
     actions = Actions(task.num_actions, task.action_size, task.action_bound)
@@ -137,8 +138,22 @@ def contents_of(*names: str) -> dict[str, str]:
     return {name: sha256(file)[:16] for name, file in files.items() if file.is_file()}
 
 
-def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> tuple[Context, int]:
-    """Logged transitions, at most ``num_rows`` of them, spread evenly over the file, and its longest episode in steps.
+class Logged(NamedTuple):
+    """Transitions of a file.
+
+    Attributes:
+        context: those that are shown.
+        longest_episode: in steps, of all.
+        num_rows: how many the file has.
+    """
+
+    context: Context
+    longest_episode: int
+    num_rows: int
+
+
+def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> Logged:
+    """Logged transitions, of which at most ``num_rows`` are shown, spread evenly over the file.
 
     Nothing real was stepped for them by us: their ``real_steps`` are 0.
 
@@ -151,10 +166,14 @@ def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> tuple[C
         UserError: the file is none of these, or its transitions are not of that task.
     """
     if path.suffix == ".npz":
-        limits = (task.actions.num_actions, task.actions.bound) if task else (None, None)
+        limits = (task.actions.num_actions, task.actions.bound, task.obs_size) if task else ()
         context = read_npz(path, *limits)
-    else:
+    elif path.suffix == ".safetensors":
         context = load_context(path)
+    else:
+        raise UserError(
+            f"{path} is neither an .npz nor a run's context (.safetensors): write it with numpy.savez"
+        )
     if task is not None:
         has = (context.obs_size, context.action_size, context.num_actions)
         needs = (task.obs_size, task.actions.size, task.actions.num_actions)
@@ -164,7 +183,7 @@ def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> tuple[C
                 f" {_told(*needs[1:])}: pass the --task that it is of, or another file"
             )
     kept = check_context(thinned(context, num_rows))
-    return replace(kept, real_steps=0), longest_episode(context)
+    return Logged(replace(kept, real_steps=0), longest_episode(context), context.num_rows)
 
 
 def _told(size: int, num_actions: int | None) -> str:

@@ -42,12 +42,18 @@ class Dreams:
         self.model = dream_places.world_model(command.model)
         self.agent = dreaming_agent(command.agent, command.task, command.max_steps)
         self.logged: Context | None = None
+        self.notes: list[str] = []  # what the user should know before it begins
         self.max_steps = 0
         if command.context_file is not None:
-            self.logged, longest = dream_places.context_of_file(
+            self.logged, longest, num_rows = dream_places.context_of_file(
                 command.context_file, command.context, self.task
             )
             self.max_steps = max(2, longest)
+            if num_rows > command.context:
+                self.notes.append(
+                    f"{command.context:,} of {num_rows:,} logged transitions are shown, spread evenly: --context shows"
+                    " more"
+                )
         if self.task is not None:
             self.max_steps = self.preset.dream_steps or self.task.max_steps
         about = self._about()

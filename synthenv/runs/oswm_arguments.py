@@ -21,7 +21,7 @@ class OswmRun:
 
     Attributes:
         task: The real task: one that synthenv list names, or any other of gymnasium whose observations are vectors.
-        context: Transitions that the world model is shown.
+        context: Transitions that the world model is shown; of a file at most so many, spread evenly over it.
         strategy: How the actions of the context are chosen: held for 1 to 40 steps, uniformly random, repeated for 4
             steps, by an expert (PPO, trained on the real task first; its steps count as real ones), by it in half of
             all steps, or a mixture of these; the task's preset, held or random, if not given.

@@ -19,7 +19,7 @@ from synthenv.runs.tables import COLUMNS, bracketed, console, listing
 _ABOUT = {
     "final_return": "at the end of training",
     "last_evaluations_return": "last {last} tests during training",
-    "best_return": "best of {tests} checkpoints, by {real} tests",
+    "best_return": "best of {tests} checkpoints by {real} tests, played again",
     "untrained_control": "best of {tests} untrained policies, likewise",
     "random_return": "uniform actions",
     "dream_return": "at the end of training, in the dream",
@@ -41,8 +41,10 @@ def run(command: OswmRun) -> dict[str, Any]:
     out = command.out or new_directory(f"oswm-{stem}-{command.agent}-seed{command.common.seed}")
     with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("seed", total=command.seeds, numbers=START)
-        if not console.is_terminal:
-            console.print(f"{START}: it may take minutes until the first seed is done", soft_wrap=True)
+
+        def begin() -> None:
+            if not console.is_terminal:
+                console.print(f"{START}: it may take minutes until the first seed is done", soft_wrap=True)
 
         def show(seed: int, steps: int, mean: float) -> None:
             progress.update(bar, completed=seed, numbers=f"{steps:,} dreamt steps  return {mean:.4g}")
@@ -59,7 +61,7 @@ def run(command: OswmRun) -> dict[str, Any]:
                     soft_wrap=True,
                 )
 
-        result = oswm_run.run(command, out, show, tell, progress.console.print)
+        result = oswm_run.run(command, out, show, tell, progress.console.print, begin)
     table(result, command)
     console.print(f"run: {out}   curves: {out / 'plots' / oswm_plot.FILE}", soft_wrap=True)
     return result
@@ -88,12 +90,23 @@ def table(result: dict[str, Any], command: OswmRun) -> None:
     ]
     listing(title, ("policy", "return"), rows)
     expert = f", {steps['expert']:,.0f} of its expert" if steps["expert"] else ""
-    took = f"{steps['context']:,.0f} of context{expert}, {steps['evaluation']:,.0f} of tests during training"
+    context = (
+        "none for the context, which was logged"
+        if command.context_file
+        else f"{steps['context']:,.0f} of context"
+    )
+    took = f"{context}{expert}, {steps['evaluation']:,.0f} of tests during training"
     console.print(
         f"real steps per seed: {took if command.task else 'none'}; seconds per seed:"
         f" {result['encode_seconds']:.1f} to encode the context, {result['train_seconds']:.1f} to train",
         soft_wrap=True,
     )
+    by = (
+        "where the world model said so"
+        if termination_of(command) is None
+        else "by the known rule of the task"
+    )
+    console.print(f"dreamt episodes ended {by}, or at the time limit", soft_wrap=True)
 
 
 def plot(command: OswmPlot) -> dict[str, Any]:

@@ -149,6 +149,7 @@ def run(
     show: Show = lambda seed, steps, mean: None,
     tell: Callable[[dict[str, Any]], None] = lambda line: None,
     notify: Callable[[str], None] = lambda line: None,
+    begin: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """All seeds, those that are done already left out; see ``oswm_summary.summarise`` for the result.
 
@@ -157,7 +158,8 @@ def run(
         out: the run directory.
         show: called after every test.
         tell: called with the line of every seed that is done.
-        notify: told what differs from the machine that began the run.
+        notify: told what differs from the machine that began the run, and of rows of a file that are left out.
+        begin: called when nothing stands in the way any more.
 
     Raises:
         UserError: as ``Dreams`` and ``RunDir.create``, or the disk is full.
@@ -165,8 +167,9 @@ def run(
     dreams = Dreams(command)
     config = asked_for(command) | {"learner": dataclasses.asdict(dreams.agent), "resolved": dreams.resolved()}
     with RunDir.create(out, config, command.resume) as run:
-        for note in run.notes:
+        for note in (*run.notes, *dreams.notes):
             notify(note)
+        begin()
         done = len(run.read_metrics())
         run.truncate_metrics(done)  # of a line that was half written
         for seed in range(done, command.seeds):

@@ -72,6 +72,7 @@ def read_npz(
     path: str | Path,
     num_actions: int | None = None,
     action_bound: float | None = None,
+    obs_size: int | None = None,
 ) -> Context:
     """Read transitions that others made; see the head of this file for the arrays.
 
@@ -81,6 +82,7 @@ def read_npz(
     Args:
         num_actions: number of discrete actions; None takes the largest action plus one.
         action_bound: bound of continuous actions; None takes the largest absolute value in the file.
+        obs_size: length that observations are to have; None takes any.
 
     Raises:
         UserError: the file is missing, damaged or no ``.npz``, lacks an array, or ``check_context`` objects.
@@ -89,6 +91,11 @@ def read_npz(
     arrays = _read_arrays(path)
     terminated, truncated = (_flags(path, arrays, name) for name in ("terminations", "truncations"))
     obs, next_obs = _before_and_after(path, arrays, terminated | truncated)
+    if obs_size is not None and obs.ndim == 2 and obs.shape[1] != obs_size:
+        raise UserError(
+            f"{path} has {obs.shape[1]} numbers an observation and the task {obs_size}: name the task that it is of, or"
+            " take another file"
+        )
     action, num_actions, action_bound = _actions(path, arrays["actions"], num_actions, action_bound)
     reward = arrays["rewards"].reshape(-1)
     rows: Any = (obs, action, reward, next_obs, terminated, truncated)

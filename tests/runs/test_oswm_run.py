@@ -206,15 +206,17 @@ def test_logged_transitions_take_no_steps(task):
     small = dataclasses.replace(SMALL, task=task, context_file=Path("log.npz"), seeds=1)
     if task is None:
         small = dataclasses.replace(small, max_steps=128)
-    result = oswm_run.run(small, Path("run"))
+    told = []
+    result = oswm_run.run(small, Path("run"), notify=told.append)
+    assert told == ["40 of 60 logged transitions are shown, spread evenly: --context shows more"]
     steps = result["real_steps"]
     assert steps["context"] == steps["expert"] == 0
     assert steps["evaluation"] == (240 if task else 0)
     if task is None:
         assert result["tested_on"] == "the dream of log.npz" and steps["measurement"] == 0
         assert result["one_step_error"] is None
-        context, longest = context_of_file(Path("log.npz"), 40, None)
-        assert (longest, context.num_rows) == (40, 40)
+        context, longest, num_rows = context_of_file(Path("log.npz"), 40, None)
+        assert (longest, context.num_rows, num_rows) == (40, 40, 60)
         expected = 40 * float(np.mean(context.transitions.reward))
         assert result["final_return"] == result["dream_return"] == pytest.approx(expected, rel=1e-4)
         action = load_policy("run", 0)(jax.random.key(0), jnp.zeros(1))
@@ -243,7 +245,7 @@ def test_a_policy_of_other_settings_is_not_loaded(monkeypatch):
 
 def test_a_log_of_another_task_is_refused():
     write_log(Path("log.npz"))
-    with pytest.raises(UserError, match=r"log.npz has 1 numbers .* Pendulum-v1 has 3 and"):
+    with pytest.raises(UserError, match=r"log\.npz has 1 numbers an observation and the task 3: name the task"):
         Dreams(dataclasses.replace(SMALL, task="Pendulum-v1", context_file=Path("log.npz")))
 
 
@@ -354,10 +356,10 @@ def test_the_command_prints_and_writes(capsys):
     assert written["results"] == json.loads(Path("run/result.json").read_text())
     said = capsys.readouterr().out
     assert "1/1 seeds" in said and "best of 2 untrained policies" in said and "40 of context" in said
-    assert "last 2 tests" in said and "best of 2 checkpoints, by real tests" in said
+    assert "last 2 tests" in said and "best of 2 checkpoints by real tests, played again" in said
     kept = json.loads(Path("run/config.json").read_text())["config"]["resolved"]
     assert kept == {"strategy": "held", "termination": "learned", "pessimism": 0.0}
-    assert "seed 0: no episode of its context ended" in said
+    assert "seed 0: no episode of its context ended" in said and "ended where the world model said so" in said
     assert load_context("run/contexts/seed0.safetensors").num_rows == 40
     spec, key, policy = registry.make("SimpleEnv"), keys_of_seed(0, 0).judge, load_policy("run", 0)
     played = rollout.evaluate(key, spec.env, spec.env_params, policy, 2, spec.max_steps)
@@ -377,7 +379,7 @@ def test_the_command_prints_and_writes(capsys):
 ERRORS = {
     "run": "pass --task, such as CartPole-v0, or --context-file FILE.npz",
     "run --task CartPol-v0": "gymnasium cannot make 'CartPol-v0'",
-    "run --task MountinCar-v0": "did you mean 'MountainCar-v0'",
+    "run --task EmptyRoom222": "did you mean 'EmptyRoom22'",
     "run --task SimpleEnv --context 5": "--context 5 tells too little: pass at least 20",
     "run --task SimpleEnv --model expert": "unknown world model 'expert'; did you mean 'experts'",
     "run --task SimpleEnv --agent ddqn": "ddqn needs discrete actions",
@@ -391,6 +393,7 @@ ERRORS = {
     "run --task CartPole-v0 --model ridge --termination learned": "ridge does not learn where episodes end",
     "run --task SimpleEnv --resume": "Pass its directory with --out",
     "run --context-file none.npz": "none.npz does not exist",
+    "run --context-file log.csv": "log.csv is neither an .npz nor a run's context",
     "run --context-file none.npz --strategy random": "pass only one of the two",
     "run --context-file none.npz --termination known": "none.npz does not exist",
     "run --task SimpleEnv --out taken": "taken is not empty and holds no run (file): choose another --out",
