@@ -245,7 +245,9 @@ def test_a_policy_of_other_settings_is_not_loaded(monkeypatch):
 
 def test_a_log_of_another_task_is_refused():
     write_log(Path("log.npz"))
-    with pytest.raises(UserError, match=r"log\.npz has 1 numbers an observation and the task 3: name the task"):
+    with pytest.raises(
+        UserError, match=r"log\.npz has 1 numbers an observation and the task 3: name the task"
+    ):
         Dreams(dataclasses.replace(SMALL, task="Pendulum-v1", context_file=Path("log.npz")))
 
 
