@@ -65,8 +65,8 @@ class Config:
 
     Calling it again with the same flags goes on where it was stopped; a larger --num-trials adds some. The paper's two
     searches are ``--space prior`` and ``--space model`` with ``--preset paper --objective real``. Trials share a seed,
-    so differences between them hold for that seed alone. Cost: cpu 54 to 78 CPU-seconds a trial (the first four), so
-    about 23 CPU-minutes for its 20; paper is 45 times ``synthenv oswm pretrain --preset paper`` and wants a GPU.
+    so differences between them hold for that seed alone. Cost: cpu 20 CPU-minutes, 35
+    to 88 CPU-seconds a trial; paper is 45 times ``synthenv oswm pretrain --preset paper`` and wants a GPU.
     Numbers to expect: none are published but the final values.
 
     Attributes:

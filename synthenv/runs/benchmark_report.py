@@ -52,7 +52,7 @@ def paper_return(table: str, row: Row) -> Return | None:
 
 def label(table: str, row: Mapping[str, Any]) -> str:
     """What a row is called in its table."""
-    return f"{row['strategy']} ({row['method']})" if table == "2" else row["method"]
+    return f"{row['method']}: {row['strategy']}" if table == "2" else row["method"]
 
 
 def interval(row: Mapping[str, Any], name: str) -> tuple[float, float]:

@@ -162,7 +162,7 @@ def test_what_people_read(finished):
         )
     assert lines[0]["paper_mean"] == "-4.7" and lines[-1]["best_return"] == lines[-1]["paper_mean"] == ""
     text = (out / "table2.md").read_text()
-    assert "| random (ridge) | " in text and "-4.7 ± 5.2" in text and "40 + 80" in text
+    assert "| ridge: random | " in text and "-4.7 ± 5.2" in text and "40 + 80" in text
     for name in ("table1.png", "table2.png"):
         assert (out / name).read_bytes()[:4] == b"\x89PNG"
 
