@@ -37,6 +37,24 @@ def make_directory(path: Path) -> None:
         raise disk_error(error, path) from error
 
 
+def read_json(path: Path, remedy: str) -> Any:
+    """What a file of JSON holds.
+
+    Args:
+        path: the file.
+        remedy: what to do if it is damaged.
+
+    Raises:
+        UserError: it cannot be read, or is no JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise disk_error(error, path) from error
+    except ValueError:
+        raise UserError(f"{path} is damaged: {remedy}") from None
+
+
 def write_atomic(path: str | Path, data: bytes) -> None:
     """Replace a file such that a reader, now or after a crash, finds the old content or the new, never a mixture.
 

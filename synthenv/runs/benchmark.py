@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from synthenv.core.errors import UserError
-from synthenv.core.files import disk_error, plain, to_json, write_atomic
+from synthenv.core.files import disk_error, plain, read_json, to_json, write_atomic
 from synthenv.runs import benchmark_plot, benchmark_report, directories, proxy_loss, proxy_plot
 from synthenv.runs.benchmark_arguments import OswmBenchmark
 from synthenv.runs.benchmark_rows import Row, Watch, context_digests, finish, rows_of
@@ -72,13 +72,9 @@ def run(
 
 def _stored(out: Path) -> dict[str, Any]:
     """All that was measured in the directory so far: what comes now stands beside it."""
-    file = out / RESULTS
-    try:
-        return dict(json.loads(file.read_bytes())) if file.exists() else {"tables": {}}
-    except OSError as error:
-        raise disk_error(error, file) from error
-    except ValueError:
-        raise UserError(f"{file} is damaged: remove it, and it will be written anew from the rows") from None
+    if not (out / RESULTS).exists():
+        return {"tables": {}}
+    return read_json(out / RESULTS, "remove it, and it will be written anew from the rows")
 
 
 def _returns(

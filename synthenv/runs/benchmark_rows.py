@@ -4,14 +4,13 @@ A row that is done is never done again. Rows of both tables may be one and the s
 """
 
 import dataclasses
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from synthenv.core.errors import UserError
-from synthenv.core.files import disk_error, plain
+from synthenv.core.files import plain, read_json
 from synthenv.runs import metrics, oswm_run, real_run
 from synthenv.runs.benchmark_arguments import OswmBenchmark
 from synthenv.runs.dream_presets import dreaming_agent, preset
@@ -81,11 +80,11 @@ def finish(command: OswmBenchmark, row: Row, out: Path, watch: Watch) -> dict[st
         UserError: as ``oswm_run.run``, or the directory holds the row of another benchmark.
     """
     path = out / row.place
-    resume = (path / CONFIG).exists()
     asked = _dream(command, row) if row.strategy is not None else _real(command, row, out)
     if (path / RESULT).exists():
         wanted = asked.asked() if isinstance(asked, RealRun) else oswm_run.asked_for(asked)
         return _stored_result(path, wanted)
+    resume = (path / CONFIG).exists()
     if isinstance(asked, RealRun):
         return real_run.run(asked, path, resume, *watch)
     return oswm_run.run(dataclasses.replace(asked, resume=resume), path, *watch)
@@ -114,12 +113,14 @@ def _dream(command: OswmBenchmark, row: Row) -> OswmRun:
 def _real(command: OswmBenchmark, row: Row, out: Path) -> RealRun:
     steps = _PPO_STEPS.get(row.method)
     policy: Any = "ppo" if steps else row.method
-    path = out / row.place
+    # What has been begun stays as long, whichever model may come first by now.
+    max_steps = stored_config(out / row.place).get("max_steps")
+    if max_steps is None:
+        max_steps = steps(command, row, out) if steps else 0
     return RealRun(
         task=row.task,
         policy=policy,
-        # What has been begun stays as long, whichever model may come first by now.
-        max_steps=stored_config(path).get("max_steps") or (steps(command, row, out) if steps else 0),
+        max_steps=max_steps,
         seeds=command.seeds,
         evaluations=command.evaluations,
         eval_episodes=command.eval_episodes,
@@ -167,9 +168,4 @@ def _stored_result(path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_bytes())
-    except OSError as error:
-        raise disk_error(error, file) from error
-    except ValueError:
-        raise UserError(f"{file} is damaged: remove its directory, and the row will be done again") from None
+    return read_json(file, "remove its directory, and the row will be done again")

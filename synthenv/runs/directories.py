@@ -5,14 +5,21 @@
 
 import contextlib
 import fcntl
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from synthenv.core.errors import UserError
-from synthenv.core.files import disk_error, make_directory, plain, remove_leftovers, to_json, write_atomic
+from synthenv.core.files import (
+    disk_error,
+    make_directory,
+    plain,
+    read_json,
+    remove_leftovers,
+    to_json,
+    write_atomic,
+)
 
 CONFIG, LOCK = "config.json", ".lock"
 
@@ -105,9 +112,8 @@ def _nothing(path: Path) -> dict[str, Any]:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    remedy = "put back a copy of it, or choose another --out"
     try:
-        return dict(json.loads(file.read_bytes())["config"])
-    except OSError as error:
-        raise disk_error(error, file) from error
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{file} is damaged: put back a copy of it, or choose another --out") from None
+        return dict(read_json(file, remedy)["config"])
+    except (KeyError, TypeError):
+        raise UserError(f"{file} is damaged: {remedy}") from None

@@ -166,10 +166,8 @@ def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> Logged:
         UserError: the file is none of these, or its transitions are not of that task.
     """
     if path.suffix == ".npz":
-        limits = (None, None, None)
-        if task is not None:
-            limits = (task.actions.num_actions, task.actions.bound, task.obs_size)
-        context = read_npz(path, num_actions=limits[0], action_bound=limits[1], obs_size=limits[2])
+        known: tuple[Any, ...] = (task.actions.num_actions, task.actions.bound, task.obs_size) if task else ()
+        context = read_npz(path, *known)
     elif path.suffix == ".safetensors":
         context = load_context(path)
     else:

@@ -128,11 +128,7 @@ def run(
         scores = partial(_scores, judge, held_out)
         for line, reached in _train(config.num_steps, state, batches, scores, steps_per_line, step, on_step):
             state = reached
-            if not np.isfinite([line["train_loss"], line["held_out_loss"]]).all():
-                raise Diverged(
-                    f"the loss is not finite any more between steps {line['step'] - steps_per_line} and {line['step']}:"
-                    " pretrain with another --seed or --preset"
-                )
+            _check_finite(line, steps_per_line)
             line |= measure(state.average)
             # Before the checkpoint: a line without one is written anew, one behind it would be lost in between.
             run_dir.append_metrics(line)
@@ -150,6 +146,15 @@ def _finish(run_dir: RunDir, form: str, asked: Mapping[str, Any], state: Any) ->
     result = {"steps": steps, **lines[-1]}
     run_dir.save_result(result)
     return result
+
+
+def _check_finite(line: Mapping[str, Any], steps_per_line: int) -> None:
+    """Stop before anything that is not a number is kept."""
+    if not np.isfinite([line["train_loss"], line["held_out_loss"]]).all():
+        raise Diverged(
+            f"the loss is not finite any more between steps {line['step'] - steps_per_line} and {line['step']}:"
+            " pretrain with another --seed or --preset"
+        )
 
 
 def _scores(judge: Callable[[Any, Any], Any], held_out: list[Any], params: Any) -> dict[str, float]:
