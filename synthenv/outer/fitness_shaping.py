@@ -1,8 +1,11 @@
 """The eight score transformations of appendix E, by name.
 
 Each maps the scores of n members and the incumbent's score to n weights; the update is the weighted sum of the
-members' perturbations. Scores are maximised. A score that is not finite counts as the worst finite one, so that one
-diverged agent can neither win nor poison its siblings.
+members' perturbations. Scores are maximised. A member whose score is not finite ranks below all others and weighs
+nothing, so that a diverged agent can neither win nor poison its siblings.
+
+Members of equal scores are ranked in order of appearance, as in the released code. That favours no direction, since
+perturbations are drawn alike for all of them.
 
 Where text and released code differ, the code is followed: ranks count from 1 = best (the text's 0 = worst would put a
 zero into the logarithm), and the NES form is divided by its maximum, not by its maximal absolute value.
@@ -28,7 +31,7 @@ def _ranks(scores: jax.Array) -> jax.Array:
 
 def linear(scores: jax.Array, baseline: jax.Array) -> jax.Array:
     """Scores mapped to [0, 1] (equation 2)."""
-    low, high = jnp.min(scores), jnp.max(scores)
+    low, high = jnp.min(scores, where=jnp.isfinite(scores), initial=jnp.inf), jnp.max(scores)
     return (scores - low) / (high - low + _EPS)
 
 
@@ -101,7 +104,9 @@ TRANSFORMATIONS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
 
 
 def shape(name: str, scores: jax.Array, baseline: jax.Array) -> jax.Array:
-    """Apply the transformation ``name`` to scores [n]; returns weights [n].
+    """Apply the transformation ``name`` to scores [n]; returns weights [n], all finite.
+
+    Scores that are not finite weigh 0; a baseline that is not finite counts as the worst finite score.
 
     Raises:
         ValueError: if there is no transformation of that name.
@@ -109,7 +114,7 @@ def shape(name: str, scores: jax.Array, baseline: jax.Array) -> jax.Array:
     if name not in TRANSFORMATIONS:
         raise ValueError(f"unknown score transformation {name!r}: use one of {', '.join(TRANSFORMATIONS)}")
     finite = jnp.isfinite(scores)
-    worst = jnp.min(jnp.where(finite, scores, jnp.inf))
-    worst = jnp.where(jnp.isfinite(worst), worst, 0.0)
+    worst = jnp.min(scores, where=finite, initial=jnp.inf)
     baseline = jnp.where(jnp.isfinite(baseline), baseline, worst)
-    return TRANSFORMATIONS[name](jnp.where(finite, scores, worst), baseline)
+    weights = TRANSFORMATIONS[name](jnp.where(finite, scores, -jnp.inf), baseline)
+    return jnp.where(finite, weights, 0.0)

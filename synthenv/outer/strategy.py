@@ -3,6 +3,11 @@
 ``paper_nes`` is the papers' own rule, written here because no library has it; the others are evosax algorithms.
 Everything is maximised; evosax minimises, so scores change sign on their way in and nowhere else.
 
+Scores that are all equal tell no direction from another, so they leave the search as it is: a momentum that goes on, or
+a spread that shrinks, would be no answer to them. Some equal scores among others favour no direction either: open_es
+and snes share out among them what their ranks weigh together, sep_cma_es and paper_nes take them in order of
+appearance, which is as good as at random.
+
 References:
     Ferreira et al. (2022), algorithm 1; the released code for the mirrored-pair rule.
     Salimans et al. (2017), Evolution strategies as a scalable alternative to reinforcement learning (open_es).
@@ -10,6 +15,7 @@ References:
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -40,10 +46,49 @@ def _finite_or_worst(score: jax.Array) -> jax.Array:
     return jnp.where(jnp.isfinite(score), score, -jnp.inf)
 
 
-def solved_share(score: jax.Array, solved_score: float) -> jax.Array:
-    """How much of a task is solved, 0 to 1: score over threshold, or threshold over score where both are negative."""
+def _all_equal(scores: jax.Array) -> jax.Array:
+    """Whether nobody did better than anybody; those that are not finite are equal among themselves."""
+    scores = _finite_or_worst(scores)
+    return jnp.max(scores) == jnp.min(scores)
+
+
+def solved_share(scores: jax.Array, solved_score: float) -> jax.Array:
+    """How much of a task is solved, 0 to 1, by the mean of those scores [P] that are finite.
+
+    It is the mean over the threshold, or the threshold over the mean where both are negative.
+    """
+    finite = jnp.isfinite(scores)
+    score = jnp.mean(scores, where=finite)
     share = score / solved_score if solved_score > 0 else solved_score / jnp.minimum(score, -1e-9)
-    return jnp.clip(jnp.where(jnp.isfinite(score), share, 0.0), 0.0, 1.0)
+    share = jnp.where(score >= solved_score, 1.0, share)  # a threshold of 0 is reached at once or not at all
+    return jnp.clip(jnp.where(jnp.any(finite), share, 0.0), 0.0, 1.0)
+
+
+def _shared_weights(population: jax.Array, fitness: jax.Array, state: Any, params: Any) -> jax.Array:
+    """The weights of the ranks of fitness [P], lowest first; equal ones share what their ranks weigh together.
+
+    evosax gives all of them the weight of their mean rank, and such weights no longer add up.
+    """
+    weights = params.weights[_ranks(fitness)]
+    equal = fitness[:, None] == fitness[None, :]
+    return jnp.sum(jnp.where(equal, weights[None, :], 0.0), axis=1) / jnp.sum(equal, axis=1)
+
+
+def _ordered_weights(population: jax.Array, fitness: jax.Array, state: Any, params: Any) -> jax.Array:
+    """The weights of the ranks of fitness [P], lowest first, equal ones in order of appearance.
+
+    Evolution paths take the sum of the selected steps to be of the length that unequal weights give it: shared weights
+    make it shorter, and the spread shrinks. What the ranks of infinite fitness weigh goes to the others.
+    """
+    weights = params.weights[_ranks(fitness)]
+    failed = jnp.isinf(fitness)
+    lost = jnp.sum(jnp.where(failed, weights, 0.0))
+    return jnp.where(failed, 0.0, weights) / jnp.where(jnp.all(failed), 1.0, 1.0 - lost)
+
+
+def _ranks(fitness: jax.Array) -> jax.Array:
+    """0 for the lowest fitness; equal ones in order of appearance."""
+    return jnp.argsort(jnp.argsort(fitness))
 
 
 def mirrored_update(
@@ -59,7 +104,7 @@ def mirrored_update(
         mean: parameters [D].
         members: plus halves, then minus halves [2n, D].
         scores: their scores [2n]; within a pair the minus half wins only if strictly better. A score that is
-            not finite loses.
+            not finite loses, and a pair of two such scores weighs nothing.
         incumbent_score: mean score of the unperturbed parameters.
         config: step size and transformation.
     """
@@ -69,7 +114,8 @@ def mirrored_update(
     flip = (minus > plus) & config.mirrored
     winners = jnp.where(flip, minus, plus)
     weights = shape(config.transformation, winners, incumbent_score) * jnp.where(flip, -1.0, 1.0)
-    return mean + config.step_size * jnp.dot(weights, noise)
+    tells_nothing = _all_equal(scores if config.mirrored else plus)
+    return jnp.where(tells_nothing, mean, mean + config.step_size * jnp.dot(weights, noise))
 
 
 def paper_nes(config: StrategyConfig) -> Strategy:
@@ -102,7 +148,10 @@ def from_evosax(config: StrategyConfig, num_dims: int, solved_score: float) -> S
             std_schedule=optax.constant_schedule(config.std),
         )
     else:
-        algorithm = {"snes": SNES, "sep_cma_es": Sep_CMA_ES}[config.name](population, solution)
+        kind, weigh = {"snes": (SNES, _shared_weights), "sep_cma_es": (Sep_CMA_ES, _ordered_weights)}[
+            config.name
+        ]
+        algorithm = kind(population, solution, fitness_shaping_fn=weigh)
     params = algorithm.default_params
     if hasattr(params, "std_init"):
         params = params.replace(std_init=config.std)
@@ -116,19 +165,18 @@ def from_evosax(config: StrategyConfig, num_dims: int, solved_score: float) -> S
     def tell(
         key: jax.Array, members: jax.Array, scores: jax.Array, incumbent_score: jax.Array, state: Any
     ) -> Any:
-        scores = _finite_or_worst(scores)
-        after = algorithm.tell(key, members, -scores, state, params)[0]
-        if config.name != "open_es" or not config.step_decay:
-            return after
-        # Members score a little below their mean, but there are many: a steadier measure than the incumbents.
-        scale = 1.0 - config.step_decay * solved_share(jnp.mean(scores), solved_score)
-        return after.replace(mean=state.mean + scale * (after.mean - state.mean))
+        after = algorithm.tell(key, members, -_finite_or_worst(scores), state, params)[0]
+        if config.name == "open_es" and config.step_decay:
+            # Members score a little below their mean, but there are many: a steadier measure than the incumbents.
+            scale = 1.0 - config.step_decay * solved_share(scores, solved_score)
+            after = after.replace(mean=state.mean + scale * (after.mean - state.mean))
+        return jax.tree.map(partial(jnp.where, _all_equal(scores)), state, after)
 
     return Strategy(population, init, ask, tell, algorithm.get_mean)
 
 
 def make_strategy(config: StrategyConfig, num_dims: int, solved_score: float) -> Strategy:
-    """Build the strategy that ``config`` names.
+    """Build the strategy that ``config`` names, for [num_dims]; ``solved_score`` is the threshold of step_decay.
 
     Raises:
         ValueError: if the name is unknown.

@@ -53,20 +53,39 @@ def test_equals_transcription(name, case):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_not_finite_is_worst(name):
-    """NaN and both infinities weigh what the worst finite score would, and no weight is ever NaN."""
-    scores, replaced = RANDOM.copy(), RANDOM.copy()
-    scores[[2, 5, 11]], replaced[[2, 5, 11]] = [np.nan, np.inf, -np.inf], np.delete(RANDOM, [2, 5, 11]).min()
+def test_not_finite_ranks_last_and_weighs_nothing(name):
+    """NaN and both infinities: the others weigh what they would if three members had been far worse than all."""
+    bad, scores, replaced = [2, 5, 11], RANDOM.copy(), RANDOM.copy()
+    scores[bad] = [np.nan, np.inf, -np.inf]
+    replaced[bad] = np.delete(RANDOM, bad).min() - (0 if name == "linear" else 1e6)
+    wanted = reference(name, replaced, 90.0)
+    wanted[bad] = 0.0
     weights = shape(name, jnp.asarray(scores), jnp.float32(90.0))
-    np.testing.assert_allclose(weights, reference(name, replaced, 90.0), rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(weights, wanted, rtol=2e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("baseline", [np.nan, np.inf, -np.inf, 50.0])
+def test_diverged_member_gains_nothing_where_the_worst_beats_the_incumbent():
+    """Scores 5 and 3 over a baseline of 1 gain 1 and a half; of the third one nothing is known."""
+    scores, baseline = jnp.array([5.0, 3.0, jnp.nan]), jnp.float32(1.0)
+    np.testing.assert_allclose(shape("all_better_1", scores, baseline), [1.0, 0.5, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(shape("all_better_2", scores, baseline), [2 / 3, 1 / 3, 0.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("baseline", [np.nan, np.inf, -np.inf, -50.0, 50.0])
 @pytest.mark.parametrize("name", NAMES)
-def test_finite_everywhere(name, baseline):
-    """Neither a population of NaN nor a baseline that is not finite gives weights that are not finite."""
-    for scores in (RANDOM, np.full(N, np.nan, np.float32), np.full(N, -np.inf, np.float32)):
-        assert jnp.isfinite(shape(name, jnp.asarray(scores), jnp.float32(baseline))).all()
+def test_a_population_that_diverged_beats_nobody(name, baseline):
+    """Whatever the incumbent scored: all weights are 0."""
+    for bad in (np.nan, np.inf, -np.inf):
+        weights = shape(name, jnp.full(N, bad, jnp.float32), jnp.float32(baseline))
+        np.testing.assert_array_equal(weights, 0.0)
+
+
+@pytest.mark.parametrize("baseline", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", NAMES)
+def test_baseline_that_is_not_finite_counts_as_worst(name, baseline):
+    """Finite scores weigh what they would with an incumbent as bad as the worst of them."""
+    weights = shape(name, jnp.asarray(RANDOM), jnp.float32(baseline))
+    np.testing.assert_allclose(weights, reference(name, RANDOM, RANDOM.min()), rtol=2e-5, atol=1e-6)
 
 
 def test_baseline_of_nan_counts_as_worst():

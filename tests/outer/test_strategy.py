@@ -1,14 +1,22 @@
 """Strategies: the papers' step by hand, and what every ask and tell must keep."""
 
 import functools
+from types import SimpleNamespace
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.outer.config import StrategyConfig
-from synthenv.outer.strategy import make_strategy, mirrored_update
+from synthenv.outer.config import StrategyConfig, TransformationName
+from synthenv.outer.strategy import (
+    _ordered_weights,
+    _shared_weights,
+    make_strategy,
+    mirrored_update,
+    solved_share,
+)
 
 NAMES = ["paper_nes", "open_es", "snes", "sep_cma_es"]
 DIMS, PAIRS, SOLVED = 6, 8, 195.0
@@ -57,8 +65,22 @@ def test_better_minus_flips_the_sign():
 
 
 def test_tie_goes_to_plus():
-    """Equal halves keep the sign."""
-    np.testing.assert_allclose(step_of([4.0, 4.0, 4.0, 4.0]), [0.5, 0.5])
+    """Equal halves keep the sign, as in the released code."""
+    np.testing.assert_allclose(step_of([4.0, 2.0, 4.0, 1.0]), [0.5, 0.25])
+
+
+def test_equal_scores_move_nothing():
+    """Better than the incumbent, but nobody better than anybody; not mirrored, minus halves are not looked at."""
+    np.testing.assert_array_equal(step_of([4.0, 4.0, 4.0, 4.0]), 0.0)
+    np.testing.assert_array_equal(step_of([4.0, 4.0, 1.0, 9.0], mirrored=False), 0.0)
+
+
+@pytest.mark.parametrize("transformation", get_args(TransformationName))
+def test_halves_that_both_diverged_weigh_nothing(transformation):
+    """Neither side of the second pair is known to be the better one, even if the worst pair beats the incumbent."""
+    step = step_of([5.0, jnp.nan, 3.0, jnp.inf], 1.0, transformation=transformation)
+    assert step[1] == 0.0
+    np.testing.assert_array_equal(step_of([jnp.nan] * 4, -9.0, transformation=transformation), 0.0)
 
 
 def test_not_mirrored_ignores_minus():
@@ -74,7 +96,7 @@ def test_half_that_is_not_finite_loses(bad):
 
 @pytest.mark.parametrize("transformation", ["linear", "all_better_1"])
 def test_pair_without_a_finite_half_is_worst(transformation):
-    """Its siblings are weighed against each other, as if it had their worst score."""
+    """Its siblings are weighed against each other, and it weighs nothing."""
     noise = jnp.eye(3)
     config = StrategyConfig("paper_nes", num_pairs=3, step_size=1.0, transformation=transformation)
     step = mirrored_update(
@@ -146,29 +168,73 @@ def test_score_that_is_not_finite_counts_as_very_low(name, bad):
     )
 
 
-@pytest.mark.parametrize("incumbent", [np.nan, -np.inf, 0.0])
-@pytest.mark.parametrize("scores", ["all nan", "all -inf", "all equal", "mixed"])
+def after_a_climb(name):
+    """A strategy in the middle of its search, with whatever momentum and paths it has."""
+    strategy = strategy_of(name)
+    return strategy, after_one_tell(strategy, np.arange(2.0 * PAIRS))
+
+
+@pytest.mark.parametrize("incumbent", [np.nan, -np.inf, -9.0, 9.0])
+@pytest.mark.parametrize("score", [np.nan, -np.inf, np.inf, 9.0, -4.0])
 @pytest.mark.parametrize("name", NAMES)
-def test_mean_and_next_members_stay_finite(name, scores, incumbent):
-    """No score can poison the search."""
-    strategy = strategy_of(name)
-    scores = {
-        "all nan": np.full(2 * PAIRS, np.nan),
-        "all -inf": np.full(2 * PAIRS, -np.inf),
-        "all equal": np.full(2 * PAIRS, 9.0),
-        "mixed": np.resize([np.nan, 1.0, np.inf, -np.inf, 200.0], 2 * PAIRS),
-    }[scores]
-    state = after_one_tell(strategy, scores, incumbent)
-    assert jnp.isfinite(strategy.mean(state)).all()
-    assert jnp.isfinite(strategy.ask(KEY, state)[0]).all()
+def test_equal_scores_leave_the_search_as_it_is(name, score, incumbent):
+    """Equal because everybody diverged or because nobody is better than anybody: mean, spread and momentum stay."""
+    strategy, state = after_a_climb(name)
+    members, asked = strategy.ask(KEY, state)
+    told = strategy.tell(KEY, members, jnp.full(2 * PAIRS, score), jnp.float32(incumbent), asked)
+    jax.tree.map(np.testing.assert_array_equal, told, asked)
 
 
-@pytest.mark.parametrize("name", ["paper_nes", "open_es"])
-def test_equal_scores_do_not_move_the_mean(name):
-    """Nobody is better than anybody, nor than the incumbent."""
+@pytest.mark.parametrize("name", NAMES)
+def test_a_few_that_diverged_do_not_poison_the_rest(name):
+    """The step is that of scores far below all others, except that nobody moves towards a member that diverged."""
+    strategy, state = after_a_climb(name)
+    scores = jnp.resize(jnp.array([jnp.nan, 1.0, jnp.inf, -jnp.inf, 200.0]), 2 * PAIRS)
+    members, asked = strategy.ask(KEY, state)
+    told = strategy.tell(KEY, members, scores, jnp.float32(0.0), asked)
+    assert jnp.isfinite(strategy.mean(told)).all() and jnp.isfinite(strategy.ask(KEY, told)[0]).all()
+    assert jnp.any(strategy.mean(told) != strategy.mean(asked))
+
+
+def test_sep_cma_es_selects_nobody_who_diverged():
+    """With three finite scores of sixteen the mean moves within what those three span, and does not shrink the step."""
+    strategy = strategy_of("sep_cma_es")
+    members, state = strategy.ask(KEY, strategy.init(KEY, START))
+    scores = jnp.full(2 * PAIRS, jnp.nan).at[jnp.array([2, 7, 9])].set(jnp.array([3.0, 2.0, 1.0]))
+    step = strategy.mean(strategy.tell(KEY, members, scores, jnp.float32(0.0), state)) - START
+    directions = np.asarray(members[jnp.array([2, 7, 9])] - START)
+    shares, residual, *_ = np.linalg.lstsq(directions.T, np.asarray(step), rcond=None)
+    assert residual < 1e-9 and shares.sum() == pytest.approx(1.0, abs=1e-4)
+    assert shares[0] > shares[1] > shares[2] > 0
+
+
+@pytest.mark.parametrize("name", ["snes", "sep_cma_es"])
+def test_spread_does_not_shrink_where_most_scores_are_equal(name):
+    """Fifteen of sixteen score 9, and who does better has nothing to do with where: ties must not freeze the search."""
     strategy = strategy_of(name)
-    state = after_one_tell(strategy, np.full(2 * PAIRS, 9.0), incumbent_score=9.0)
-    np.testing.assert_allclose(strategy.mean(state), START, atol=1e-6)  # noise has std 0.1
+    state = strategy.init(KEY, START)
+    for key in jax.random.split(KEY, 60):
+        members, state = strategy.ask(key, state)
+        scores = jnp.full(2 * PAIRS, 9.0).at[jax.random.randint(key, (), 0, 2 * PAIRS)].set(10.0)
+        state = strategy.tell(key, members, scores, jnp.float32(9.0), state)
+    # Random selection moves the logarithm of sep_cma_es's spread by -0.3 with deviation 1.1; shared weights, by -7.5.
+    assert abs(np.mean(np.log(state.std * getattr(state, "D", 1.0))) - np.log(0.1)) < 4
+
+
+def test_equal_scores_share_what_their_ranks_weigh():
+    """snes: fitness 1, then twice 2, then 5; the weights still add up."""
+    params = SimpleNamespace(weights=jnp.array([0.5, 0.3, 0.1, -0.9]))
+    weights = _shared_weights(None, jnp.array([2.0, 5.0, 1.0, 2.0]), None, params)
+    np.testing.assert_allclose(weights, [0.2, -0.9, 0.5, 0.2], rtol=1e-6)
+
+
+def test_equal_scores_in_order_of_appearance():
+    """sep_cma_es: every rank's weight is given once; those of members that diverged go to the others."""
+    params = SimpleNamespace(weights=jnp.array([0.5, 0.3, 0.2, 0.0]))
+    weights = _ordered_weights(None, jnp.array([2.0, 5.0, 1.0, 2.0]), None, params)
+    np.testing.assert_array_equal(weights, jnp.array([0.3, 0.0, 0.5, 0.2]))
+    weights = _ordered_weights(None, jnp.array([jnp.inf, 5.0, 1.0, jnp.inf]), None, params)
+    np.testing.assert_allclose(weights, [0.0, 0.375, 0.625, 0.0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -193,6 +259,17 @@ def test_unknown_name():
 
 
 # ---------------------------------------------------------------- step_decay
+
+
+@pytest.mark.parametrize("threshold", [SOLVED, 0.0, -100.0])
+def test_members_that_diverged_do_not_count_for_the_share_that_is_solved(threshold):
+    """One NaN among members that solve the task: it is solved; a threshold of 0 has no half-way."""
+    solved = jnp.full(8, threshold + 1.0)
+    for bad in (jnp.nan, jnp.inf, -jnp.inf):
+        assert solved_share(solved.at[3].set(bad), threshold) == 1.0
+    assert solved_share(jnp.full(8, jnp.nan), threshold) == 0.0
+    low = solved_share(jnp.full(8, threshold - 100.0).at[2].set(jnp.nan), threshold)
+    assert low == pytest.approx({SOLVED: 95 / 195, 0.0: 0.0, -100.0: 0.5}[threshold])
 
 
 @pytest.mark.parametrize(("score", "factor"), [(SOLVED, 0.3), (SOLVED / 2, 0.65), (0.0, 1.0), (900.0, 0.3)])
