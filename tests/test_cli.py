@@ -170,7 +170,8 @@ ERRORS = {
     "meta-train --strategy.std nan": "pass a finite number above 0",
     "meta-train --agent.variation.depth 3 1": "pass the lower end first",
     "meta-train --outer.num-incumbents 0": "or --outer.no-stop-when-solved",
-    "meta-train --preset released --agent.batch-size 200000": "at most the replay's capacity, --agent.buffer-size",
+    "meta-train --preset released --agent.batch-size 200000": "--agent.batch-size 200000 makes no sense: pass at most"
+    " the replay's capacity, --agent.buffer-size 100000",
     "meta-train --agent.discount 2": "--agent.discount 2.0 makes no sense: pass a number from 0 to 1",
     "meta-train --proxy scb --proxy.form mdp": "contradict each other: pass --proxy se, scb or rn alone",
     "meta-train --proxy.form bandit": "contradict each other: pass --proxy se, scb or rn alone",

@@ -4,8 +4,20 @@ References:
     Ferreira et al. (2022), tables 2-5, 9, 11, 15 and 17.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+from synthenv.core.bounds import (
+    Bounds,
+    Count,
+    CountOrNone,
+    Misfit,
+    NotNegative,
+    Positive,
+    Rate,
+    Share,
+)
 
 Activation = Literal["tanh", "relu", "leaky_relu", "prelu"]
 
@@ -22,11 +34,11 @@ class Variation(NamedTuple):
             agents of unequal patience keep a proxy from teaching only those that stop in time.
     """
 
-    learning_rate: tuple[float, float] = (1e-3 / 3, 3e-3)
-    batch_size: tuple[int, int] | None = (42, 384)
-    hidden_size: tuple[int, int] = (42, 384)
-    depth: tuple[int, int] = (1, 3)
-    max_steps: tuple[int, int] | None = None
+    learning_rate: tuple[Positive, Positive] = (1e-3 / 3, 3e-3)
+    batch_size: tuple[Count, Count] | None = (42, 384)
+    hidden_size: tuple[Count, Count] = (42, 384)
+    depth: tuple[Count, Count] = (1, 3)
+    max_steps: tuple[Count, Count] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,19 +66,35 @@ class AgentConfig:
     """
 
     name: str = ""
-    discount: float = 0.99
-    init_episodes: int = 10
-    max_episodes: int = 1000
-    max_steps: int = 1_000_000
-    buffer_size: int = 100_000
+    discount: Share = 0.99
+    init_episodes: CountOrNone = 10
+    max_episodes: Count = 1000
+    max_steps: Count = 1_000_000
+    buffer_size: Count = 100_000
     stop: Literal["plateau", "solved", "none"] = "plateau"
-    stop_window: int = 10
-    plateau_tolerance: float = 0.01
+    stop_window: Count = 10
+    plateau_tolerance: NotNegative = 0.01
     time_limit: Literal["terminal", "bootstrap"] = "bootstrap"
-    action_repeat: int = 1
-    test_episodes: int = 0
+    action_repeat: Count = 1
+    test_episodes: CountOrNone = 0
     vary: bool = False
     variation: Variation = field(default_factory=Variation)
+
+    def contradictions(self) -> Iterator[Misfit]:
+        """Numbers that make no sense beside others of the config, though each is one that its field allows."""
+        drawn = getattr(self.variation, "batch_size", None)
+        if drawn and not hasattr(self, "batch_size"):
+            yield Misfit(
+                "variation.batch_size", f"{drawn[0]} {drawn[1]}", f"None: {self.name} has no batch size"
+            )
+        elif hasattr(self, "batch_size"):
+            varies = self.vary and drawn
+            path = "variation.batch_size" if varies else "batch_size"
+            batch, value = (drawn[1], f"{drawn[0]} {drawn[1]}") if varies else (self.batch_size,) * 2
+            if batch > self.buffer_size:
+                yield Misfit(
+                    path, value, f"at most the replay's capacity, --agent.buffer-size {self.buffer_size}"
+                )
 
 
 def around(agent: Any) -> Any:
@@ -99,11 +127,11 @@ class ICMConfig(NamedTuple):
         hidden_size: Units per hidden layer of the features, the inverse and the forward model.
     """
 
-    learning_rate: float = 1e-4
-    beta: float = 0.2
-    eta: float = 0.5
-    feature_size: int = 64
-    hidden_size: int = 128
+    learning_rate: Positive = 1e-4
+    beta: Share = 0.2
+    eta: NotNegative = 0.5
+    feature_size: Count = 64
+    hidden_size: Count = 128
 
 
 @dataclass(frozen=True)
@@ -128,16 +156,16 @@ class DDQNConfig(AgentConfig):
     """
 
     name: Literal["ddqn", "dueling_ddqn"] = "ddqn"
-    learning_rate: float = 1e-3
-    tau: float = 0.01
-    epsilon_init: float = 1.0
-    epsilon_min: float = 0.01
-    epsilon_decay: float = 0.9
-    batch_size: int = 128
-    hidden_size: int = 128
-    depth: int = 2
+    learning_rate: Positive = 1e-3
+    tau: Rate = 0.01
+    epsilon_init: Share = 1.0
+    epsilon_min: Share = 0.01
+    epsilon_decay: Share = 0.9
+    batch_size: Count = 128
+    hidden_size: Count = 128
+    depth: Count = 2
     activation: Activation = "relu"
-    feature_size: int = 128
+    feature_size: Count = 128
     advantage_mean: Literal["state", "batch"] = "state"
     curiosity: ICMConfig | None = None
 
@@ -167,18 +195,18 @@ class TD3Config(AgentConfig):
     """
 
     name: Literal["td3", "td3_discrete"] = "td3"
-    learning_rate: float = 3e-4
-    tau: float = 0.005
-    batch_size: int = 256
-    hidden_size: int = 128
-    depth: int = 2
+    learning_rate: Positive = 3e-4
+    tau: Rate = 0.005
+    batch_size: Count = 256
+    hidden_size: Count = 128
+    depth: Count = 2
     activation: Activation = "relu"
-    policy_delay: int = 2
-    action_std: float = 0.1
-    policy_std: float = 0.2
-    policy_clip: float = 0.5
+    policy_delay: Count = 2
+    action_std: NotNegative = 0.1
+    policy_std: NotNegative = 0.2
+    policy_clip: NotNegative = 0.5
     test_noise: bool = False
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     temperature_mode: Literal["annealed", "learned", "fixed"] = "annealed"
     one_hot: bool = False
     curiosity: ICMConfig | None = None
@@ -192,8 +220,8 @@ class TabularVariation(NamedTuple):
         discount: Uniform.
     """
 
-    learning_rate: tuple[float, float] = (0.1, 1.0)
-    discount: tuple[float, float] = (0.1, 1.0)
+    learning_rate: tuple[Positive, Positive] = (0.1, 1.0)
+    discount: tuple[Share, Share] = (0.1, 1.0)
 
 
 @dataclass(frozen=True)
@@ -211,14 +239,14 @@ class TabularConfig(AgentConfig):
     """
 
     name: Literal["q_learning", "sarsa"] = "q_learning"
-    discount: float = 0.8
-    init_episodes: int = 0
-    buffer_size: int = 1
+    discount: Share = 0.8
+    init_episodes: CountOrNone = 0
+    buffer_size: Annotated[int, Bounds(1, 1)] = 1  # it learns from the last transition only
     time_limit: Literal["terminal", "bootstrap"] = "terminal"
-    learning_rate: float = 1.0
-    epsilon_init: float = 0.1
-    epsilon_min: float = 0.1
-    epsilon_decay: float = 0.0
-    count_bonus: float = 0.0
+    learning_rate: Positive = 1.0
+    epsilon_init: Share = 0.1
+    epsilon_min: Share = 0.1
+    epsilon_decay: Share = 0.0
+    count_bonus: NotNegative = 0.0
     count_form: Literal["n", "sqrt_n"] = "n"
     variation: Any = field(default_factory=TabularVariation)

@@ -4,10 +4,12 @@ References:
     Ferreira et al. (2022), table 18, and the released code for ``ppo_monte_carlo``.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from synthenv.agents.config import Activation, AgentConfig, ICMConfig, Variation
+from synthenv.core.bounds import Count, CountOrNone, Misfit, NotNegative, Positive, Share
 
 
 @dataclass(frozen=True)
@@ -39,30 +41,42 @@ class PPOConfig(AgentConfig):
     """
 
     name: Literal["ppo"] = "ppo"
-    init_episodes: int = 0
-    max_episodes: int = 1_000_000
-    max_steps: int = 200_000
-    buffer_size: int = 1
-    learning_rate: float = 1e-3
+    init_episodes: CountOrNone = 0
+    max_episodes: Count = 1_000_000
+    max_steps: Count = 200_000
+    buffer_size: Count = 1
+    learning_rate: Positive = 1e-3
     anneal_learning_rate: bool = True
-    num_envs: int = 8
-    rollout_length: int = 128
-    num_epochs: int = 10
-    num_minibatches: int = 8
-    gae_lambda: float = 0.95
-    clip_ratio: float = 0.2
-    value_coefficient: float = 0.5
-    entropy_coefficient: float = 0.0
-    max_grad_norm: float = 0.5
-    hidden_size: int = 64
-    depth: int = 2
+    num_envs: Count = 8
+    rollout_length: Count = 128
+    num_epochs: Count = 10
+    num_minibatches: Count = 8
+    gae_lambda: Share = 0.95
+    clip_ratio: Positive = 0.2
+    value_coefficient: NotNegative = 0.5
+    entropy_coefficient: NotNegative = 0.0
+    max_grad_norm: Positive = 0.5
+    hidden_size: Count = 64
+    depth: Count = 2
     activation: Activation = "tanh"
-    action_std: float = 1.0
+    action_std: Positive = 1.0
     test_noise: bool = False
     normalize_observations: bool = False
     normalize_rewards: bool = True
     curiosity: ICMConfig | None = None
     variation: Variation = field(default_factory=lambda: Variation(batch_size=None, hidden_size=(21, 192)))
+
+    def contradictions(self) -> Iterator[Misfit]:
+        """See ``AgentConfig``; besides, an iteration's steps have to divide into minibatches of two or more."""
+        yield from super().contradictions()
+        steps, parts = self.num_envs * self.rollout_length, self.num_minibatches
+        if steps % parts or steps < 2 * parts:  # advantages are standardised: that of one step alone is 0
+            yield Misfit(
+                "num_minibatches",
+                parts,
+                f"a divisor of --agent.num-envs {self.num_envs} times --agent.rollout-length"
+                f" {self.rollout_length} that leaves each at least two steps",
+            )
 
 
 @dataclass(frozen=True)
@@ -89,23 +103,31 @@ class PPOMonteCarloConfig(AgentConfig):
     """
 
     name: Literal["ppo_monte_carlo"] = "ppo_monte_carlo"
-    init_episodes: int = 0
-    max_episodes: int = 3000
-    max_steps: int = 3_000_000
-    buffer_size: int = 1
+    init_episodes: CountOrNone = 0
+    max_episodes: Count = 3000
+    max_steps: Count = 3_000_000
+    buffer_size: Count = 1
     time_limit: Literal["terminal", "bootstrap"] = "terminal"
-    learning_rate: float = 3e-4
-    rollout_length: int = 10 * 999 + 1
-    num_epochs: int = 80
-    clip_ratio: float = 0.2
-    value_coefficient: float = 1.0
-    entropy_coefficient: float = 0.01
-    hidden_size: int = 64
-    depth: int = 2
+    learning_rate: Positive = 3e-4
+    rollout_length: Count = 10 * 999 + 1
+    num_epochs: Count = 80
+    clip_ratio: Positive = 0.2
+    value_coefficient: NotNegative = 1.0
+    entropy_coefficient: NotNegative = 0.01
+    hidden_size: Count = 64
+    depth: Count = 2
     activation: Activation = "relu"
-    action_std: float = 0.5
+    action_std: Positive = 0.5
     test_noise: bool = True
     curiosity: ICMConfig | None = None
     variation: Variation = field(
         default_factory=lambda: Variation(learning_rate=(1e-4, 9e-4), batch_size=None, hidden_size=(21, 192))
     )
+
+    def contradictions(self) -> Iterator[Misfit]:
+        """See ``AgentConfig``; besides, Monte-Carlo returns have to end with the episode."""
+        yield from super().contradictions()
+        if self.time_limit != "terminal":
+            yield Misfit("time_limit", self.time_limit, "terminal: Monte-Carlo returns end with the episode")
+        if self.rollout_length < 2:  # returns are standardised: that of one step alone is 0
+            yield Misfit("rollout_length", self.rollout_length, "2 or more")

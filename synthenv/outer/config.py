@@ -4,6 +4,8 @@ from typing import Annotated, Literal, NamedTuple
 
 import tyro
 
+from synthenv.core.bounds import Bounds, Count, CountOrNone, Finite, NotNegative, Positive, Share
+
 StrategyName = Literal["paper_nes", "open_es", "snes", "sep_cma_es"]
 TransformationName = Literal[
     "linear",
@@ -37,12 +39,12 @@ class StrategyConfig(NamedTuple):
     """
 
     name: StrategyName = "open_es"
-    num_pairs: int = 16
-    std: float = 0.05
-    step_size: float = 0.05
+    num_pairs: Annotated[int, Bounds(2)] = 16
+    std: Positive = 0.05
+    step_size: Positive = 0.05
     transformation: TransformationName = "all_better_2"
     mirrored: bool = True
-    step_decay: float = 0.0
+    step_decay: Share = 0.0
 
 
 class OuterConfig(NamedTuple):
@@ -67,14 +69,14 @@ class OuterConfig(NamedTuple):
             must hold the threshold too. 0: none, as in the papers.
     """
 
-    num_generations: int = 200
-    num_starts: int = 1
-    num_incumbents: int = 16
-    agents_per_member: int = 1
+    num_generations: Count = 200
+    num_starts: Count = 1
+    num_incumbents: CountOrNone = 16
+    agents_per_member: Count = 1
     common_random_numbers: bool = False
-    num_test_episodes: int = 10
+    num_test_episodes: Count = 10
     stop_when_solved: bool = False
-    solved_score: float | None = None
-    confirm_agents: int = 0
+    solved_score: Finite | None = None
+    confirm_agents: CountOrNone = 0
     objective: Annotated[ObjectiveName, tyro.conf.arg(aliases=["--objective"])] = "max_reward"
-    unsolved_weight: float = 100.0
+    unsolved_weight: NotNegative = 100.0

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
 
+from synthenv.core.bounds import Count, Positive
+
 Activation = Literal["tanh", "relu", "leaky_relu", "prelu"]
 Variant = Literal[
     "additive_potential",
@@ -37,12 +39,12 @@ class SyntheticConfig(NamedTuple):
     """
 
     form: Literal["mdp", "bandit"] = "mdp"
-    hidden_size: int = 128
-    depth: int = 1
+    hidden_size: Count = 128
+    depth: Count = 1
     activation: Activation = "leaky_relu"
     done: Literal["raw", "threshold", "never"] = "raw"
     reset: Literal["real", "learned"] = "real"
-    max_steps: int = 200
+    max_steps: Count = 200
 
 
 class RewardConfig(NamedTuple):
@@ -64,12 +66,12 @@ class RewardConfig(NamedTuple):
     """
 
     variant: Annotated[Variant, tyro.conf.arg(aliases=["--variant"])] = "additive_non_potential"
-    hidden_size: int = 32
-    depth: int = 1
+    hidden_size: Count = 32
+    depth: Count = 1
     activation: Activation = "prelu"
     terminal_potential: Literal["learned", "zero"] = "learned"
     inputs: Literal["raw", "box"] = "raw"
-    output_scale: float = 1.0
+    output_scale: Positive = 1.0
 
 
 ProxyConfig = SyntheticConfig | RewardConfig

@@ -1,14 +1,14 @@
 """What a run can be told, and what makes sense. Imports nothing heavy, so that ``synthenv --help`` stays quick."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any
 
 import tyro
 
 from synthenv.agents.config import AgentConfig, DDQNConfig, ICMConfig
 from synthenv.agents.presets import AGENTS
+from synthenv.core.bounds import misfits
 from synthenv.core.errors import UserError
 from synthenv.outer.config import OuterConfig, StrategyConfig
 from synthenv.proxies import config as proxies
@@ -65,73 +65,6 @@ def from_stored(stored: Mapping[str, Any]) -> MetaTrainConfig:
         ) from None
 
 
-# The least that each number may be; rates have to lie above theirs. An agent need not have all of these.
-_LEAST = {
-    "proxy.hidden_size": 1,
-    "proxy.depth": 1,
-    "proxy.max_steps": 1,
-    "agent.batch_size": 1,
-    "agent.hidden_size": 1,
-    "agent.depth": 1,
-    "agent.feature_size": 1,
-    "agent.num_envs": 1,
-    "agent.rollout_length": 1,
-    "agent.num_epochs": 1,
-    "agent.num_minibatches": 1,
-    "agent.test_episodes": 0,
-    "agent.action_repeat": 1,
-    "agent.init_episodes": 0,
-    "agent.max_episodes": 1,
-    "agent.max_steps": 1,
-    "agent.buffer_size": 1,
-    "agent.stop_window": 1,
-    "agent.curiosity.feature_size": 1,
-    "agent.curiosity.hidden_size": 1,
-    "agent.curiosity.eta": 0,
-    "strategy.num_pairs": 2,
-    "outer.num_generations": 1,
-    "outer.num_starts": 1,
-    "outer.num_incumbents": 0,
-    "outer.agents_per_member": 1,
-    "outer.num_test_episodes": 1,
-    "outer.confirm_agents": 0,
-    "outer.unsolved_weight": 0,
-}
-_SHARES = (
-    "agent.discount",
-    "agent.tau",
-    "agent.epsilon_init",
-    "agent.epsilon_min",
-    "agent.epsilon_decay",
-    "agent.gae_lambda",
-    "agent.curiosity.beta",
-)
-_ABOVE_ZERO = (
-    "proxy.output_scale",
-    "agent.learning_rate",
-    "agent.clip_ratio",
-    "agent.max_grad_norm",
-    "agent.curiosity.learning_rate",
-    "strategy.std",
-    "strategy.step_size",
-)
-
-
-def _numbers(config: MetaTrainConfig, paths: Iterable[str]) -> Iterator[tuple[str, float]]:
-    """The numbers at dotted paths that this config has."""
-    for path in paths:
-        part, name = path.rsplit(".", 1)
-        if hasattr(_part(config, part), name):
-            yield path, attrgetter(path)(config)
-
-
-def _part(config: Any, path: str) -> Any:
-    """The part at a dotted path; None if there is none."""
-    for name in path.split("."):
-        config = getattr(config, name, None)
-    return config
-
-
 def check(config: MetaTrainConfig) -> None:
     """Refuse what would train nobody, never end, or fail only after a generation was paid for.
 
@@ -142,22 +75,10 @@ def check(config: MetaTrainConfig) -> None:
     def refuse(path: str, value: object, remedy: str) -> None:
         raise UserError(f"--{path.replace('_', '-')} {value} makes no sense: pass {remedy}")
 
-    for path, value in _numbers(config, _LEAST):
-        if not value >= _LEAST[path]:
-            refuse(path, value, f"{_LEAST[path]} or more")
-    for path, value in _numbers(config, _ABOVE_ZERO):
-        if not 0 < value < float("inf"):
-            refuse(path, value, "a finite number above 0")
-    for path, value in _numbers(config, _SHARES):
-        if not 0 <= value <= 1:
-            refuse(path, value, "a number from 0 to 1")
-    for name, ends in config.agent.variation._asdict().items():
-        if ends is not None and not 0 < ends[0] <= ends[1]:
-            refuse(f"agent.variation.{name}", f"{ends[0]} {ends[1]}", "the lower end first, above 0")
-    drawn = getattr(config.agent.variation, "batch_size", None) if config.agent.vary else None
-    batch = drawn[1] if drawn else getattr(config.agent, "batch_size", 1)
-    if batch > config.agent.buffer_size:
-        refuse(path, batch, f"at most the replay's capacity, --agent.buffer-size {config.agent.buffer_size}")
+    for misfit in misfits(config):
+        refuse(*misfit)
+    for misfit in config.agent.contradictions():
+        refuse(f"agent.{misfit.path}", misfit.value, misfit.remedy)
     _check_goal(config, refuse)
 
 
