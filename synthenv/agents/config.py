@@ -82,19 +82,16 @@ class AgentConfig:
 
     def contradictions(self) -> Iterator[Misfit]:
         """Numbers that make no sense beside others of the config, though each is one that its field allows."""
-        drawn = getattr(self.variation, "batch_size", None)
-        if drawn and not hasattr(self, "batch_size"):
+        own, drawn = getattr(self, "batch_size", None), getattr(self.variation, "batch_size", None)
+        path, value, most = "batch_size", own, own
+        if drawn and (self.vary or own is None):
+            path, value, most = "variation.batch_size", f"{drawn[0]} {drawn[1]}", drawn[1]
+        if own is None and drawn:
+            yield Misfit(path, value, f"None: {self.name} has no batch size")
+        elif most is not None and most > self.buffer_size:
             yield Misfit(
-                "variation.batch_size", f"{drawn[0]} {drawn[1]}", f"None: {self.name} has no batch size"
+                path, value, f"at most the replay's capacity, --agent.buffer-size {self.buffer_size}"
             )
-        elif hasattr(self, "batch_size"):
-            varies = self.vary and drawn
-            path = "variation.batch_size" if varies else "batch_size"
-            batch, value = (drawn[1], f"{drawn[0]} {drawn[1]}") if varies else (self.batch_size,) * 2
-            if batch > self.buffer_size:
-                yield Misfit(
-                    path, value, f"at most the replay's capacity, --agent.buffer-size {self.buffer_size}"
-                )
 
 
 def around(agent: Any) -> Any:

@@ -58,8 +58,9 @@ class OuterConfig(NamedTuple):
         agents_per_member: Fresh agents whose mean score is a member's score.
         common_random_numbers: Whether the two halves of a mirrored pair share hyperparameters and seeds.
         num_test_episodes: Greedy episodes on the real task per trained agent.
-        stop_when_solved: End once the mean incumbent score has reached solved_score.
-        solved_score: Threshold of stop_when_solved; the task's own if None.
+        stop_when_solved: End once the mean incumbent score has reached solved_score. A search that goes on is called
+            solved if the best mean score of its incumbents reached it.
+        solved_score: Threshold of stop_when_solved and of step_decay; the task's own if None.
         objective: What is maximised: max_reward, the mean real return after training; reward_threshold, minus the
             training steps, less unsolved_weight for every point of return below the solved threshold; auc, the area
             under the curve of real test returns over training steps.

@@ -158,13 +158,24 @@ def _finish(search: Search, state: OuterState, solved: bool, run: RunDir) -> dic
 def _result(search: Search, state: OuterState, solved: bool, run: RunDir) -> dict[str, Any]:
     metrics = run.read_metrics()
     return {
-        "solved": solved if search.config.outer.objective == "max_reward" else None,
+        "solved": _is_solved(search, state, solved),
         "generations": int(state.generation),
         "best_incumbent": float(state.best_score),
         "seconds": sum(line["seconds"] for line in metrics),
         "cpu_seconds": sum(line["cpu_seconds"] for line in metrics),
         "total_train_steps": sum(line["total_train_steps"] for line in metrics),
     }
+
+
+def _is_solved(search: Search, state: OuterState, decided: bool) -> bool | None:
+    """As it was decided where that ends a search, else whether the best incumbent has reached the threshold.
+
+    None if that cannot be said: no incumbents, or scores that are no returns.
+    """
+    outer = search.config.outer
+    if outer.objective != "max_reward" or not outer.num_incumbents:
+        return None
+    return decided if outer.stop_when_solved else bool(float(state.best_score) >= search.solved_score)
 
 
 def _save_best(search: Search, state: OuterState, run: RunDir, result: dict[str, Any]) -> None:

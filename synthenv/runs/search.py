@@ -46,8 +46,9 @@ class Search:
         self.runner = TrialRunner(config.agent, ground, self.spec, outer.num_test_episodes, objective)
         whole = dataclasses.replace(config.agent, variation=type(config.agent)().variation)  # of table 2
         self.confirmer = TrialRunner(whole, ground, self.spec, outer.num_test_episodes)
-        self.solved_score = config.outer.solved_score or self.spec.solved_return
-        self.strategy = make_strategy(config.strategy, self.first_proxy.size, self.spec.solved_return)
+        asked = outer.solved_score
+        self.solved_score = self.spec.solved_return if asked is None else asked
+        self.strategy = make_strategy(config.strategy, self.first_proxy.size, self.solved_score)
 
     def start(self) -> OuterState:
         """The state before the first generation."""
