@@ -7,7 +7,7 @@ References:
     Ferreira et al. (2022), tables 15 and 19, and the released code for PPO's order of things.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,23 +35,59 @@ def rows_of(steps: Steps) -> Rows:
     return Rows(flat.obs, flat.next_obs, flat.action, flat.reward, flat.not_done)
 
 
-def curious_on_policy(learner: OnPolicyLearner, actions: Actions, config: ICMConfig) -> OnPolicyLearner:
+class CuriousOnPolicy(NamedTuple):
+    """A learner of ``on_policy`` and its module; ``bonus_return`` [N] is the discounted bonus of current episodes."""
+
+    learner: Any
+    icm: ICM
+    bonus_return: jax.Array
+
+
+def pay(
+    steps: Steps, bonus: jax.Array, bonus_return: jax.Array, discount: jax.Array
+) -> tuple[Steps, jax.Array]:
+    """Add a bonus [T, N] to the rewards of steps and to the returns that these are scaled by.
+
+    Args:
+        steps: [T, N].
+        bonus: of each step.
+        bonus_return: discounted bonus of the episodes that the steps begin in [N].
+        discount: of the agent.
+
+    Returns:
+        the steps, and ``bonus_return`` behind them.
+    """
+
+    def forth(before: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        total = discount * before + now[0]
+        return jnp.where(now[1], 0.0, total), total
+
+    after, extra = jax.lax.scan(forth, bonus_return, (bonus, steps.ended))
+    paid = steps._replace(reward=steps.reward + bonus, discounted_return=steps.discounted_return + extra)
+    return paid, after
+
+
+def curious_on_policy(
+    learner: OnPolicyLearner, num_envs: int, actions: Actions, config: ICMConfig
+) -> OnPolicyLearner:
     """Give a learner of ``on_policy`` an intrinsic reward; the module sees what the environments took."""
 
-    def init(key: jax.Array, obs_size: int, hyperparams: Any) -> Curious:
+    def init(key: jax.Array, obs_size: int, hyperparams: Any) -> CuriousOnPolicy:
         module = modules.init(jax.random.fold_in(key, modules.OWN_KEY), obs_size, actions, config)
-        return Curious(learner.init(key, obs_size, hyperparams), module)
+        return CuriousOnPolicy(learner.init(key, obs_size, hyperparams), module, jnp.zeros(num_envs))
 
-    def explore(words: jax.Array, state: Curious, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def explore(words: jax.Array, state: CuriousOnPolicy, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
         return learner.explore(words, state.learner, obs)
 
-    def learn(key: jax.Array, state: Curious, steps: Steps, progress: jax.Array, hyperparams: Any) -> Curious:
+    def learn(
+        key: jax.Array, state: CuriousOnPolicy, steps: Steps, progress: jax.Array, hyperparams: Any
+    ) -> CuriousOnPolicy:
         rows = rows_of(steps)
         rows = rows._replace(action=learner.env_action(rows.action))
         bonus = modules.bonus(state.icm.params, rows, actions, config).reshape(steps.reward.shape)
-        steps = steps._replace(reward=steps.reward + bonus)
+        steps, bonus_return = pay(steps, bonus, state.bonus_return, hyperparams.discount)
         after = learner.learn(key, state.learner, steps, progress, hyperparams)
-        return Curious(after, train_once(state.icm, rows, actions, config))
+        return CuriousOnPolicy(after, train_once(state.icm, rows, actions, config), bonus_return)
 
     return learner._replace(
         init=init, explore=explore, learn=learn, policy=lambda state: learner.policy(state.learner)

@@ -6,7 +6,7 @@ through, from the last observation of the episode, unless ``time_limit`` says te
 
 Statistics of observations (``normalize_observations``) are those of all iterations before this one, so that a row is
 normalised alike when it is collected and when it is learnt from. Rewards are divided by the standard deviation of the
-discounted return (``normalize_rewards``), this iteration's included.
+discounted return (``normalize_rewards``), this iteration's and a bonus for curiosity included.
 
 References:
     Schulman et al. (2017), Proximal policy optimization algorithms.
@@ -292,5 +292,5 @@ def make(config: PPOConfig, bucket: Bucket, action_space: Any, task: EnvSpec | N
         num_explore_words=num_noise_words(actions),
     )
     if config.curiosity is not None:
-        learner = curious_on_policy(learner, actions, config.curiosity)
+        learner = curious_on_policy(learner, config.num_envs, actions, config.curiosity)
     return OnPolicySchedule(learner, config, task).make()
