@@ -58,11 +58,15 @@ def pack_row(
     return jnp.pad(row, (0, width - row.size))
 
 
-def write_row(replay: Replay, step: jax.Array, row: jax.Array) -> Replay:
-    """Store the transition of time ``step`` at ``step mod capacity``."""
+def write_row(replay: Replay, step: jax.Array, row: jax.Array, skip: jax.Array | None = None) -> Replay:
+    """Store the transition of time ``step`` at ``step mod capacity``, or nothing where ``skip`` says so."""
     capacity = replay.rows.shape[0]
-    rows = jax.lax.dynamic_update_index_in_dim(replay.rows, row, step % capacity, 0)
-    return Replay(rows, jnp.minimum(step + 1, capacity))
+    index, size = step % capacity, step + 1
+    if skip is not None:  # a branch would select over all rows under vmap
+        row = jnp.where(skip, jax.lax.dynamic_index_in_dim(replay.rows, index, keepdims=False), row)
+        size = jnp.where(skip, step, size)
+    rows = jax.lax.dynamic_update_index_in_dim(replay.rows, row, index, 0)
+    return Replay(rows, jnp.minimum(size, capacity))
 
 
 def unpack(rows: jax.Array, obs_size: int, action_size: int | None = None) -> Rows:

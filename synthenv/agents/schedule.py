@@ -154,7 +154,8 @@ def train_step(
 
     A finished member stands still, so members of a vmapped group may be stepped on until all have finished. The
     branches return only what they change: under ``vmap`` they become selects, and a select over the replay buffer would
-    cost more than the step itself. A row written while a member stands still is overwritten before anything is learnt.
+    cost more than the step itself. During tests nothing is written to replay; what a finished member that is stepped
+    on writes there is never looked at.
     """
     learner, test = schedule.learner, state.test
     n = learner.num_explore_words
@@ -168,7 +169,7 @@ def train_step(
 
     row, episode, done = interact(schedule, words[: n + 2], state, idle, env, env_params, hyperparams)
     state = state._replace(
-        replay=write_row(state.replay, state.step, row),
+        replay=write_row(state.replay, state.step, row, skip=None if test is None else idle),
         episode=episode,
         step=state.step + jnp.where(idle, 0, 1),
     )

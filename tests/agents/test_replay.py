@@ -94,3 +94,15 @@ def test_under_vmap():
     bits = jax.random.bits(jax.random.key(0), (2, 200))
     drawn = jax.vmap(lambda b, r: sample_rows(b, r, OBS))(bits, replays)
     assert [np.unique(-np.asarray(r)).tolist() for r in drawn.reward] == [[0, 1], list(range(3, 11))]
+
+
+@pytest.mark.parametrize(("num_writes", "stored"), [(3, [0, 1, 2]), (7, [5, 6, 2, 3, 4])])
+def test_what_is_skipped_leaves_no_trace(num_writes, stored):
+    """Neither a row of zeros that counts, nor a gap where the oldest step was."""
+    replay = fill(5, num_writes)
+    after = write_row(replay, jnp.int32(num_writes), jnp.zeros(replay.rows.shape[1]), skip=jnp.bool_(True))
+    jax.tree.map(np.testing.assert_array_equal, after, replay)
+    assert steps_in(after) == stored
+    row = pack_row(replay.rows.shape[1], jnp.ones(OBS), jnp.ones(OBS), 1, jnp.float32(-9), jnp.float32(1))
+    written = write_row(replay, jnp.int32(num_writes), row, skip=jnp.bool_(False))
+    jax.tree.map(np.testing.assert_array_equal, written, write_row(replay, jnp.int32(num_writes), row))
