@@ -87,7 +87,8 @@ def collect_real(key: jax.Array, config: RealConfig, slots: ModelConfig) -> Real
     batch = PriorBatch(*(jnp.asarray(np.stack(leaves)) for leaves in zip(*rows, strict=True)))
     fit = partial(prepare, config=slots, num_context=config.num_rows, num_metric_rows=_NUM_METRIC_ROWS)
     with double_on_host():
-        return RealSteps(contexts, questions, batch, jax.jit(fit)(key, batch))
+        key_fit = jax.random.fold_in(key, len(config.tasks))  # those before it collected
+        return RealSteps(contexts, questions, batch, jax.jit(fit)(key_fit, batch))
 
 
 def _task(context: Context, questions: Context, max_obs: int) -> PriorBatch:
