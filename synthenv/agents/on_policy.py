@@ -92,6 +92,7 @@ class OnPolicySchedule(NamedTuple):
             finished=lambda state: state.finished,
             result=partial(result, self),
             act=self.learner.act,
+            stride=self.num_steps,
         )
 
 

@@ -79,6 +79,7 @@ class Agent(NamedTuple):
         finished: state -> bool [].
         result: state -> TrainResult.
         act: (key, params, obs [obs]) -> action, as in a test; most agents are greedy there and need no key.
+        stride: environment steps of one ``step``.
     """
 
     init: Callable[[jax.Array, Any, Any, Any], PyTree]
@@ -86,6 +87,7 @@ class Agent(NamedTuple):
     finished: Callable[[PyTree], jax.Array]
     result: Callable[[PyTree], TrainResult]
     act: Callable[[jax.Array, PyTree, jax.Array], jax.Array]
+    stride: int = 1
 
     def train(self, key: jax.Array, env: Any, env_params: Any, hyperparams: Any) -> TrainResult:
         """Train one fresh agent to its end: a real loop with real branches, for a single member on a CPU core.

@@ -5,13 +5,31 @@ after each chunk a finished member's result is filed and its slot is given to th
 language models do with their requests. Buffers never pass through a select except at a hand-over.
 """
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 PyTree = Any
+
+_COPIES = (
+    4  # of all states that a program may hold at once: before and after a step, fresh ones, what steps need
+)
+
+
+class SlotSteps(NamedTuple):
+    """Steps of all slots together: those that were executed, and those of them that advanced a member."""
+
+    executed: jax.Array
+    useful: jax.Array
+
+
+def fitting_width(member: PyTree, memory: int) -> int:
+    """How many members' states, of the shapes of ``member``, a device of so many bytes can step together."""
+    size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(member))
+    return max(1, memory // (_COPIES * size))
 
 
 def run_slots(
@@ -22,7 +40,7 @@ def run_slots(
     tasks: PyTree,
     width: int,
     chunk: int,
-) -> tuple[PyTree, jax.Array]:
+) -> tuple[PyTree, SlotSteps]:
     """Work through all tasks with ``width`` slots.
 
     Args:
@@ -35,8 +53,8 @@ def run_slots(
         chunk: steps between hand-overs.
 
     Returns:
-        results with leading axis N, in the order of the tasks, and the number of slot steps executed
-        (width x chunk x chunks), for the share of them that was useful.
+        results with leading axis N, in the order of the tasks, and the number of slot steps (executed: width x chunk
+        x chunks).
     """
     num_tasks = jax.tree.leaves(tasks)[0].shape[0]
     width = min(width, num_tasks)
@@ -44,13 +62,18 @@ def run_slots(
     def take(index: jax.Array) -> PyTree:
         return jax.tree.map(lambda x: x[index], tasks)
 
-    def advance(slot_tasks: PyTree, states: PyTree) -> PyTree:
-        return jax.lax.fori_loop(0, chunk, lambda _, s: jax.vmap(step)(slot_tasks, s), states)
+    def advance(slot_tasks: PyTree, states: PyTree) -> tuple[PyTree, jax.Array]:
+        def step_all(_: jax.Array, carry: tuple[PyTree, jax.Array]) -> tuple[PyTree, jax.Array]:
+            running = ~jax.vmap(finished)(carry[0])
+            return jax.vmap(step)(slot_tasks, carry[0]), carry[1] + running
+
+        return jax.lax.fori_loop(0, chunk, step_all, (states, jnp.zeros(width, jnp.int32)))
 
     def hand_over(carry: tuple) -> tuple:
-        states, owner, waiting, results, chunks = carry
+        states, owner, waiting, results, chunks, useful = carry
         slot_tasks = jax.vmap(take)(owner)
-        states = advance(slot_tasks, states)
+        states, advanced = advance(slot_tasks, states)
+        useful += jnp.mean(advanced / chunk)
         over = jax.vmap(finished)(states)  # [slots]
         fresh = jax.vmap(result)(slot_tasks, states)
         # Only the owner of a slot that is over may write; others aim beyond the end and are dropped.
@@ -65,15 +88,16 @@ def run_slots(
             lambda: _select(refill, jax.vmap(lambda i: init(take(i)))(owner), states),
             lambda: states,
         )
-        return states, owner, waiting, results, chunks + 1
+        return states, owner, waiting, results, chunks + 1, useful
 
     owner = jnp.arange(width)
     states = jax.vmap(lambda i: init(take(i)))(owner)
     shapes = jax.eval_shape(lambda: jax.vmap(result)(jax.vmap(take)(owner), states))
     results = jax.tree.map(lambda x: jnp.zeros((num_tasks, *x.shape[1:]), x.dtype), shapes)
-    carry = (states, owner, jnp.int32(width), results, jnp.int32(0))
+    carry = (states, owner, jnp.int32(width), results, jnp.int32(0), jnp.float32(0))
     carry = jax.lax.while_loop(lambda c: jnp.any(c[1] < num_tasks), hand_over, carry)
-    return carry[3], carry[4].astype(jnp.float32) * (width * chunk)  # int32 would overflow
+    chunks = carry[4].astype(jnp.float32)  # the products would overflow an int32
+    return carry[3], SlotSteps(chunks * (width * chunk), jnp.minimum(carry[5], chunks) * (width * chunk))
 
 
 def _select(mask: jax.Array, new: PyTree, old: PyTree) -> PyTree:

@@ -17,7 +17,7 @@ from synthenv.core.types import Agent, Curve, EvalResult, TrainResult
 from synthenv.envs.registry import EnvSpec
 from synthenv.envs.rollout import evaluate
 from synthenv.outer.objectives import Objective, max_reward
-from synthenv.outer.slots import run_slots
+from synthenv.outer.slots import SlotSteps, fitting_width, run_slots
 
 PyTree = Any
 Array = Any  # jax inside a program, numpy on its way in and out
@@ -34,7 +34,8 @@ class TrialTask(NamedTuple):
 class TrialResult(NamedTuple):
     """Outcome of one trial: its score, real test returns [E], and what the training used.
 
-    ``slot_steps`` are the steps that its slot was advanced, idle ones included; equal to ``num_steps`` on a CPU.
+    ``slot_steps`` are steps of the agent that its slot was advanced by, idle ones included, and ``useful_steps`` those
+    of them that advanced a training; on a CPU all are useful. Environment steps may be many more.
     ``curve`` holds the tests on the way, if there were any.
     """
 
@@ -44,6 +45,7 @@ class TrialResult(NamedTuple):
     num_episodes: Array
     stopped_early: Array
     slot_steps: Array
+    useful_steps: Array
     curve: Curve | None = None
 
 
@@ -62,6 +64,7 @@ def make_trials(
     width: int = 1,
     chunk: int = 250,
     objective: Objective = max_reward,
+    memory: int | None = None,
 ) -> Callable[[TrialTask], TrialResult]:
     """Build the pure function that runs M trials (leading axis M on every leaf of the task).
 
@@ -71,8 +74,9 @@ def make_trials(
         spec: the real task.
         num_test_episodes: greedy episodes per trained agent.
         width: 1 runs members one after the other with real branches (CPU); more advances that many together.
-        chunk: steps between hand-overs if ``width`` > 1.
+        chunk: environment steps between hand-overs if ``width`` > 1, rounded to whole steps of the agent.
         objective: what makes a score of a training and its test.
+        memory: bytes of a device, where they bound the width.
     """
 
     def keys(task: TrialTask) -> jax.Array:
@@ -87,19 +91,27 @@ def make_trials(
     def step(task: tuple[TrialTask, Any], state: PyTree) -> PyTree:
         return agent.step(state, ground.env, task[1], task[0].hyperparams)
 
-    def train_in_slots(tasks: TrialTask) -> tuple[TrainResult, jax.Array]:
+    def train_in_slots(tasks: TrialTask) -> tuple[TrainResult, SlotSteps]:
         placed = (tasks, jax.vmap(env_params)(tasks))  # once, not in every step
-        trained, slot_steps = run_slots(
-            init, step, agent.finished, lambda _, state: agent.result(state), placed, width, chunk
+        member = jax.eval_shape(lambda: init(jax.tree.map(lambda x: x[0], placed)))
+        slots = width if memory is None else min(width, fitting_width(member, memory))
+        trained, steps = run_slots(
+            init,
+            step,
+            agent.finished,
+            lambda _, state: agent.result(state),
+            placed,
+            slots,
+            max(1, chunk // agent.stride),
         )
         num_tasks = tasks.proxy.shape[0]
-        return trained, jnp.full(num_tasks, slot_steps / num_tasks)
+        return trained, jax.tree.map(lambda x: jnp.full(num_tasks, x / num_tasks), steps)
 
-    def train_one(task: TrialTask) -> tuple[TrainResult, jax.Array]:
+    def train_one(task: TrialTask) -> tuple[TrainResult, SlotSteps]:
         trained = agent.train(keys(task)[0], ground.env, env_params(task), task.hyperparams)
-        return trained, trained.num_steps.astype(jnp.float32)
+        return trained, SlotSteps(*[trained.num_steps.astype(jnp.float32)] * 2)
 
-    def test(task: TrialTask, trained: TrainResult, slot_steps: jax.Array) -> TrialResult:
+    def test(task: TrialTask, trained: TrainResult, steps: SlotSteps) -> TrialResult:
         tested = evaluate(
             keys(task)[1],
             spec.env,
@@ -108,22 +120,21 @@ def make_trials(
             num_test_episodes,
             spec.max_steps,
         )
-        return _result(objective, trained, tested, slot_steps)
+        return _result(objective, trained, tested, steps)
 
     if width > 1:
         return lambda tasks: jax.vmap(test)(tasks, *train_in_slots(tasks))
     return lambda tasks: jax.lax.map(lambda task: test(task, *train_one(task)), tasks)
 
 
-def _result(
-    objective: Objective, trained: TrainResult, tested: EvalResult, slot_steps: jax.Array
-) -> TrialResult:
+def _result(objective: Objective, trained: TrainResult, tested: EvalResult, steps: SlotSteps) -> TrialResult:
     return TrialResult(
         score=objective(trained, tested.returns),
         returns=tested.returns,
         num_steps=trained.num_steps,
         num_episodes=trained.num_episodes,
         stopped_early=trained.stopped_early,
-        slot_steps=slot_steps,
+        slot_steps=steps.executed,
+        useful_steps=steps.useful,
         curve=trained.curve,
     )

@@ -32,6 +32,14 @@ from synthenv.proxies.registry import AnyProxy
 PyTree = Any
 
 
+MOST_SLOTS = 4096
+
+
+def memory_of_device() -> int | None:
+    """Bytes that programs may use on an accelerator; None where it does not say."""
+    return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+
+
 class TrialRunner:
     """Trains and tests agents of one config in one training ground.
 
@@ -77,8 +85,9 @@ class TrialRunner:
             self.ground,
             self.spec,
             self.num_test_episodes,
-            width=1 if self.on_cpu else 4096,
+            width=1 if self.on_cpu else MOST_SLOTS,
             objective=self.objective,
+            memory=None if self.on_cpu else memory_of_device(),
         )
 
         def counted(tasks: TrialTask) -> TrialResult:
@@ -123,7 +132,7 @@ class TrialRunner:
             group_size=1 if self.on_cpu else -(-len(agents) // jax.device_count()),
             workers_per_device=self.workers,
         )
-        useful = served.results.num_steps.sum() / served.results.slot_steps.sum()
+        useful = served.results.useful_steps.sum() / served.results.slot_steps.sum()
         return served.results, served.busy_share * float(useful)
 
     def __call__(self, key: jax.Array, trials: Trials) -> Outcome:
