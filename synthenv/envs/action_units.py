@@ -74,9 +74,12 @@ class ActionUnits:
         return np.where(np.isfinite(action), ours, np.nan)
 
     def taken(self, action: np.ndarray) -> np.ndarray:
-        """What the task really does when it is asked for actions of ours, as one of ours: others if it rounds them."""
+        """What the task really does when it is asked for actions of ours, as ours: it may round or fix some of them."""
         is_rounded = not self.is_discrete and np.issubdtype(self.dtype, np.integer)
-        return self.from_task(self.to_task(action)) if is_rounded else action
+        is_fixed = not self.is_discrete and any(
+            low == high for low, high in zip(self.low, self.high, strict=True)
+        )
+        return self.from_task(self.to_task(action)) if is_rounded or is_fixed else action
 
     def beyond(self, action: np.ndarray) -> str:
         """What is wrong with the bounds of the task's actions, int [N] or float [N, a]; empty if nothing is.
