@@ -246,6 +246,12 @@ def _seen_box(path: Path, action: np.ndarray, bound: float | None) -> ActionUnit
     low, high = finite.min(axis=0), finite.max(axis=0)
     if not finite.any() and np.isfinite(action).all():
         raise UserError(f"the actions of {path} are all 0: give their bound, or take others")
+    is_one_hot = finite.shape[1] > 1 and np.isin(finite, (0, 1)).all() and (finite.sum(axis=1) == 1).all()
+    if is_one_hot and bound is None:
+        raise UserError(
+            f"actions in {path} look like discrete ones, a column each: write their numbers, as numpy.argmax gives them"
+            " over axis 1, or name the task that they are of"
+        )
     if bound is not None or (low == high).all():
         high = np.full(len(low), bound or np.abs(finite).max(initial=0.0))
         low = -high

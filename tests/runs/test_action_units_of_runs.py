@@ -193,6 +193,12 @@ def test_a_log_alone_is_dreamt_of_within_what_it_shows(tmp_path):
     assert context.num_actions == 3 and set(context.transitions.action.tolist()) == {0, 1, 2}
 
 
+def test_discrete_actions_with_a_column_each_are_not_taken_for_amounts(tmp_path):
+    log = _log_of(tmp_path / "log.npz", np.eye(3, dtype=np.float32)[np.arange(60) % 3])
+    with pytest.raises(UserError, match=r"look like discrete ones, a column each: write their numbers"):
+        dream_places.context_of_file(log, 60, None)
+
+
 def _log_of(path, actions):
     obs = np.cumsum(np.random.default_rng(1).normal(size=(len(actions) + 1, 1)), axis=0)
     never = np.zeros(len(actions), bool)
