@@ -225,9 +225,8 @@ def in_units_of(task: RealTask, context: Context, path: Path) -> Context:
         UserError: there are actions that the task does not take.
     """
     units, wanted, steps = context.units, task.units, context.transitions
-    if (
-        units is None and context.strategy == "file"
-    ):  # of before units went on record: they were taken as they are
+    if units is None and context.strategy == "file":
+        # Of before units went on record, when the actions of logs were taken as they are.
         units = units_of(Actions(context.num_actions, context.action_size, context.action_bound))
     if units is None or units == wanted:
         return context

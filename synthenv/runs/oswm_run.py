@@ -146,7 +146,8 @@ def held_out_error(
     try:
         held_out = dreams.task.collect(key, dreams.collection("held", _NUM_HELD_OUT))
     except Exception as error:  # an environment of anybody's may do anything
-        cause = " ".join(str(error).split()) or type(error).__name__
+        cause = " ".join(str(error).partition(": ")[0].split()) or type(error).__name__
+        cause = cause.replace("the context", "the held-out steps")  # that of the training is sound
         notify(
             f"seed {seed}: one_step_error is null, because of {_NUM_HELD_OUT:,} real steps taken after the training to"
             f" measure it some could not be used ({cause}); nothing else depends on them"
@@ -232,8 +233,8 @@ def asked_for(command: OswmRun, out: Path) -> dict[str, Any]:
             its absolute path: runs are resumed from anywhere.
     """
     asked, begun, contents = command.asked(), stored_config(out), {}
-    for flag in ("model", "context_file"):
-        name = str(asked[flag])
+    names = {flag: str(asked[flag]) for flag in ("model", "context_file") if asked[flag] is not None}
+    for flag, name in names.items():
         for content in dream_places.contents_of(name).values():
             before = begun.get(flag)
             is_the_same = begun.get("contents", {}).get(before) == content
