@@ -23,7 +23,7 @@ def finish(command: OswmRun, path: Path) -> list[dict[str, Any]]:
         UserError: if ``path`` holds a finished run of other arguments, or see ``oswm_run.run``.
     """
     if (path / RESULT).exists():
-        _refuse_another(path, oswm_run.asked_for(command))
+        _refuse_another(path, oswm_run.asked_for(command, path))
     else:
         oswm_run.run(
             replace(command, out=path, resume=True), path, tell=lambda line: _show(path, line), notify=print

@@ -141,6 +141,7 @@ class WorldModel(NamedTuple):
         predict: (cache, obs [d], action) -> Prediction; pure, vmap it over queries with the cache shared.
         params: its weights, None for models that have none.
         knows_ends: whether its predictions say where episodes end.
+        bytes_per_pair: memory that ``encode`` takes for every pair of rows of a context, where it compares them all.
     """
 
     name: str
@@ -148,3 +149,4 @@ class WorldModel(NamedTuple):
     predict: Callable[[PyTree, jax.Array, jax.Array], Prediction]
     params: PyTree = None
     knows_ends: bool = False
+    bytes_per_pair: float = 0.0

@@ -1,10 +1,13 @@
 """Real tasks that only gymnasium has: stepped on the host, their policies asked once per step for all episodes.
 
 Compiled loops can step only those of ``host_task``, so they are not in the registry. ``make`` settles what is the same
-for whoever steps one: observations are vectors, actions are discrete or bounded by one symmetric number.
+for whoever steps one: observations are vectors, actions are discrete or bounded. ``env_action`` turns actions of ours,
+which have one symmetric bound, into those of the task.
 """
 
 import importlib
+import os
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,6 +17,8 @@ import numpy as np
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import EvalResult
+from synthenv.envs import action_units
+from synthenv.envs.action_units import ActionUnits
 
 ActBatch = Callable[[np.ndarray], Any]
 
@@ -26,7 +31,7 @@ class TaskSpec(NamedTuple):
         obs_size: length of an observation, d.
         action_size: length of an action; 1 if there is a finite number of them.
         num_actions: how many there are, or None if they are continuous.
-        action_bound: their largest absolute value, or None if they are discrete.
+        action_bound: the largest absolute value of ours, or None if they are discrete.
         max_steps: time limit in steps, or None.
     """
 
@@ -39,9 +44,9 @@ class TaskSpec(NamedTuple):
 
 
 def make(env_id: str) -> Any:
-    """Make a gymnasium environment whose observations are a vector and whose actions have one symmetric bound.
+    """Make a gymnasium environment whose observations are a vector and whose actions are discrete or bounded.
 
-    Box actions with other bounds, as [0, 1], are stretched to [-1, 1] by gymnasium's own wrapper.
+    The module of an id such as ``module:Task-v0`` may lie in the current directory.
 
     Raises:
         UserError: gymnasium or what the task needs is not installed, there is no such task, or it observes or acts in
@@ -51,6 +56,8 @@ def make(env_id: str) -> Any:
         gymnasium: Any = importlib.import_module("gymnasium")
     except ImportError as error:
         raise UserError(f"{env_id} needs gymnasium ({error}): pip install -e '.[gymnasium]'") from error
+    if ":" in env_id and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # last, so that nothing there hides a package that is installed
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", DeprecationWarning
@@ -69,29 +76,40 @@ def make(env_id: str) -> Any:
         return env
     if not isinstance(acted, spaces.Box) or len(acted.shape) != 1 or not acted.is_bounded():
         raise UserError(f"{env_id} acts in {acted}: choose a task of discrete actions or of a bounded vector")
-    if np.ptp(acted.high) or (acted.low != -acted.high).any():
-        return gymnasium.wrappers.RescaleAction(env, np.float32(-1), np.float32(1))
     return env
+
+
+def units_of(env: Any) -> ActionUnits:
+    """The actions that an environment of ``make`` takes."""
+    space = env.action_space
+    if hasattr(space, "n"):
+        return action_units.discrete(int(space.n), int(space.start), str(space.dtype))
+    return action_units.box(space.low, space.high, str(space.dtype))
 
 
 def describe(env: Any) -> TaskSpec:
     """Read the sizes and bounds off an environment of ``make``."""
-    space, is_discrete = env.action_space, hasattr(env.action_space, "n")
+    units = units_of(env)
     return TaskSpec(
         env_id=env.spec.id,
         obs_size=env.observation_space.shape[0],
-        action_size=1 if is_discrete else space.shape[0],
-        num_actions=int(space.n) if is_discrete else None,
-        action_bound=None if is_discrete else float(space.high[0]),
+        action_size=len(units.low),
+        num_actions=units.num_actions,
+        action_bound=units.bound,
         max_steps=env.spec.max_episode_steps,
     )
 
 
 def spec(env_id: str) -> TaskSpec:
     """Look up a task; raises UserError as ``make``."""
+    return look_up(env_id)[0]
+
+
+def look_up(env_id: str) -> tuple[TaskSpec, ActionUnits]:
+    """A task and the actions that it takes; raises UserError as ``make``."""
     env = make(env_id)
     try:
-        return describe(env)
+        return describe(env), units_of(env)
     finally:
         env.close()
 
@@ -103,10 +121,10 @@ def env_action(env: Any, action: Any) -> Any:
         env: from ``make``.
         action: number 0 to n - 1, int [], or float [a], which is clipped to the bounds.
     """
-    space = env.action_space
-    if hasattr(space, "n"):
-        return int(np.asarray(action).item()) + int(space.start)
-    return np.clip(np.asarray(action, space.dtype).reshape(space.shape), space.low, space.high)
+    units = units_of(env)
+    if units.is_discrete:
+        return int(units.to_task(np.asarray(action).reshape(())))
+    return units.to_task(np.asarray(action).reshape(env.action_space.shape))
 
 
 def evaluate(

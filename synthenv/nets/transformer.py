@@ -165,6 +165,11 @@ def _attend(queries: jax.Array, keys: jax.Array, values: jax.Array, mask: jax.Ar
     return mixed.reshape(*mixed.shape[:-2], -1)
 
 
+def bytes_per_pair(config: TransformerConfig) -> float:
+    """Memory that ``encode`` takes for every pair of context rows: four times the scores, in single precision."""
+    return 16.0 * config.num_heads
+
+
 def _keys_values(block: Block, config: TransformerConfig, tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Keys and values [H, C, W/H] of context tokens [C, W] at the entrance of a block."""
     x = layer_norm(block.attention_norm, tokens) if config.norm == "pre" else tokens

@@ -22,7 +22,7 @@ from synthenv.runs import benchmark_plot, benchmark_report, directories, proxy_l
 from synthenv.runs.benchmark_arguments import OswmBenchmark
 from synthenv.runs.benchmark_rows import Row, Watch, context_digests, finish, rows_of
 from synthenv.runs.directories import CONFIG, LOCK
-from synthenv.runs.dream_places import world_model
+from synthenv.runs.dream_places import check_memory, world_model
 from synthenv.runs.proxy_loss import ProxyLoss
 from synthenv.runs.rundir import environment
 
@@ -54,7 +54,7 @@ def run(
     """
     command.check()
     for name in command.models:
-        world_model(name)
+        check_memory(world_model(name), command.context)
     _check_place(command, out)
     with directories.locked(out):
         content = {"config": command.asked(), "environment": environment()}
@@ -103,13 +103,13 @@ def _name(row: Mapping[str, Any]) -> tuple[str, str | None]:
 
 def _contexts_shared(results: Mapping[str, Any], out: Path) -> bool:
     """Whether rows of one task and strategy were shown the same contexts, seed by seed."""
-    seen: dict[tuple[str, str], set[tuple[str, ...]]] = {}
+    seen: dict[tuple[str, str, int], set[str]] = {}
     by_task = [pair for table in ("1", "2") for pair in results["tables"].get(table, {}).items()]
     for task, rows in by_task:
         for method, strategy in map(_name, rows):
             if strategy is not None:
-                digests = context_digests(Row(task, method, strategy), out / "rows")
-                seen.setdefault((task, strategy), set()).add(tuple(digests))
+                for seed, name in context_digests(Row(task, method, strategy), out / "rows").items():
+                    seen.setdefault((task, strategy, seed), set()).add(name)
     return all(len(contexts) == 1 for contexts in seen.values())
 
 

@@ -82,7 +82,7 @@ def finish(command: OswmBenchmark, row: Row, out: Path, watch: Watch) -> dict[st
     path = out / row.place
     asked = _dream(command, row) if row.strategy is not None else _real(command, row, out)
     if (path / RESULT).exists():
-        wanted = asked.asked() if isinstance(asked, RealRun) else oswm_run.asked_for(asked)
+        wanted = asked.asked() if isinstance(asked, RealRun) else oswm_run.asked_for(asked, path)
         return _stored_result(path, wanted)
     resume = (path / CONFIG).exists()
     if isinstance(asked, RealRun):
@@ -90,9 +90,9 @@ def finish(command: OswmBenchmark, row: Row, out: Path, watch: Watch) -> dict[st
     return oswm_run.run(dataclasses.replace(asked, resume=resume), path, *watch)
 
 
-def context_digests(row: Row, out: Path) -> list[str]:
-    """Names of the contexts of a row's seeds."""
-    return [line["context_digest"] for line in metrics.read(out / row.place)]
+def context_digests(row: Row, out: Path) -> dict[int, str]:
+    """Names of the contexts of a row, by seed."""
+    return {line["generation"]: line["context_digest"] for line in metrics.read(out / row.place)}
 
 
 def _dream(command: OswmBenchmark, row: Row) -> OswmRun:

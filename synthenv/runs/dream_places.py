@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from synthenv.core import memory
 from synthenv.core.errors import UserError
 from synthenv.core.types import EvalResult, WorldModel
 from synthenv.envs import gymnasium_task, host_task, registry, rollout
+from synthenv.envs.action_units import ActionUnits
 from synthenv.worldmodel import registry as world_models
-from synthenv.worldmodel.collect import actions_of, collect
+from synthenv.worldmodel.collect import actions_of, collect, units_of
 from synthenv.worldmodel.collect_gymnasium import collect_gymnasium
 from synthenv.worldmodel.context import Context, check_context, thinned
 from synthenv.worldmodel.context_file import load_context, read_npz
@@ -36,6 +39,7 @@ class RealTask(NamedTuple):
         max_steps: time limit of an episode.
         solved_return: return from which on it counts as solved; None if nobody has said.
         spec: the task as an environment of compiled loops; None if only gymnasium can step it.
+        units: the actions that it takes itself.
     """
 
     name: str
@@ -44,6 +48,7 @@ class RealTask(NamedTuple):
     max_steps: int
     solved_return: float | None
     spec: registry.EnvSpec | None
+    units: ActionUnits
 
     def collect(self, key: jax.Array, collection: Collection, act: Act | None = None) -> Context:
         """A context of the task; see ``worldmodel.collect``."""
@@ -87,26 +92,36 @@ def _act_on_all(key: jax.Array, params: Any, obs: jax.Array, act: PolicyAct) -> 
     return jax.vmap(act, in_axes=(0, None, 0))(keys, params, obs)
 
 
-def real_task(name: str) -> RealTask:
+def real_task(name: str, episode_steps: int | None = None) -> RealTask:
     """A task by its id: ours if we have it, else gymnasium's, inside compiled loops if it can be stepped there.
 
+    Args:
+        name: its id.
+        episode_steps: time limit of an episode where the task has none, or a longer one.
+
     Raises:
-        UserError: neither has it, or its packages are not installed.
+        UserError: neither has it, its packages are not installed, or nobody says when an episode is over.
     """
     if name in registry.names() or name in host_task.TASKS:
         spec = registry.make(name) if name in registry.names() else host_task.make(name)
         size = spec.env.observation_space(spec.env_params).shape[0]
-        return RealTask(name, size, actions_of(spec), spec.max_steps, spec.solved_return, spec)
+        actions = actions_of(spec)
+        max_steps = min(spec.max_steps, episode_steps or spec.max_steps)
+        return RealTask(name, size, actions, max_steps, spec.solved_return, spec, units_of(actions))
     try:
-        task = gymnasium_task.spec(name)
+        task, units = gymnasium_task.look_up(name)
     except UserError as error:
         close = difflib.get_close_matches(name, (*registry.names(), *host_task.TASKS), n=1)
         hint = f"; did you mean {close[0]!r}?" if close and "Did you mean" not in str(error) else ""
         raise UserError(f"{error}{hint}") from None
-    if task.max_steps is None:
-        raise UserError(f"{name} has no time limit: choose a task that has one")
+    limits = [limit for limit in (task.max_steps, episode_steps) if limit is not None]
+    if not limits:
+        raise UserError(
+            f"{name} is registered without a time limit: pass --episode-steps, such as the length of its longest"
+            " episode if it ends them by itself"
+        )
     actions = Actions(task.num_actions, task.action_size, task.action_bound)
-    return RealTask(name, task.obs_size, actions, task.max_steps, None, None)
+    return RealTask(name, task.obs_size, actions, min(limits), None, None, units)
 
 
 def world_model(name: str) -> WorldModel:
@@ -126,6 +141,22 @@ def world_model(name: str) -> WorldModel:
         raise UserError(
             f"{error}; shipped: {shipped}; or the directory of a synthenv oswm pretrain"
         ) from None
+
+
+def check_memory(model: WorldModel, num_rows: int) -> None:
+    """Refuse a context that the world model has no room to encode, before anything is begun.
+
+    Raises:
+        UserError: it has too many rows for the memory that is free.
+    """
+    room, needed = memory.available(), model.bytes_per_pair * num_rows**2
+    if room is None or needed <= room:
+        return
+    fits = math.isqrt(int(room / model.bytes_per_pair))
+    raise UserError(
+        f"--context {num_rows} takes {needed / 1e9:.1f} GB of memory with --model {model.name}, and {room / 1e9:.1f} GB"
+        f" are free: pass --context {fits} at most"
+    )
 
 
 def contents_of(*names: str) -> dict[str, str]:
@@ -166,10 +197,9 @@ def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> Logged:
         UserError: the file is none of these, or its transitions are not of that task.
     """
     if path.suffix == ".npz":
-        known: tuple[Any, ...] = (task.actions.num_actions, task.actions.bound, task.obs_size) if task else ()
-        context = read_npz(path, *known)
+        context = read_npz(path, obs_size=task.obs_size, units=task.units) if task else read_npz(path)
     elif path.suffix == ".safetensors":
-        context = load_context(path)
+        context = in_units_of(task, load_context(path), path) if task else load_context(path)
     else:
         raise UserError(
             f"{path} is neither an .npz nor a run's context (.safetensors): write it with numpy.savez"
@@ -184,6 +214,35 @@ def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> Logged:
             )
     kept = check_context(thinned(context, num_rows))
     return Logged(replace(kept, real_steps=0), longest_episode(context), context.num_rows)
+
+
+def in_units_of(task: RealTask, context: Context, path: Path) -> Context:
+    """A stored context with its actions as the task has them: between the same bounds, counted from the same number.
+
+    Contexts of logs are in units of the log where no task was named.
+
+    Raises:
+        UserError: there are actions that the task does not take.
+    """
+    units, wanted, steps = context.units, task.units, context.transitions
+    if units is None and context.strategy == "file":
+        # Of before units went on record, when the actions of logs were taken as they are.
+        units = units_of(Actions(context.num_actions, context.action_size, context.action_bound))
+    if units is None or units == wanted:
+        return context
+    if units.is_discrete != wanted.is_discrete or len(units.low) != len(wanted.low):
+        return context  # of another task, which is told by whoever compares sizes
+    own = units.to_task(steps.action)
+    if wrong := wanted.beyond(own):
+        raise UserError(f"{path} has actions {wrong}: pass the --task that it is of, or another file")
+    action = wanted.from_task(own).astype(steps.action.dtype)
+    return replace(
+        context,
+        transitions=steps._replace(action=action),
+        num_actions=wanted.num_actions,
+        action_bound=wanted.bound,
+        units=wanted,
+    )
 
 
 def _told(size: int, num_actions: int | None) -> str:

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import EvalResult
@@ -38,7 +39,9 @@ class Dreams:
         command.check()
         self.command, self.preset = command, preset(command.task)
         self.strategy = command.strategy or self.preset.strategy
-        self.task = None if command.task is None else dream_places.real_task(command.task)
+        self.task = (
+            None if command.task is None else dream_places.real_task(command.task, command.episode_steps)
+        )
         self.model = dream_places.world_model(command.model)
         self.agent = dreaming_agent(command.agent, command.task, command.max_steps)
         self.logged: Context | None = None
@@ -48,14 +51,15 @@ class Dreams:
             self.logged, longest, num_rows = dream_places.context_of_file(
                 command.context_file, command.context, self.task
             )
-            self.max_steps = max(2, longest)
+            self.max_steps = command.episode_steps or max(2, longest)
             if num_rows > command.context:
                 self.notes.append(
                     f"{command.context:,} of {num_rows:,} logged transitions are shown, spread evenly: --context shows"
                     " more"
                 )
+        dream_places.check_memory(self.model, self._num_asked())
         if self.task is not None:
-            self.max_steps = self.preset.dream_steps or self.task.max_steps
+            self.max_steps = min(self.preset.dream_steps or self.task.max_steps, self.task.max_steps)
         about = self._about()
         self.name, self.actions = about.name, about.actions
         check_fits(self.agent, self.name, self.actions.num_actions is not None, is_table=False)
@@ -81,6 +85,14 @@ class Dreams:
         actions = Actions(self.logged.num_actions, self.logged.action_size, self.logged.action_bound)
         return About(self.logged.task, self.logged.obs_size, actions)
 
+    def _num_asked(self) -> int:
+        """How many rows the world model will be asked to compare: those of a file that differ, or as many as come."""
+        if self.logged is None:
+            return self.command.context
+        steps = self.logged.transitions
+        asked = np.column_stack([steps.obs, steps.action])
+        return len(np.unique(asked, axis=0))
+
     def _check_ends(self) -> None:
         """Refuse to dream of episodes that nobody ever ends."""
         if self.termination is not None or self.model.knows_ends:
@@ -105,8 +117,9 @@ class Dreams:
 
     def collection(self, strategy: str, num_steps: int) -> Collection:
         """What to collect from the task."""
-        cap, after = self.preset.episode_cap, self.preset.post_failure_steps
-        return Collection(strategy, num_steps, episode_cap=cap, post_failure_steps=after)
+        caps = [cap for cap in (self.preset.episode_cap, self.command.episode_steps) if cap is not None]
+        after = self.preset.post_failure_steps
+        return Collection(strategy, num_steps, episode_cap=min(caps, default=None), post_failure_steps=after)
 
     def resolved(self) -> dict[str, Any]:
         """What was left to the task's preset, as it is: strategy (None of a file), termination and pessimism."""

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def append(run: Path, line: Mapping[str, Any]) -> None:
 
 
 def truncate(run: Path, generation: int) -> None:
-    """Drop the lines of ``generation`` and later, and any half-written one, so that they can come again.
+    """Drop the lines of ``generation`` and later, and any that cannot be read, so that they can come again.
 
     Raises:
         UserError: if the disk is full; the file is as it was then.
@@ -46,8 +46,25 @@ def truncate(run: Path, generation: int) -> None:
 
 
 def read(run: Path) -> list[dict[str, Any]]:
-    """All whole lines so far; none if there is no file yet."""
-    return [line for _, line in _lines(run / METRICS)]
+    """All whole lines so far, by generation; none if there is no file yet."""
+    return sorted((line for _, line in _lines(run / METRICS)), key=lambda line: line["generation"])
+
+
+def num_generations(lines: Sequence[Mapping[str, Any]]) -> int:
+    """How many generations are done by lines of ``read``, those whose line was damaged among them."""
+    return lines[-1]["generation"] + 1 if lines else 0
+
+
+def missing(run: Path, num: int) -> list[int]:
+    """Which of the generations, or seeds, from 0 to ``num`` - 1 have no whole line."""
+    done = {line["generation"] for line in read(run)}
+    return [number for number in range(num) if number not in done]
+
+
+def damaged(run: Path) -> list[int]:
+    """Numbers, from 1 on, of the lines that cannot be read; a last one that was half written is none of them."""
+    lines = _parsed(run / METRICS)
+    return [number for number, text, line in lines if line is None and text.endswith(b"\n") and text.strip()]
 
 
 def _append_text(descriptor: int, text: str) -> None:
@@ -62,17 +79,21 @@ def _append_text(descriptor: int, text: str) -> None:
 
 def _lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Lines as text and as what they say, unreadable ones left out."""
+    return ((text.decode().rstrip("\n"), line) for _, text, line in _parsed(file) if line is not None)
+
+
+def _parsed(file: Path) -> Iterator[tuple[int, bytes, dict[str, Any] | None]]:
+    """Number, bytes with their line break, and content of every line; None if it cannot be read."""
     try:
         content = file.read_bytes()
     except FileNotFoundError:
         return
     except OSError as error:
         raise disk_error(error, file) from error
-    for raw in content.split(b"\n"):
+    for number, text in enumerate(content.splitlines(keepends=True), start=1):
         try:
-            text = raw.decode()
-            line = json.loads(text)
+            line = json.loads(text.decode())
         except ValueError:
-            continue
-        if isinstance(line, dict) and isinstance(line.get("generation"), int):
-            yield text, line
+            line = None
+        is_whole = isinstance(line, dict) and isinstance(line.get("generation"), int)
+        yield number, text, line if is_whole else None

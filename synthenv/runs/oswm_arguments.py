@@ -30,6 +30,9 @@ class OswmRun:
             contexts/. Without --task nothing real is stepped at all, and the tests are in the dream.
         model: The world model: experts (needs no pretraining), a shipped one by its name, or the directory of an oswm
             pretrain that is finished.
+        episode_steps: Longest episode, in steps, in the task and in the dream: for tasks of gymnasium that are
+            registered without a time limit, and logs of one long episode; the task's limit, or the longest episode of
+            the log, if not given.
         termination: Where dreamt episodes end: by the known rule of the task, or where the world model says so; the
             known rule if there is one and neither is asked for.
         pessimism: Standard deviations of the predicted reward that a dreamt step costs; the task's preset if not given.
@@ -49,6 +52,7 @@ class OswmRun:
     strategy: StrategyName | None = None
     context_file: Path | None = None
     model: str = "experts"
+    episode_steps: int | None = None
     termination: Literal["known", "learned"] | None = None
     pessimism: float | None = None
     agent: AgentName = "ppo"
@@ -66,6 +70,8 @@ class OswmRun:
         kept = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         for name in ("out", "resume", "common"):
             del kept[name]
+        if self.episode_steps is None:  # runs of before there was this flag can be gone on with
+            del kept["episode_steps"]
         return {"command": "oswm run", "seed": self.common.seed, **kept}
 
     def check(self) -> None:
@@ -84,7 +90,8 @@ class OswmRun:
             )
         if self.agent == "as_evolved":
             raise UserError("nobody was evolved with a world model: pass --agent ppo, or another one by name")
-        for name in ("seeds", "max_steps", "evaluations", "eval_episodes", "test_episodes"):
+        numbers = ("seeds", "max_steps", "evaluations", "eval_episodes", "test_episodes", "episode_steps")
+        for name in numbers:
             if (number := getattr(self, name)) is not None and number < 1:
                 raise UserError(f"--{name.replace('_', '-')} {number} does nothing: pass 1 or more")
         if self.context < 20:

@@ -124,7 +124,9 @@ def plot(command: OswmPlot) -> dict[str, Any]:
         count = {"num_lines": len(lines)}
     else:
         name = config["task"] or Path(config["context_file"]).name
-        solved_return = config["task"] and real_task(config["task"]).solved_return
+        solved_return = (
+            config["task"] and real_task(config["task"], config.get("episode_steps")).solved_return
+        )
         file = oswm_plot.write(lines, path / "plots", name, solved_return)
         count = {"num_seeds": len(lines)}
         console.print(f"{len(lines)} of {config['seeds']} seeds are done")

@@ -7,6 +7,7 @@ References:
 
 import dataclasses
 import functools
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,13 +19,13 @@ import numpy as np
 from synthenv.core.files import make_directory
 from synthenv.core.sealed_file import write_sealed
 from synthenv.core.types import EvalResult, Prediction, WorldModel
-from synthenv.runs import dream_places, oswm_plot
+from synthenv.runs import dream_places, metrics, oswm_plot
 from synthenv.runs.dream_places import PolicyAct
 from synthenv.runs.dream_training import Learned, Picked, keys_of_seed, learn, pick_untrained
 from synthenv.runs.dreams import Dreams, context_of_seed
 from synthenv.runs.oswm_arguments import OswmRun
 from synthenv.runs.oswm_summary import summarise
-from synthenv.runs.rundir import RunDir
+from synthenv.runs.rundir import RunDir, stored_config
 from synthenv.worldmodel.context import Context, digest
 from synthenv.worldmodel.context_file import save_context
 
@@ -33,10 +34,25 @@ NUM_LAST = 10  # tests at the end of a training, whose mean is less a matter of 
 
 Predict = Callable[[Any, jax.Array, jax.Array], Prediction]
 Show = Callable[[int, int, float], None]  # seed, training steps so far, mean return of the test after them
+Keep = Callable[[int, Any, Context], None]  # seed, params of its policy, its context
+Notify = Callable[[str], None]
 
 
-def run_seed(dreams: Dreams, seed: int, show: Show) -> tuple[dict[str, Any], Any, Context]:
+def run_seed(
+    dreams: Dreams,
+    seed: int,
+    show: Show,
+    keep: Keep = lambda seed, params, context: None,
+    notify: Notify = lambda line: None,
+) -> tuple[dict[str, Any], Any, Context]:
     """Everything that one seed does.
+
+    Args:
+        dreams: what it shares with the others.
+        seed: its number.
+        show: called after every test.
+        keep: called as soon as the training is over, before anything else can go wrong.
+        notify: told of measurements that failed.
 
     Returns:
         its line of ``metrics.jsonl``, the params of the policy at the end of its training, and its context.
@@ -53,6 +69,7 @@ def run_seed(dreams: Dreams, seed: int, show: Show) -> tuple[dict[str, Any], Any
     learned = learn(
         trainer, keys.train, keys.tests, dream, test, command.evaluations, functools.partial(show, seed)
     )
+    keep(seed, learned.params, context)
     num_tests = len(learned.steps)
     untrained = pick_untrained(trainer, keys.untrained, keys.tests, dream, test, num_tests)
 
@@ -61,7 +78,7 @@ def run_seed(dreams: Dreams, seed: int, show: Show) -> tuple[dict[str, Any], Any
 
     judged = judge(play, trainer.act, dreams.random, learned, untrained)
     dreamt = dreams.play_dreamt(keys.judge, trainer.act, learned.params, command.test_episodes, dream)
-    error, error_steps = held_out_error(dreams, keys.held_out, cache)
+    error, error_steps = held_out_error(dreams, keys.held_out, cache, seed, notify)
     is_real = dreams.task is not None
     evaluation = learned.picked.num_real_steps * is_real
     judging = sum(int(np.sum(result.lengths)) for result in judged.values()) * is_real
@@ -112,16 +129,30 @@ def judge(
     return {name: play(*pair) for name, pair in policies.items()}
 
 
-def held_out_error(dreams: Dreams, key: jax.Array, cache: Any) -> tuple[dict[str, float] | None, int]:
+def held_out_error(
+    dreams: Dreams, key: jax.Array, cache: Any, seed: int, notify: Notify
+) -> tuple[dict[str, float] | None, int]:
     """How well the world model foresees real steps that it was not shown, and how many these are.
+
+    It comes after the training, so nothing that goes wrong here is worth more than a notice.
 
     Returns:
         mean squared errors as shares of the variance of what is predicted: ``next_obs`` (of its change, mean over the
-        columns) and ``reward``; NaN where nothing varies. None if there is no task to step.
+        columns) and ``reward``; NaN where nothing varies. None if there is no task to step, or its
+        steps could not be used.
     """
     if dreams.task is None:
         return None, 0
-    held_out = dreams.task.collect(key, dreams.collection("held", _NUM_HELD_OUT))
+    try:
+        held_out = dreams.task.collect(key, dreams.collection("held", _NUM_HELD_OUT))
+    except Exception as error:  # an environment of anybody's may do anything
+        cause = " ".join(str(error).partition(": ")[0].split()) or type(error).__name__
+        cause = cause.replace("the context", "the held-out steps")  # that of the training is sound
+        notify(
+            f"seed {seed}: one_step_error is null, because of {_NUM_HELD_OUT:,} real steps taken after the training to"
+            f" measure it some could not be used ({cause}); nothing else depends on them"
+        )
+        return None, _NUM_HELD_OUT
     steps = held_out.transitions
     next_obs, reward = _predict_all(cache, steps.obs, steps.action, dreams.model.predict)
 
@@ -158,25 +189,32 @@ def run(
         out: the run directory.
         show: called after every test.
         tell: called with the line of every seed that is done.
-        notify: told what differs from the machine that began the run, and of rows of a file that are left out.
+        notify: told what differs from the machine that began the run, of rows of a file that are left out, and of
+            measurements that failed.
         begin: called when nothing stands in the way any more.
 
     Raises:
         UserError: as ``Dreams`` and ``RunDir.create``, or the disk is full.
     """
     dreams = Dreams(command)
-    config = asked_for(command) | {"learner": dataclasses.asdict(dreams.agent), "resolved": dreams.resolved()}
-    with RunDir.create(out, config, command.resume) as run:
-        for note in (*run.notes, *dreams.notes):
-            notify(note)
-        begin()
-        done = len(run.read_metrics())
-        run.truncate_metrics(done)  # of a line that was half written
-        for seed in range(done, command.seeds):
-            line, policy, context = run_seed(dreams, seed, show)
+    config = asked_for(command, out) | {
+        "learner": dataclasses.asdict(dreams.agent),
+        "resolved": dreams.resolved(),
+    }
+    with RunDir.create(out, config, command.resume, leaves_proxy=False) as run:
+
+        def keep(seed: int, policy: Any, context: Context) -> None:
             save_policy(run.path, seed, policy, config)
             make_directory(run.path / "contexts")
             save_context(run.path / "contexts" / f"seed{seed}.safetensors", context)
+
+        for note in (*run.notes, *dreams.notes):
+            notify(note)
+        begin()
+        todo = metrics.missing(out, command.seeds)
+        run.truncate_metrics(command.seeds)  # of what cannot be read
+        for seed in todo:
+            line = run_seed(dreams, seed, show, keep, notify)[0]
             run.append_metrics(line)
             tell(line)
         lines = run.read_metrics()
@@ -186,11 +224,23 @@ def run(
     return result
 
 
-def asked_for(command: OswmRun) -> dict[str, Any]:
-    """Everything that decides the outcome: the flags, and of files that they name the contents."""
-    names = [command.model] + ([] if command.context_file is None else [str(command.context_file)])
-    contents = dream_places.contents_of(*names)
-    return command.asked() | ({"contents": contents} if contents else {})
+def asked_for(command: OswmRun, out: Path) -> dict[str, Any]:
+    """Everything that decides the outcome: the flags, and of files that they name the contents.
+
+    Args:
+        command: the flags.
+        out: the run directory. A file goes by the name that is on record there if the contents are the same, else by
+            its absolute path: runs are resumed from anywhere.
+    """
+    asked, begun, contents = command.asked(), stored_config(out), {}
+    names = {flag: str(asked[flag]) for flag in ("model", "context_file") if asked[flag] is not None}
+    for flag, name in names.items():
+        for content in dream_places.contents_of(name).values():
+            before = begun.get(flag)
+            is_the_same = begun.get("contents", {}).get(before) == content
+            asked[flag] = before if is_the_same else os.path.abspath(name)
+            contents[asked[flag]] = content
+    return asked | ({"contents": contents} if contents else {})
 
 
 def save_policy(path: Path, seed: int, policy: Any, config: dict[str, Any]) -> None:

@@ -38,7 +38,8 @@ def summarise(name: str, real: bool, lines: Sequence[Mapping[str, Any]]) -> dict
         dream_return: of the policy at the end of training, in the dream.
         real_steps: context, expert (trained for the context), evaluation (tests during training) and their total;
             measurement is what the numbers of this report took in addition, which no policy depends on.
-        one_step_error: of the world model, as shares of the variance; None without a task.
+        one_step_error: of the world model, as shares of the variance, over those seeds that it could be measured of;
+            None if there are none, as without a task.
         num_tests: tests during training, which may be fewer than were asked for.
     """
     per_seed = {key: [line[key] for line in lines] for key in (*RETURNS, "dream_return", *_SECONDS)}
@@ -50,6 +51,7 @@ def summarise(name: str, real: bool, lines: Sequence[Mapping[str, Any]]) -> dict
     ci95_return = intervals.pop("ci95_final_return")
     steps = [line["real_steps"] for line in lines]
     errors = [line["one_step_error"] for line in lines]
+    measured = [error for error in errors if error is not None]
     return {
         "tested_on": name if real else f"the dream of {name}",
         "final_return": means.pop("final_return"),
@@ -57,7 +59,7 @@ def summarise(name: str, real: bool, lines: Sequence[Mapping[str, Any]]) -> dict
         **means,
         **intervals,
         "real_steps": _means(steps),
-        "one_step_error": _means(errors) if all(errors) else None,
+        "one_step_error": _means(measured) if measured else None,
         "num_seeds": len(lines),
         "num_tests": max(len(line.get("curve", {}).get("steps", ())) for line in lines),
         "per_seed": {**per_seed, "real_steps": steps, "one_step_error": errors},

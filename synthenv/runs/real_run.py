@@ -15,6 +15,7 @@ import numpy as np
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import EvalResult
+from synthenv.runs import metrics
 from synthenv.runs.dream_places import PolicyAct, real_task
 from synthenv.runs.dream_presets import dreaming_agent
 from synthenv.runs.dream_training import Trainer, keys_of_seed, learn, pick_untrained, random_act, zero_act
@@ -154,12 +155,12 @@ def run(
     """All seeds, those that are done already left out; arguments and result as those of ``oswm_run.run``."""
     place = RealPlace(asked)
     config = asked.asked() | ({"learner": asdict(place.trainer.config)} if place.trainer else {})
-    with RunDir.create(out, config, resume) as run_dir:
+    with RunDir.create(out, config, resume, leaves_proxy=False) as run_dir:
         for note in run_dir.notes:
             notify(note)
-        done = len(run_dir.read_metrics())
-        run_dir.truncate_metrics(done)  # of a line that was half written
-        for seed in range(done, asked.seeds):
+        todo = metrics.missing(out, asked.seeds)
+        run_dir.truncate_metrics(asked.seeds)  # of what cannot be read
+        for seed in todo:
             line, policy = run_seed(place, seed, show)
             if policy is not None:
                 save_policy(run_dir.path, seed, policy, config)

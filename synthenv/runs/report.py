@@ -133,7 +133,8 @@ def _objective(config: Mapping[str, Any]) -> str:
 
 
 def _state(lines: Sequence[Mapping[str, Any]], result: Mapping[str, Any] | None) -> str:
-    generations = f"{len(lines)} generation{'s' if len(lines) != 1 else ''}"
+    num = metrics.num_generations(lines)
+    generations = f"{num} generation{'s' if num != 1 else ''}"
     if result is None:
         return f"not finished: {generations} so far"
     solved = {True: ", solved", False: ", not solved"}.get(result.get("solved"), "")  # type: ignore[arg-type]

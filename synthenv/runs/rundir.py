@@ -39,7 +39,8 @@ class RunDir:
         path: the directory.
         resumed: whether the run existed before.
         digest: identity of the run, a hash of its config: the ``owner`` of its checkpoints.
-        notes: one line for every difference from the machine that began the run; results may differ in last bits.
+        notes: one line for every difference from the machine that began the run, where results may differ in last
+            bits, and for every damaged line of its metrics.
     """
 
     def __init__(self, path: Path, lock: int, resumed: bool, digest: str, notes: list[str]):
@@ -51,7 +52,9 @@ class RunDir:
         self._events = ScalarEvents(path / "tb")
 
     @classmethod
-    def create(cls, path: str | Path, config: Mapping[str, Any], resume: bool = False) -> "RunDir":
+    def create(
+        cls, path: str | Path, config: Mapping[str, Any], resume: bool = False, leaves_proxy: bool = True
+    ) -> "RunDir":
         """Begin a run or go on with one.
 
         Args:
@@ -60,6 +63,7 @@ class RunDir:
             resume: go on with an unfinished run, or write a lost ``best_proxy.safetensors`` of a finished one anew.
                 Where there is none yet, one begins, so that a job which is killed at any moment can always be
                 started again with the same command.
+            leaves_proxy: whether a finished run of this kind has a ``best_proxy.safetensors``.
 
         Returns:
             the run, locked for this process until it is closed or the process ends.
@@ -69,10 +73,10 @@ class RunDir:
                 ``resume``, one of another config or one that is being written; or if it cannot be written.
         """
         path = Path(path)
-        _check_place(path, resume)
+        _check_place(path, resume, leaves_proxy)
         lock = directories.lock(path)
         try:
-            _check_place(path, resume)  # again: whoever held the lock may have finished the run
+            _check_place(path, resume, leaves_proxy)  # again: whoever held the lock may have finished the run
             remove_leftovers(path)
             resumed = (path / CONFIG).exists()
             notes = _compare(path, plain(config)) if resumed else _begin(path, plain(config))
@@ -110,7 +114,7 @@ class RunDir:
         self._events.append(plain(line), line["generation"])
 
     def truncate_metrics(self, generation: int) -> None:
-        """Drop the lines of ``generation`` and later, and any half-written one, so that they can come again.
+        """Drop the lines of ``generation`` and later, and any that cannot be read, so that they can come again.
 
         Raises:
             UserError: if the disk is full; the file is as it was then.
@@ -118,7 +122,7 @@ class RunDir:
         metrics.truncate(self.path, generation)
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """All whole lines so far."""
+        """All whole lines so far, by generation."""
         return metrics.read(self.path)
 
     def save_result(self, result: Mapping[str, Any]) -> None:
@@ -159,7 +163,7 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _check_place(path: Path, resume: bool) -> None:
+def _check_place(path: Path, resume: bool, leaves_proxy: bool) -> None:
     """Refuse a directory that is not free for this run."""
     try:
         names = {entry.name for entry in path.iterdir()} if path.exists() else set()
@@ -174,7 +178,7 @@ def _check_place(path: Path, resume: bool) -> None:
         foreign = sorted(name for name in names if name != LOCK and not name.endswith(".tmp"))
         if foreign:
             raise UserError(f"{path} is not empty and holds no run ({foreign[0]}): choose another --out")
-    elif RESULT in names and (BEST_PROXY in names or not resume):
+    elif RESULT in names and (BEST_PROXY in names or not leaves_proxy or not resume):
         raise UserError(f"the run in {path} is finished: choose another --out")
     elif not resume:
         raise UserError(f"{path} holds an unfinished run: pass --resume to go on, or choose another --out")
@@ -211,7 +215,11 @@ def _compare(path: Path, config: dict[str, Any]) -> list[str]:
         )
     now = environment()
     watched = ("synthenv", "jax", "device_kind", "num_devices")
-    return [
+    damaged = [
+        f"line {number} of {path / metrics.METRICS} is damaged and left out"
+        for number in metrics.damaged(path)
+    ]
+    return damaged + [
         f"{name} was {then.get(name)} and is {now[name]}: results may differ from those of an uninterrupted run"
         for name in watched
         if then.get(name) != now[name]

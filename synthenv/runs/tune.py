@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from synthenv.core.errors import UserError
 from synthenv.runs import metrics, tune_results
 from synthenv.runs.config import MetaTrainConfig
-from synthenv.runs.rundir import RESULT, RunDir
+from synthenv.runs.rundir import RunDir
 from synthenv.runs.search_spaces import drawn
 from synthenv.runs.tune_plan import Plan, suggest
 from synthenv.runs.tune_trial import Ending, Job, Worker, shares, wait_for
@@ -51,9 +51,7 @@ def tune(plan: Plan, out: Path, show: Show, notify: Callable[[str], None]) -> di
     Raises:
         UserError: if the directory holds something else, a finished or a damaged study, or no trial was completed.
     """
-    with RunDir.create(out, plan.asked(), plan.command.resume) as run:
-        if (out / RESULT).exists():
-            raise UserError(f"the study in {out} is finished: choose another --out")
+    with RunDir.create(out, plan.asked(), plan.command.resume, leaves_proxy=False) as run:
         notify(f"study directory: {out}")
         for note in run.notes:
             notify(note)
@@ -131,7 +129,7 @@ def _take_up(study: optuna.Study, out: Path, notify: Callable[[str], None]) -> N
         study.tell(trial.number, state=TrialState.FAIL)
         number = tune_results.first_attempt(trial)
         runs = sorted((out / "trials" / f"{number:03d}").glob("**/config.json"))
-        generations = sum(len(metrics.read(run.parent)) for run in runs)
+        generations = sum(metrics.num_generations(metrics.read(run.parent)) for run in runs)
         given_up = trial.user_attrs.get("from_generation") == generations
         notify(
             f"trial {number} was interrupted after generation {generations}"

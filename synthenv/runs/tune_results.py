@@ -194,14 +194,14 @@ def write(study: optuna.Study, plan: Plan, out: Path) -> dict[str, Any]:
     num_completed = states["complete"]
     tune_plot.write_importances(shares, num_completed, len(numbers), out / "importance.png")
     tune_plot.write_history(numbers, plan.command.proxy, out / "history.png")
-    lines = [line for file in (out / "trials").glob("**/config.json") for line in metrics.read(file.parent)]
+    runs = [metrics.read(file.parent) for file in (out / "trials").glob("**/config.json")]
     return {
         "num_trials": len(numbers),
         "completed": num_completed,
         "pruned": states["pruned"],
         "failed": states["failed"] + states["interrupted"],
-        "generations": len(lines),
-        "seconds": sum(line["seconds"] for line in lines),
+        "generations": sum(map(metrics.num_generations, runs)),
+        "seconds": sum(line["seconds"] for lines in runs for line in lines),
         "importances": shares,
         "best": {name: found[name] for name in ("trial", "value", "params", "seed", "command")},
     }

@@ -13,6 +13,8 @@ import numpy as np
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import Transition
+from synthenv.envs import action_units
+from synthenv.envs.action_units import ActionUnits
 from synthenv.envs.registry import EnvSpec
 from synthenv.worldmodel.context import Context, as_host, check_context
 from synthenv.worldmodel.strategies import (
@@ -56,6 +58,7 @@ def collect(key: jax.Array, spec: EnvSpec, collection: Collection, act: Act | No
             task=spec.name,
             strategy=collection.strategy,
             real_steps=collection.num_steps,
+            units=units_of(actions),
         )
     )
 
@@ -77,6 +80,14 @@ def actions_of(spec: EnvSpec) -> Actions:
             " one symmetric bound"
         )
     return Actions(None, int(np.prod(space.shape, dtype=int)), float(bounds[0]))
+
+
+def units_of(actions: Actions) -> ActionUnits:
+    """What tasks of ours take is ours already."""
+    if actions.num_actions is not None:
+        return action_units.discrete(actions.num_actions)
+    bound = float(actions.bound or 0.0)
+    return action_units.box([-bound] * actions.size, [bound] * actions.size)
 
 
 class _Walk(NamedTuple):

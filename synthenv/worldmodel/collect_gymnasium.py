@@ -10,6 +10,7 @@ import numpy as np
 
 from synthenv.core.types import Transition
 from synthenv.envs import gymnasium_task
+from synthenv.envs.action_units import ActionUnits
 from synthenv.worldmodel.context import Context, as_host, check_context
 from synthenv.worldmodel.strategies import (
     Act,
@@ -42,11 +43,12 @@ def collect_gymnasium(key: jax.Array, env_id: str, collection: Collection, act: 
     try:
         task = gymnasium_task.describe(env)
         actions = Actions(task.num_actions, task.action_size, task.action_bound)
+        units = gymnasium_task.units_of(env)
         # The one seed of the environment: later resets go on with its generator.
         env.reset(seed=int(jax.random.bits(key_seed)))
         first_obs = np.stack([np.array(env.reset()[0]) for _ in range(collection.num_resets)])
         with _no_warning_of_steps_after_the_end():
-            rows = list(_rows(key_steps, env, actions, collection, act))
+            rows = list(_rows(key_steps, env, units, actions, collection, act))
     finally:
         env.close()
     columns: Any = (np.stack(column) for column in zip(*rows, strict=True))
@@ -59,12 +61,13 @@ def collect_gymnasium(key: jax.Array, env_id: str, collection: Collection, act: 
             task=env_id,
             strategy=collection.strategy,
             real_steps=collection.num_steps,
+            units=units,
         )
     )
 
 
 def _rows(
-    key: jax.Array, env: Any, actions: Actions, collection: Collection, act: Act | None
+    key: jax.Array, env: Any, units: ActionUnits, actions: Actions, collection: Collection, act: Act | None
 ) -> Iterator[tuple]:
     """Yield obs, action, reward, next_obs, terminated and truncated of every step."""
     decide = jax.jit(
@@ -82,7 +85,7 @@ def _rows(
         if act is not None and by_expert:
             key_act = jax.random.fold_in(key, 2 * step + 1)
             action = actions.fit(act(key_act, np.asarray(obs, np.float32)))
-        action = np.asarray(action)
+        action = units.taken(np.asarray(action))
         next_obs, reward, terminated, truncated, _ = env.step(gymnasium_task.env_action(env, action))
         length += 1
         has_failed = num_failed > 0

@@ -12,6 +12,7 @@ import numpy as np
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import Transition
+from synthenv.envs.action_units import ActionUnits
 
 MIN_ROWS = 20
 
@@ -26,10 +27,12 @@ class Context:
             whose ``next_obs`` is a failed or finished state, so of several in a row if some were taken after a failure.
         first_obs: observations that episodes began with, float32 [R, d]; a world model resets to them.
         num_actions: number of discrete actions, or None if they are continuous.
-        action_bound: largest absolute value of continuous actions, or None if they are discrete.
+        action_bound: largest absolute value of continuous actions, or None if they are discrete. Actions are ours, see
+            ``envs.action_units``.
         task: the task's id, or the name of a file.
         strategy: how the actions were chosen.
         real_steps: steps taken in the real task to get this, those of dropped rows among them.
+        units: the actions that the task itself takes; None where nobody has put them on record.
     """
 
     transitions: Transition
@@ -39,6 +42,7 @@ class Context:
     task: str
     strategy: str
     real_steps: int
+    units: ActionUnits | None = None
 
     @property
     def num_rows(self) -> int:

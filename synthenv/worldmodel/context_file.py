@@ -26,6 +26,8 @@ from synthenv.core.errors import UserError
 from synthenv.core.files import disk_error
 from synthenv.core.sealed_file import read_sealed, write_sealed
 from synthenv.core.types import Transition
+from synthenv.envs import action_units
+from synthenv.envs.action_units import ActionUnits
 from synthenv.worldmodel.context import Context, as_host, check_context
 
 _FORMAT = "synthenv context 1"
@@ -38,6 +40,7 @@ _SPELLINGS = {
     "terminations": ("terminations", "terminals"),
     "truncations": ("truncations", "timeouts"),
 }
+_NEARLY_SYMMETRIC = 0.5  # how far every dimension's actions go to both ends, as a share of the largest one
 _OPTIONAL = ("next_observations", "truncations")
 
 
@@ -49,6 +52,8 @@ def save_context(path: str | Path, context: Context) -> None:
     """
     arrays: dict[str, Any] = {**context.transitions._asdict(), "first_obs": context.first_obs}
     described = {name: getattr(context, name) for name in _DESCRIBED}
+    if context.units is not None:
+        described["units"] = context.units
     write_sealed(path, arrays, {"format": _FORMAT, "context": described})
 
 
@@ -65,7 +70,10 @@ def load_context(path: str | Path) -> Context:
         )
     loaded: dict[str, Any] = {name: value.copy() for name, value in arrays.items()}
     first_obs = loaded.pop("first_obs")
-    return check_context(Context(Transition(**loaded), first_obs, **fields["context"]))
+    described = dict(fields["context"])
+    if units := described.pop("units", None):
+        described["units"] = ActionUnits(**units | {end: tuple(units[end]) for end in ("low", "high")})
+    return check_context(Context(Transition(**loaded), first_obs, **described))
 
 
 def read_npz(
@@ -73,6 +81,7 @@ def read_npz(
     num_actions: int | None = None,
     action_bound: float | None = None,
     obs_size: int | None = None,
+    units: ActionUnits | None = None,
 ) -> Context:
     """Read transitions that others made; see the head of this file for the arrays.
 
@@ -80,9 +89,12 @@ def read_npz(
     or truncation, and any that is not where the step before it led.
 
     Args:
-        num_actions: number of discrete actions; None takes the largest action plus one.
-        action_bound: bound of continuous actions; None takes the largest absolute value in the file.
+        num_actions: number of discrete actions, counted from 0; None takes those from the smallest to the largest one
+            in the file.
+        action_bound: bound of continuous actions; None takes what lies between the smallest and the largest number of
+            each dimension in the file.
         obs_size: length that observations are to have; None takes any.
+        units: the actions that the task takes, which those in the file are to be; instead of a number or a bound.
 
     Raises:
         UserError: the file is missing, damaged or no ``.npz``, lacks an array, or ``check_context`` objects.
@@ -96,18 +108,21 @@ def read_npz(
             f"{path} has {obs.shape[1]} numbers an observation and the task {obs_size}: name the task that it is of, or"
             " take another file"
         )
-    action, num_actions, action_bound = _actions(path, arrays["actions"], num_actions, action_bound)
+    if num_actions is not None and action_bound is not None:
+        raise UserError(f"actions in {path} cannot have both a number and a bound: give one of the two")
+    action, units = _actions(path, arrays["actions"], num_actions, action_bound, units)
     reward = arrays["rewards"].reshape(-1)
     rows: Any = (obs, action, reward, next_obs, terminated, truncated)
-    transitions: Any = as_host(Transition(*rows), is_discrete=num_actions is not None)
+    transitions: Any = as_host(Transition(*rows), is_discrete=units.is_discrete)
     context = Context(
         transitions=transitions,
         first_obs=transitions.obs,
-        num_actions=num_actions,
-        action_bound=action_bound,
+        num_actions=units.num_actions,
+        action_bound=units.bound,
         task=path.name,
         strategy="file",
         real_steps=len(reward),
+        units=units,
     )
     check_context(context)  # before anything relies on its shapes
     return replace(context, first_obs=transitions.obs[_begins(transitions)])
@@ -180,34 +195,68 @@ def _before_and_after(
 
 
 def _actions(
-    path: Path, action: np.ndarray, num_actions: int | None, action_bound: float | None
-) -> tuple[np.ndarray, int | None, float | None]:
-    """Actions as a context has them, and their number or bound."""
-    if num_actions is not None and action_bound is not None:
-        raise UserError(f"actions in {path} cannot have both a number and a bound: give one of the two")
-    is_discrete = np.issubdtype(action.dtype, np.integer) or action.dtype == bool
-    if is_discrete and action_bound is None:
-        if action.ndim > 1 and action.shape[1:] != (1,):
-            raise UserError(
-                f"actions in {path} are integers of the shape {list(action.shape)}: make it [rows]"
-            )
-        action = action.reshape(-1)
-        low, largest = int(action.min(initial=0)), int(action.max(initial=0))
-        if low < 0 or largest >= max(len(action), num_actions or 0):
-            raise UserError(
-                f"{path} has actions from {low} to {largest} in {len(action)} rows: number them from 0 on, or write"
-                " them as floats if they are amounts"
-            )
-        return action, num_actions or largest + 1, None
+    path: Path,
+    action: np.ndarray,
+    num_actions: int | None,
+    action_bound: float | None,
+    units: ActionUnits | None,
+) -> tuple[np.ndarray, ActionUnits]:
+    """Actions as a context has them, and as the task takes them; what is not given is read off the file."""
+    are_integers = np.issubdtype(action.dtype, np.integer) or action.dtype == bool
     if num_actions is not None:
+        units = action_units.discrete(num_actions)
+    is_discrete = are_integers and action_bound is None if units is None else units.is_discrete
+    if is_discrete and not are_integers:
         raise UserError(
-            f"actions in {path} are no integers, and the task has {num_actions} discrete ones: write them as integers,"
-            " or name the task that they are of"
+            f"actions in {path} are no integers, and the task has {units and units.num_actions} discrete ones: write"
+            " them as integers, or name the task that they are of"
         )
-    action = action[:, None] if action.ndim == 1 else action
+    if is_discrete and action.ndim > 1 and action.shape[1:] != (1,):
+        raise UserError(f"actions in {path} are integers of the shape {list(action.shape)}: make it [rows]")
+    action = action.reshape(-1).astype(np.int64) if is_discrete else action
+    action = action[:, None] if action.ndim == 1 and not is_discrete else action
+    if units is None:
+        units = _seen_numbers(path, action) if is_discrete else _seen_box(path, action, action_bound)
+    if not is_discrete and action.shape[1:] != (len(units.low),):
+        raise UserError(
+            f"actions in {path} have the shape {list(action.shape)}, and the task takes {len(units.low)} numbers:"
+            f" make it [rows, {len(units.low)}], or name the task that they are of"
+        )
+    if wrong := units.beyond(action):
+        raise UserError(f"{path} has actions {wrong}: log those that env.step took, or name their task")
+    return units.from_task(action), units
+
+
+def _seen_numbers(path: Path, action: np.ndarray) -> ActionUnits:
+    """Discrete actions [N] from the first to the last one in the file."""
+    low, largest = int(action.min(initial=0)), int(action.max(initial=0))
+    if low < 0 or largest >= len(action):
+        raise UserError(
+            f"{path} has actions from {low} to {largest} in {len(action)} rows: number them from 0 on, or write"
+            " them as floats if they are amounts"
+        )
+    first = int(action.min())
+    return action_units.discrete(largest - first + 1, first)
+
+
+def _seen_box(path: Path, action: np.ndarray, bound: float | None) -> ActionUnits:
+    """Continuous actions [N, a] within a bound, or between the least and the greatest number of each dimension."""
     # NaN and infinities are left for check_context to tell of.
-    bound = float(np.nan_to_num(np.abs(action), posinf=0.0).max(initial=0.0))
-    return action, None, action_bound or bound
+    finite = np.nan_to_num(action.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = finite.min(axis=0), finite.max(axis=0)
+    if not finite.any() and np.isfinite(action).all():
+        raise UserError(f"the actions of {path} are all 0: give their bound, or take others")
+    is_one_hot = finite.shape[1] > 1 and np.isin(finite, (0, 1)).all() and (finite.sum(axis=1) == 1).all()
+    if is_one_hot and bound is None:
+        raise UserError(
+            f"actions in {path} look like discrete ones, a column each: write their numbers, as numpy.argmax gives them"
+            " over axis 1, or name the task that they are of"
+        )
+    if bound is not None or (low == high).all():
+        high = np.full(len(low), bound or np.abs(finite).max(initial=0.0))
+        low = -high
+    dtype = action.dtype if action.dtype.kind == "f" else np.dtype(np.float32)
+    return action_units.box(low.tolist(), high.tolist(), str(dtype), _NEARLY_SYMMETRIC)
 
 
 def _begins(steps: Transition) -> np.ndarray:

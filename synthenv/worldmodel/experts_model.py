@@ -26,6 +26,8 @@ from synthenv.worldmodel.experts import METRIC_ROWS, Experts, MetricRows
 from synthenv.worldmodel.limits import Limits
 
 _BLOCK = 32  # rows
+# What XLA reserves for ``fit``, 15 matrices of all pairs of rows in double precision, and 2 for the decomposition.
+BYTES_PER_PAIR = 136.0
 
 
 class Cache(NamedTuple):
@@ -240,4 +242,4 @@ def predict(cache: Cache, obs: jax.Array, action: jax.Array) -> Prediction:
     return Prediction(next_obs, mean[-1], std[:-1], std[-1], ended)
 
 
-EXPERTS = WorldModel("experts", encode, predict, knows_ends=True)
+EXPERTS = WorldModel("experts", encode, predict, knows_ends=True, bytes_per_pair=BYTES_PER_PAIR)

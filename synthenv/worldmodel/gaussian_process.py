@@ -25,6 +25,7 @@ from synthenv.worldmodel.double import double_on_host
 from synthenv.worldmodel.marginal_likelihood import NOISE_FLOOR, Logs, Posterior, condition, search
 
 _RAISES = (1.0, 1e1, 1e2, 1e3, 1e4)  # of the noise, where predictions would be rounded too much
+_BYTES_PER_PAIR = 56.0  # of rows: what XLA reserves for ``fit``, 7 matrices in double precision
 _NUM_TRIED = 64  # rows that rounding is measured at
 
 
@@ -171,5 +172,5 @@ def predict(cache: Cache, obs: jax.Array, action: jax.Array) -> Prediction:
     return prediction(columns, obs, said, cache.targets.error)
 
 
-ISOTROPIC = WorldModel("gp-isotropic", partial(encode, is_ard=False), predict)
-ARD = WorldModel("gp-ard", partial(encode, is_ard=True), predict)
+ISOTROPIC = WorldModel("gp-isotropic", partial(encode, is_ard=False), predict, bytes_per_pair=_BYTES_PER_PAIR)
+ARD = WorldModel("gp-ard", partial(encode, is_ard=True), predict, bytes_per_pair=_BYTES_PER_PAIR)

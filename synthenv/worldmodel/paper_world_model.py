@@ -57,7 +57,13 @@ class Cache(NamedTuple):
 
 def make(params: PaperModelParams, config: PaperModelConfig, name: str = "paper") -> WorldModel:
     """A world model of these weights."""
-    return WorldModel(name, partial(encode, config=config), partial(predict, config=config), params)
+    return WorldModel(
+        name,
+        partial(encode, config=config),
+        partial(predict, config=config),
+        params,
+        bytes_per_pair=transformer.bytes_per_pair(config.transformer),
+    )
 
 
 def encode(

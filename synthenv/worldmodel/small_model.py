@@ -48,7 +48,12 @@ class Cache(NamedTuple):
 def make(params: Params, config: ModelConfig, name: str = "small") -> WorldModel:
     """A world model of these weights."""
     return WorldModel(
-        name, partial(encode, config=config), partial(predict, config=config), params, knows_ends=True
+        name,
+        partial(encode, config=config),
+        partial(predict, config=config),
+        params,
+        knows_ends=True,
+        bytes_per_pair=max(experts_model.BYTES_PER_PAIR, transformer.bytes_per_pair(config.transformer)),
     )
 
 

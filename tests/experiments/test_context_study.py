@@ -21,9 +21,9 @@ def test_it_runs_and_trains_nobody_twice(tmp_path, monkeypatch):
     context_study.run(config)
     config, trained, whole = replace(config, rows=(20, 40)), [], oswm_run.run_seed
 
-    def run_seed(dreams, seed, show):
+    def run_seed(dreams, *told):
         trained.append((dreams.command.strategy, dreams.command.context))
-        return whole(dreams, seed, show)
+        return whole(dreams, *told)
 
     monkeypatch.setattr(oswm_run, "run_seed", run_seed)
     context_study.run(config)

@@ -60,11 +60,11 @@ def test_a_run_that_was_stopped_goes_on(config, monkeypatch):
     path, command = config.out / "SimpleEnv", command_of(config, "SimpleEnv")
     whole, done = oswm_run.run_seed, []
 
-    def stopped(dreams, seed, show):
+    def stopped(dreams, seed, *told):
         if seed == 1 and not done:
             done.append(seed)
             raise KeyboardInterrupt
-        return whole(dreams, seed, show)
+        return whole(dreams, seed, *told)
 
     monkeypatch.setattr(oswm_run, "run_seed", stopped)
     with pytest.raises(KeyboardInterrupt):

@@ -384,7 +384,7 @@ def test_killed_and_resumed_from_the_command_line(tmp_path, capsys):
     assert main(["tune", "--resume", "--out", "study"]) == 2
     assert main(["meta-train", "--resume", "--out", "study"]) == 2
     errors = capsys.readouterr().err
-    assert "the study in study is finished: choose another --out" in errors
+    assert "the run in study is finished: choose another --out" in errors
     assert "study holds a study: go on with synthenv tune" in errors
 
 
