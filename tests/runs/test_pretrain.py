@@ -15,7 +15,6 @@ from synthenv.worldmodel.model import ModelConfig
 from synthenv.worldmodel.pretrain import PretrainConfig
 from synthenv.worldmodel.prior import PriorConfig
 
-pytestmark = pytest.mark.slow
 CONFIG = PretrainConfig(
     model=ModelConfig(
         max_obs=3, width=8, num_heads=2, hidden_size=8, num_layers=1, column_size=4, head_size=8
@@ -91,6 +90,7 @@ def test_interrupted_and_resumed_is_uninterrupted(whole, tmp_path):
     assert (tmp_path / "run" / weights).read_bytes() == (whole[0] / weights).read_bytes()
 
 
+@pytest.mark.long
 def test_no_line_is_lost_whenever_it_is_interrupted(whole, tmp_path, monkeypatch):
     """While the checkpoint of a line is written; and after the last line, which is of one step only."""
 
@@ -111,6 +111,7 @@ def test_no_line_is_lost_whenever_it_is_interrupted(whole, tmp_path, monkeypatch
     assert [line["step"] for line in metrics.read(tmp_path / "last")] == [3, 4] and result["step"] == 4
 
 
+@pytest.mark.long
 def test_a_run_that_diverges_keeps_what_was_sound(whole, tmp_path):
     def spoiled(state, examples, config):
         state, loss = pretrain.train_step(state, examples, config)

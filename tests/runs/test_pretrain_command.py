@@ -26,7 +26,7 @@ from synthenv.worldmodel.prior import PriorConfig
 from synthenv.worldmodel.strategies import Collection
 from synthenv.zoo import world_models
 
-pytestmark = [pytest.mark.slow, pytest.mark.rank_promotion_ok]
+pytestmark = pytest.mark.rank_promotion_ok
 TINY = PretrainConfig(
     model=ModelConfig(
         max_obs=3, width=8, num_heads=2, hidden_size=8, num_layers=1, column_size=4, head_size=8
