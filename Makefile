@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-fast lint bench docs clean
+.PHONY: help setup demo test test-long lint bench docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -40,11 +40,12 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup ## the shortest tour of what the package does
 	@$(BIN)/synthenv demo
 
-test: setup ## the whole test suite, as CI runs it
-	@$(BIN)/python -m pytest -q
+test: setup ## the test suite, as CI runs it: minutes
+	@$(BIN)/python -m pytest -q -m "not long"
 
-test-fast: setup ## the tests not marked slow
-	@$(BIN)/python -m pytest -q -m "not slow"
+# Optimized as everywhere else: these run for long, and tests/conftest.py spares the compiler otherwise.
+test-long: setup ## what only a long run can show; rewrites tests/long_results.json
+	@XLA_FLAGS= $(BIN)/python -m pytest -q -m long --record tests/long_results.json
 
 lint: setup ## ruff (rules and format) and pyright
 	@$(BIN)/ruff check .

@@ -1,32 +1,70 @@
 """Strict JAX for every test: one CPU device, rank promotion raises, compiled programs cached per user."""
 
 import gc
+import json
 import os
+import platform
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Threads of OpenBLAS wait for each other by spinning: on busy cores an eigendecomposition takes 40 times as long.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Nearly all of the suite's time is compilation, of programs that run for milliseconds: unoptimized they cost a third.
+# ``make test-long`` sets XLA_FLAGS to nothing, so that long runs are optimized as everywhere else.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
+# Commands run inside of tests leave this alone, too: without optimization few programs take the 0.3 s of a command.
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 
 import hypothesis
 import jax
 import pytest
 
 REPO = Path(__file__).resolve().parents[1]
+MAPS = Path("/proc/self/maps")
 CACHE = Path(os.environ.get("SYNTHENV_CACHE_DIR", "~/.cache/synthenv")).expanduser() / "jax"
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_nans", False)
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 # The first example of a jitted property compiles, so a deadline would measure the compiler.
 hypothesis.settings.register_profile("synthenv", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if "CI" in os.environ else "synthenv")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record", metavar="FILE", help="write what every test came to, and where, as JSON")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Write the file of ``--record``: a test's outcome is its worst one of setup, call and teardown."""
+    if config.getoption("record") is None:
+        return
+    tests = {}
+    for outcome in ("passed", "skipped", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, []):
+            tests[report.nodeid] = {"outcome": outcome, "seconds": round(report.duration, 1)}
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=REPO, capture_output=True, text=True
+    )
+    told = {
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": commit.stdout.strip(),
+        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "tests": dict(sorted(tests.items())),
+    }
+    Path(config.getoption("record")).write_text(json.dumps(told, indent=1) + "\n")
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +79,9 @@ def _rank_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
 def _forget_programs() -> Iterator[None]:
     """XLA maps memory for every program, and Linux allows a process 65,530 maps: the whole suite needs more."""
     yield
-    jax.clear_caches()
-    gc.collect()
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 30_000:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture

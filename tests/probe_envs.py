@@ -13,6 +13,19 @@ from gymnax.environments import environment
 
 
 @struct.dataclass
+class ProbeParams(environment.EnvParams):
+    """What tells the probes apart, as numbers: a program compiled with ``PROBE`` serves all of them.
+
+    The reward is the sum of the four weights times 1, o, a and o a, with the action a as -1 or 1.
+    """
+
+    max_steps_in_episode: int = 100  # a time limit that no episode reaches
+    reward_weights: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
+    random_start: bool = False  # at -1 or 1 instead of 0
+    length: int = 1
+
+
+@struct.dataclass
 class ProbeState(environment.EnvState):
     """The observation is the state."""
 
@@ -20,35 +33,36 @@ class ProbeState(environment.EnvState):
 
 
 class Probe(environment.Environment):
-    """One step long, observing zero; a subclass says what differs."""
+    """One step long, observing zero; ``default_params`` of a subclass say what differs."""
 
-    length = 1
     num_actions = 2
+    default_params = ProbeParams()
 
-    @property
-    def default_params(self):
-        """A time limit that no episode reaches."""
-        return environment.EnvParams(max_steps_in_episode=100)
-
-    def first_obs(self, key):
+    def first_obs(self, key, params):
         """Observation [1] at the start."""
-        return jnp.zeros(1)
+        side = 2.0 * jax.random.bernoulli(key, shape=(1,)).astype(jnp.float32) - 1.0
+        return jnp.where(params.random_start, side, 0.0)
 
-    def reward(self, obs, action):
+    def reward(self, obs, action, params):
         """Reward [] of one step."""
-        return jnp.float32(1)
+        choice = 2.0 * action - 1.0
+        constant, of_obs, of_choice, of_both = params.reward_weights
+        return constant + of_obs * obs + of_choice * choice + of_both * obs * choice
 
     def reset_env(self, key, params):
         """Start an episode."""
-        obs = self.first_obs(key)
+        obs = self.first_obs(key, params)
         return obs, ProbeState(time=jnp.int32(0), obs=obs)
 
     def step_env(self, key, state, action, params):
         """Count up the observation and end after ``length`` steps."""
-        reward = self.reward(state.obs[0], action)
+        reward = jnp.asarray(self.reward(state.obs[0], action, params), jnp.float32)
         state = ProbeState(time=state.time + 1, obs=state.obs + 1)
-        terminated = state.time >= self.length
+        terminated = state.time >= params.length
         return state.obs, state, reward, terminated, {"discount": 1.0 - terminated}
+
+
+PROBE = Probe()  # to be given the parameters of any probe but ``Target``
 
 
 class ConstantReward(Probe):
@@ -58,31 +72,31 @@ class ConstantReward(Probe):
 class ObservedReward(Probe):
     """Q(o, a) = o for o = -1 or 1: observations do not reach the net, or replay mixes up rows."""
 
-    def first_obs(self, key):
-        return 2.0 * jax.random.bernoulli(key, shape=(1,)).astype(jnp.float32) - 1.0
-
-    def reward(self, obs, action):
-        return obs
+    default_params = ProbeParams(reward_weights=(0.0, 1.0, 0.0, 0.0), random_start=True)
 
 
 class DelayedReward(Probe):
     """Reward in the second step only, so Q(0, a) = discount, Q(1, a) = 1: discount or target net is broken."""
 
-    length = 2
-
-    def reward(self, obs, action):
-        return obs
+    default_params = ProbeParams(reward_weights=(0.0, 1.0, 0.0, 0.0), length=2)
 
 
 class ActionReward(Probe):
     """Q(0, .) = [-1, 1]: actions are not stored, or the policy does not follow the values."""
 
-    def reward(self, obs, action):
-        return 2.0 * action - 1.0
+    default_params = ProbeParams(reward_weights=(0.0, 0.0, 1.0, 0.0))
 
 
-class ObservedActionReward(ObservedReward):
+class ObservedActionReward(Probe):
     """Q(o, .) = [-o, o]: a policy that ignores what it sees."""
 
-    def reward(self, obs, action):
-        return obs * (2.0 * action - 1.0)
+    default_params = ProbeParams(reward_weights=(0.0, 0.0, 0.0, 1.0), random_start=True)
+
+
+class Target(Probe):
+    """Continuous: Q(o, a) = -(a - o)^2, so the best action is o."""
+
+    default_params = ProbeParams(random_start=True)
+
+    def reward(self, obs, action, params):
+        return -jnp.sum(jnp.square(action - obs))

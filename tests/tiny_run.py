@@ -37,7 +37,7 @@ def of_length(num_generations: int) -> MetaTrainConfig:
 
 def environment() -> dict[str, str]:
     """Environment variables of a run in a process of its own, which sets its devices itself."""
-    return os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "COLUMNS": "200"}
+    return os.environ | {"JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
 
 
 def story(run: Path) -> dict:

@@ -24,7 +24,8 @@ def configure_jax(devices: int | None = None, distributed: str | None = None) ->
 
     cache = Path(os.environ.get("SYNTHENV_CACHE_DIR", Path.home() / ".cache" / "synthenv")) / "jax"
     jax.config.update("jax_compilation_cache_dir", str(cache))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
     if distributed is not None:
         _join_processes(distributed)
 

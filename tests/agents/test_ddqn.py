@@ -58,10 +58,14 @@ VALUES = ddqn.value_function(SMALL)
 def test_advantages_rank_like_values(mean):
     """A dueling net's value and mean are the same for all actions of a state, so its advantages rank them."""
     config = replace(SMALL, name="dueling_ddqn", feature_size=6, advantage_mean=mean)
-    net = init_dueling(jax.random.key(0), 4, 5, 3, 2, 6)
-    obs = jax.random.normal(jax.random.key(1), (64, 4))
-    values = ddqn.value_function(config)(net, obs, jnp.full(64, 1 / 64))
-    scores = ddqn.rank(net, obs, config)
+    obs = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+
+    @jax.jit
+    def both():
+        net = init_dueling(jax.random.key(0), 4, 5, 3, 2, 6)
+        return ddqn.value_function(config)(net, obs, jnp.full(64, 1 / 64)), ddqn.rank(net, obs, config)
+
+    values, scores = jax.device_get(both())
     np.testing.assert_array_equal(scores.argmax(axis=1), values.argmax(axis=1))
     assert len(set(scores.argmax(axis=1).tolist())) > 1
     np.testing.assert_allclose(scores - scores[:, :1], values - values[:, :1], atol=1e-5)
@@ -153,6 +157,7 @@ def test_learn_by_hand(midway):
     after = learn(words, fresh, midway.replay, 1, 0.1, hyperparams, SMALL, BUCKET)
     assert after.opt_state.count == 1
     grads = gradient(words, fresh, midway.replay, 1, hyperparams, SMALL, BUCKET)
+    fresh, after, grads = jax.device_get((fresh, after, grads))
 
     def check(old, grad, new, old_target, new_target):
         expected = old - 0.02 * grad / (np.abs(grad) + 1e-8)
@@ -225,14 +230,13 @@ def test_vmap_equals_loop(block):
 @pytest.mark.parametrize("config", [SMALL, DUELING], ids=["plain", "dueling"])
 def test_probe(probe, values, config):
     """The values of a probe are learned to within 0.1; which probe fails says which part is broken."""
-    env = probe()
-    result = train(jax.random.key(0), env, env.default_params, QUICK, config)
+    result = train(jax.random.key(0), probe_envs.PROBE, probe.default_params, QUICK, config)
     obs = jnp.array(list(values), jnp.float32)[:, None]
     q = ddqn.value_function(config)(result.params, obs, None)
     np.testing.assert_allclose(q, list(values.values()), atol=0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_solves_cartpole():
     """Table 5 on the real CartPole-v0: every seed stops as solved, and plays well without exploration.
 

@@ -51,21 +51,22 @@ def linear(kernel, bias):
 
 
 @functools.partial(jax.jit, static_argnames=("env", "config", "space", "task"))
-def final_state(key, env, hyperparams, config, space="two", task=None):
+def final_state(key, env, env_params, hyperparams, config, space="two", task=None):
     """The state after a whole training."""
     agent = ppo.make(config, BUCKET, SPACES[space], task)
-    state = agent.init(key, env, env.default_params, hyperparams)
+    state = agent.init(key, env, env_params, hyperparams)
     return jax.lax.while_loop(
         lambda state: ~state.finished,
-        lambda state: agent.step(state, env, env.default_params, hyperparams),
+        lambda state: agent.step(state, env, env_params, hyperparams),
         state,
     )
 
 
-def trained(config=SMALL, env=DELAYED, space="two", task=None, **hyperparams):
-    """One program for each config, environment and task, however long it runs; five iterations by default."""
+def trained(config=SMALL, probe=DELAYED, space="two", task=None, **hyperparams):
+    """One program for each config and task, whatever the probe and however long; five iterations by default."""
     fixed = fixed_hyperparams(config, 0.0).replace(**{"max_steps": 320} | hyperparams)
-    return final_state(jax.random.key(0), env, fixed, config, space, task)
+    env = probe if isinstance(probe, probe_envs.Target) else probe_envs.PROBE
+    return final_state(jax.random.key(0), env, probe.default_params, fixed, config, space, task)
 
 
 # ---------------------------------------------------------------- formulas
@@ -147,7 +148,7 @@ def test_learning_rate_falls_to_zero():
 class Fading(probe_envs.DelayedReward):
     """Ends after five steps, by a limit of three if asked to; the discount is a real number."""
 
-    length = 5
+    default_params = probe_envs.DelayedReward.default_params.replace(length=5)
 
     def step_env(self, key, state, action, params):
         obs, state, reward, terminated, _ = super().step_env(key, state, action, params)
@@ -267,7 +268,7 @@ def test_tests_on_the_way():
 def test_vmap_is_a_loop_and_finished_members_stand_still():
     """Members of different length, width and rate, stepped together until the last has finished."""
     agent = ppo.make(SMALL, BUCKET, SPACES["two"])
-    env = OBSERVED_ACTION
+    env, env_params = probe_envs.PROBE, OBSERVED_ACTION.default_params
     fixed = fixed_hyperparams(SMALL, 0.0)
     batch = jax.tree.map(lambda x: jnp.full(3, x), fixed).replace(
         max_steps=jnp.array([64, 200, 320]),
@@ -278,14 +279,14 @@ def test_vmap_is_a_loop_and_finished_members_stand_still():
 
     @jax.jit
     def together(keys, batch):
-        states = jax.vmap(lambda k, h: agent.init(k, env, env.default_params, h))(keys, batch)
-        step = jax.vmap(lambda s, h: agent.step(s, env, env.default_params, h))
+        states = jax.vmap(lambda k, h: agent.init(k, env, env_params, h))(keys, batch)
+        step = jax.vmap(lambda s, h: agent.step(s, env, env_params, h))
         return jax.lax.fori_loop(0, 7, lambda _, s: step(s, batch), states)
 
     states = together(keys, batch)
     np.testing.assert_array_equal(states.step, [64, 256, 320])
     for i in range(3):
-        alone = final_state(keys[i], env, jax.tree.map(lambda x, i=i: x[i], batch), SMALL)
+        alone = final_state(keys[i], env, env_params, jax.tree.map(lambda x, i=i: x[i], batch), SMALL)
         assert alone.num_episodes == states.num_episodes[i]
         jax.tree.map(
             lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=2e-3, atol=2e-4),
@@ -335,22 +336,16 @@ def test_discrete_probe(config, probe, best):
         assert choice.log_prob(jnp.int32(action)) > jnp.log(0.9)
 
 
-class Target(probe_envs.ObservedReward):
-    """Continuous: the reward is -(a - o)^2, so the best action is o."""
-
-    def reward(self, obs, action):
-        return -jnp.sum(jnp.square(action - obs))
-
-
 def test_continuous_probe():
     """The mean finds the target for both observations, and the standard deviation falls."""
-    policy = ppo.policy_of(trained(SMALL, Target(), "line", max_steps=6400).learner)
+    policy = ppo.policy_of(trained(SMALL, probe_envs.Target(), "line", max_steps=6400).learner)
     for obs in (-1.0, 1.0):
         action = ppo.act(jax.random.key(0), policy, jnp.array([obs]), LINE, SMALL)
         assert action[0] == pytest.approx(obs, abs=0.2)
     assert policy.log_std[0] < jnp.log(0.5)
 
 
+@pytest.mark.long
 def test_learns_cartpole():
     """Three seeds of the defaults in 40,000 steps."""
     spec = registry.make("CartPole-v1")

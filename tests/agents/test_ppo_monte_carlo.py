@@ -40,9 +40,9 @@ LINE, CHOICE = Actions(1, 2.0, False), Actions(2, 1.0, True)
 class ThreeSteps(probe_envs.ObservedActionReward):
     """Episodes of three steps with a random start, so that no two rows are alike."""
 
-    length = 3
+    default_params = probe_envs.ProbeParams(reward_weights=(0.0, 0.0, 0.0, 1.0), length=3)
 
-    def first_obs(self, key):
+    def first_obs(self, key, params):
         return jax.random.normal(key, (1,))
 
 
@@ -149,7 +149,7 @@ def test_learns_from_the_rows_since_the_last_time():
     """In their order: the second update equals one made by hand from returns summed forwards."""
     hyperparams = fixed_hyperparams(SMALL, 0.0)
     state, learners = trace_training(jax.random.key(0), RANDOM, hyperparams, 100)
-    rows = unpack(state.replay.rows, 1)
+    rows = jax.device_get(unpack(state.replay.rows, 1))
     ended = np.asarray(rows.not_done) == 0
     np.testing.assert_array_equal(np.flatnonzero(ended), np.arange(0, 50, 3))  # step 51, 54, ...
     np.testing.assert_array_equal(rows.obs[1:][~ended[:-1]], rows.next_obs[:-1][~ended[:-1]])
@@ -157,7 +157,7 @@ def test_learns_from_the_rows_since_the_last_time():
     for t in range(50):
         end = next((k for k in range(t, 50) if ended[k]), 49)
         returns[t] = sum(0.5 ** (k - t) * rows.reward[k] for k in range(t, end + 1))
-    before = jax.tree.map(lambda x: x[98], learners)
+    before = jax.tree.map(lambda x: x[98], jax.device_get(learners))
     choice = ppo_monte_carlo.distribution(before.weights.policy, rows.obs, 0.01, CHOICE, SMALL)
     loss = functools.partial(
         ppo_monte_carlo.loss,
@@ -168,11 +168,15 @@ def test_learns_from_the_rows_since_the_last_time():
         actions=CHOICE,
         config=SMALL,
     )
-    gradient = jax.jit(jax.grad(loss))
+
+    @jax.jit
+    def step(weights, opt_state):
+        updates, opt_state = ppo_monte_carlo._ADAM.update(jax.grad(loss)(weights), opt_state)
+        return jax.tree.map(lambda w, u: w - 1e-2 * u, weights, updates), opt_state
+
     weights, opt_state = before.weights, before.opt_state
     for _ in range(5):
-        updates, opt_state = ppo_monte_carlo._ADAM.update(gradient(weights), opt_state)
-        weights = jax.tree.map(lambda w, u: w - 1e-2 * u, weights, updates)
+        weights, opt_state = step(weights, opt_state)
     got = LearnerState(weights, opt_state, jnp.int32(100))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), got, state.learner)
 
@@ -180,7 +184,9 @@ def test_learns_from_the_rows_since_the_last_time():
 def test_an_episode_of_a_synthetic_environment_ends_above_one_half():
     """Where ``not_done`` is a real number, the return is reset below one half and not scaled anywhere."""
     hyperparams = fixed_hyperparams(SMALL, 0.0)
-    learner = ppo_monte_carlo.init(jax.random.key(0), jnp.zeros(1), hyperparams, CHOICE, BUCKET)
+    learner = jax.jit(
+        lambda: ppo_monte_carlo.init(jax.random.key(0), jnp.zeros(1), hyperparams, CHOICE, BUCKET)
+    )()
     improve = jax.jit(functools.partial(ppo_monte_carlo.improve, actions=CHOICE, config=SMALL))
     given = ([0.1, 0.2, 0.3, 0.4], [0, 1, 1, 0], [1.0, 2.0, 3.0, 4.0])
     raw, sharp, never = (
@@ -232,24 +238,20 @@ def test_vmap_is_a_loop_and_finished_members_stand_still():
 # ---------------------------------------------------------------- learning
 
 
-class Target(probe_envs.ObservedReward):
-    """Continuous: the reward is -(a - o)^2, so the best action is o."""
-
-    def reward(self, obs, action):
-        return -jnp.sum(jnp.square(action - obs))
-
-
 @functools.partial(jax.jit, static_argnames=("env", "config", "space"))
-def train(key, env, config, space):
+def train(key, env, env_params, config, space):
     agent = ppo_monte_carlo.make(config, BUCKET, SPACES[space])
-    return agent.train(key, env, env.default_params, fixed_hyperparams(config, 0.0))
+    return agent.train(key, env, env_params, fixed_hyperparams(config, 0.0))
 
 
-@pytest.mark.parametrize("probe", [probe_envs.ActionReward(), probe_envs.ObservedActionReward()])
-def test_discrete_probe(probe):
+@pytest.mark.parametrize(
+    ("probe", "best"),
+    [(probe_envs.ActionReward, {0.0: 1}), (probe_envs.ObservedActionReward, {-1.0: 0, 1.0: 1})],
+)
+def test_discrete_probe(probe, best):
     """The policy picks the rewarded action for every observation."""
-    policy = train(jax.random.key(0), probe, SMALL, "two").params
-    for obs, action in {0.0: 1}.items() if probe.name == "ActionReward" else {-1.0: 0, 1.0: 1}.items():
+    policy = train(jax.random.key(0), probe_envs.PROBE, probe.default_params, SMALL, "two").params
+    for obs, action in best.items():
         choice = ppo_monte_carlo.distribution(policy, jnp.array([obs]), 0.01, CHOICE, SMALL)
         assert choice.log_prob(jnp.int32(action)) > jnp.log(0.8)
 
@@ -259,7 +261,8 @@ def test_continuous_probe():
     batches = {"rollout_length": 500, "num_epochs": 20, "max_steps": 10_000}
     # Slow enough for the mean to arrive before the standard deviation crosses zero, where the clamp would leave it.
     config = replace(SMALL, learning_rate=1e-3, entropy_coefficient=0.0, test_noise=False, **batches)
-    policy = train(jax.random.key(0), Target(), config, "line").params
+    env = probe_envs.Target()
+    policy = train(jax.random.key(0), env, env.default_params, config, "line").params
     for obs in (-1.0, 1.0):
         action = ppo_monte_carlo.act(jax.random.key(0), policy, jnp.array([obs]), LINE, config)
         assert action[0] == pytest.approx(obs, abs=0.2)

@@ -128,22 +128,21 @@ TESTED = replace(SMALL, test_episodes=2, max_episodes=9, stop_window=3)
 
 
 @functools.cache
+def tested_training(stop):
+    """A jitted training of a key and hyperparameters, in the delayed probe with tests on real CartPole."""
+    agent = make(replace(TESTED, stop=stop), pole_of_one_number())
+    return jax.jit(lambda key, h: agent.train(key, DELAYED, DELAYED.default_params, h))
+
+
 def run_tested(stop="none", solved_return=195.0, **changes):
-    """Training in the delayed probe with tests on real CartPole, whose observation is cut to the first number."""
-    config = replace(TESTED, stop=stop, **changes)
-    agent = make(config, pole_of_one_number())
-    hyperparams = fixed_hyperparams(config, solved_return)
-
-    @jax.jit
-    def run(key):
-        return agent.train(key, DELAYED, DELAYED.default_params, hyperparams)
-
-    return run(jax.random.key(0))
+    """Its result, with hyperparameters of their own."""
+    hyperparams = fixed_hyperparams(replace(TESTED, **changes), solved_return)
+    return tested_training(stop)(jax.random.key(0), hyperparams)
 
 
 @functools.cache
 def pole_of_one_number():
-    """A task other than the training ground, with episodes of changing length: CartPole seen through a slit."""
+    """A task other than the training ground, with episodes of changing length: CartPole's first number alone."""
     spec = registry.make("CartPole-v0")
 
     class Slit(type(spec.env)):
@@ -169,14 +168,9 @@ def test_a_test_after_every_training_episode():
 
 def test_tests_do_not_disturb_training():
     """The same number of steps and episodes as without tests; nothing is learnt from a test or lost by it."""
-    agent = make(replace(TESTED, test_episodes=0))
     hyperparams = fixed_hyperparams(replace(TESTED, init_episodes=100), 195.0)
-    config = replace(TESTED, init_episodes=100)
-    tested = make(config, pole_of_one_number())
-    run = lambda agent: jax.jit(agent.train, static_argnums=1)(  # noqa: E731
-        jax.random.key(0), DELAYED, DELAYED.default_params, hyperparams
-    )
-    alone, with_tests = run(agent), run(tested)
+    args = jax.random.key(0), DELAYED, DELAYED.default_params, hyperparams
+    alone, with_tests = train(*args, replace(TESTED, test_episodes=0)), run_tested(init_episodes=100)
     jax.tree.map(np.testing.assert_array_equal, alone.params, with_tests.params)  # no gradient step: as drawn
     assert (alone.num_steps, alone.num_episodes) == (with_tests.num_steps, with_tests.num_episodes)
 
@@ -191,11 +185,10 @@ def test_the_stop_rule_looks_at_tests():
 
 def test_tested_members_do_not_wait_for_each_other():
     """Side by side as alone: every member plays its tests in steps of its own."""
-    agent = make(TESTED, pole_of_one_number())
     hyperparams = fixed_hyperparams(TESTED, 195.0)
     keys = jax.random.split(jax.random.key(3), 3)
-    run = lambda key: agent.train(key, DELAYED, DELAYED.default_params, hyperparams)  # noqa: E731
-    together, alone = jax.jit(jax.vmap(run))(keys), jax.jit(run)
+    run = tested_training("none")
+    together, alone = jax.jit(jax.vmap(run, (0, None)))(keys, hyperparams), lambda key: run(key, hyperparams)
     for i in range(3):
         one = alone(keys[i])
         np.testing.assert_array_equal(together.curve.returns[i], one.curve.returns)

@@ -196,22 +196,16 @@ def test_masked_batch_is_exact(block):
 # ---------------------------------------------------------------- learning
 
 
-class Target(probe_envs.ObservedReward):
-    """Continuous: Q(o, a) = -(a - o)^2, so the best action is o."""
-
-    def reward(self, obs, action):
-        return -jnp.sum(jnp.square(action - obs))
-
-
 @functools.partial(jax.jit, static_argnames=("env", "config", "space"))
-def train(key, env, config, space):
+def train(key, env, env_params, config, space):
     agent = td3.make(config, BUCKET, {"line": CONTINUOUS_SPACE, "two": TWO}[space])
-    return agent.train(key, env, env.default_params, fixed_hyperparams(config, 0.0))
+    return agent.train(key, env, env_params, fixed_hyperparams(config, 0.0))
 
 
 def test_continuous_probe():
     """The actor finds the target for both observations."""
-    result = train(jax.random.key(0), Target(), SMALL, "line")
+    env = probe_envs.Target()
+    result = train(jax.random.key(0), env, env.default_params, SMALL, "line")
     for obs in (-1.0, 1.0):
         action = td3_policy.act(jax.random.key(0), result.params, jnp.array([obs]), LINE, SMALL)
         assert action[0] == pytest.approx(obs, abs=0.2)
@@ -230,7 +224,7 @@ def test_continuous_probe():
 )
 def test_discrete_probe(probe, config):
     """The policy picks the rewarded action for every observation."""
-    result = train(jax.random.key(0), probe(), config, "two")
+    result = train(jax.random.key(0), probe_envs.PROBE, probe.default_params, config, "two")
     for obs in (-1.0, 1.0):
         action = td3_policy.act(jax.random.key(0), result.params, jnp.array([obs]), CHOICE, config)
         assert action == (1 if probe is probe_envs.ActionReward or obs > 0 else 0)

@@ -120,7 +120,7 @@ def test_the_time_limit_truncates_and_does_not_terminate(spec, play, actions):
     np.testing.assert_array_equal(info["discount"], np.ones(NUM_STEPS))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_vmap_equals_a_loop(spec, play, actions):
     keys = jax.random.split(jax.random.key(5), 3)
     reversed_too = jnp.stack([actions, actions[::-1], -actions])  # [3, T, 6]
@@ -144,7 +144,6 @@ def test_a_step_leaves_the_state_before_it_alone(spec):
     jax.eval_shape(step, jax.random.key(0))
 
 
-@pytest.mark.slow
 def test_an_episode_follows_another(spec):
     params = spec.env_params.replace(max_steps_in_episode=10)
     steps = jax.jit(
@@ -200,7 +199,7 @@ def test_without_brax_reacher_names_the_remedy(monkeypatch):
         registry.make.__wrapped__("brax/reacher")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_reacher_pays_its_distance_and_its_torques(reacher):
     """The tip's place by hand: two links of 0.10 and 0.11 m."""
     _, env, params, _, _ = reacher

@@ -27,7 +27,6 @@ def config(tmp_path):
     return replace(PRESETS["smoke"], out=tmp_path, model="still", tasks=("SimpleEnv",), max_steps=128)
 
 
-@pytest.mark.slow
 def test_it_runs_once_and_draws_what_other_runs_hold(config, tmp_path, monkeypatch):
     figure2.run(config)
     figure2.plot(config)
@@ -55,7 +54,6 @@ def test_it_runs_once_and_draws_what_other_runs_hold(config, tmp_path, monkeypat
             figure2.run(bad)
 
 
-@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on(config, monkeypatch):
     path, command = config.out / "SimpleEnv", command_of(config, "SimpleEnv")
     whole, done = oswm_run.run_seed, []

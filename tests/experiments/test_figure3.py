@@ -20,7 +20,6 @@ from experiments.one_shot_world_model.prior_columns import PRIORS, ours
 from synthenv.runs.csv_files import read_csv
 
 
-@pytest.mark.slow
 def test_it_runs_and_goes_on_where_it_stopped(tmp_path):
     config = replace(PRESETS["smoke"], out=tmp_path, priors=("networks",))
     figure3.run(config)
@@ -43,7 +42,7 @@ def test_it_runs_and_goes_on_where_it_stopped(tmp_path):
         assert (tmp_path / name).stat().st_size > 1000
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_our_prior_has_every_family(tmp_path, monkeypatch):
     families = ("linear", "grid")
     monkeypatch.setitem(PRIORS, "ours", partial(ours, families=families))

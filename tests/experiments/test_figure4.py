@@ -15,7 +15,6 @@ from synthenv.runs.csv_files import read_csv
 from tests.still_world_model import install
 
 
-@pytest.mark.slow
 def test_it_runs_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
     install(monkeypatch)
     config = replace(PRESETS["smoke"], out=tmp_path, models=("still",))

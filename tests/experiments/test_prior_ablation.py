@@ -100,7 +100,7 @@ def test_interval_is_wide_where_one_seed_decides():
     assert narrow[1] - narrow[0] == pytest.approx(2 * 1.96 / 20, rel=0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.rank_promotion_ok
 def test_it_pretrains_measures_and_goes_on(tmp_path, monkeypatch):
     """Two seeds of one variant on one family, which share all programs, and the first of them under another name."""

@@ -20,7 +20,7 @@ from synthenv.worldmodel.baselines import PERSISTENCE
 LINE = {"task": "MountainCar-v0", "strategy": "random", "model": "ridge", "raw": "1", "by_column": "2 nan"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_runs_and_goes_on_where_it_stopped(tmp_path):
     config = replace(PRESETS["smoke"], out=tmp_path)
     proxy_loss.run(replace(config, models=("persistence",), strategies=("random",)))

@@ -163,9 +163,10 @@ def test_search_without_a_value_says_so(tmp_path, imagined, monkeypatch):
         search.run(replace(PRESETS["smoke"], out=tmp_path, num_trials=1))
 
 
-@pytest.mark.slow
 @pytest.mark.rank_promotion_ok
-@pytest.mark.parametrize("source", ["generic", "released", "real"])
+@pytest.mark.parametrize(
+    "source", ["generic", *(pytest.param(name, marks=pytest.mark.long) for name in ("released", "real"))]
+)
 def test_questions_of_all_sources(source, monkeypatch):
     monkeypatch.setattr(search_judges, "GENERIC", ("linear",))
     questions = search_judges.draw(jax.random.key(0), source, 5, 40)
@@ -177,7 +178,7 @@ def test_questions_of_all_sources(source, monkeypatch):
     np.testing.assert_allclose(told.std(axis=1, ddof=1)[varies], 1, atol=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.rank_promotion_ok
 def test_it_trains_and_judges(tmp_path, monkeypatch):
     """One trial, which is stopped between its training and its judgement."""

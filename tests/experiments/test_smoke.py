@@ -140,6 +140,7 @@ def test_table20(tmp_path):
     assert int(row["steps"]) <= 6 * 3 * 50
 
 
+@pytest.mark.long
 @pytest.mark.rank_promotion_ok
 def test_varied_seeds(tmp_path):
     config = replace(varied_seeds.PRESETS["smoke"], out=tmp_path)
@@ -187,6 +188,7 @@ def test_figure3_25(tmp_path, run_dirs):
     assert min(png_size(tmp_path / "figure3_25.png")) > 500
 
 
+@pytest.mark.long
 def test_figure3_25_chooses_by_other_agents(tmp_path, run_dirs):
     names = tuple(map(str, run_dirs))
     changes = {"out": tmp_path, "proxy": names, "num_chosen": 1, "num_selection_agents": 4}
@@ -270,6 +272,7 @@ def test_figure11_describes_the_real_reward():
     assert found["path_best"] == 12, "all but the first move, up, with which two others tie"
 
 
+@pytest.mark.long
 def test_figure22_23(tmp_path):
     config = replace(figure22_23.PRESETS["smoke"], out=tmp_path)
     figure22_23.run(replace(config, rows=("real_plateau", "careful")))

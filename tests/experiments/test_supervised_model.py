@@ -46,6 +46,7 @@ def test_data_are_transitions_of_the_real_task(random_data):
     assert abs(random_data.action.mean() - 0.5) < 0.02
 
 
+@pytest.mark.long
 def test_older_agents_last_longer_and_balanced_data_hold_failures():
     played = supervised_model.streams(jax.random.key(1), SPEC, 16, 4000, 400)
     assert played.reward.shape == (16, 400)

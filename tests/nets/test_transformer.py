@@ -13,7 +13,7 @@ from synthenv.nets import transformer
 from synthenv.nets.transformer import TransformerConfig
 
 CONFIG = TransformerConfig(
-    width=16, num_heads=4, hidden_size=24, num_layers=3, norm="post", zero_init_residual=False
+    width=16, num_heads=4, hidden_size=24, num_layers=2, norm="post", zero_init_residual=False
 )
 PRE = replace(CONFIG, norm="pre")
 C, Q = 9, 5

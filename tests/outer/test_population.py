@@ -227,7 +227,7 @@ def run_in_processes(code, num_processes=2, timeout=90):
         subprocess.Popen(
             [sys.executable, "-c", code, address, str(rank)],
             cwd=REPO,
-            env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""},
+            env=os.environ | {"JAX_PLATFORMS": "cpu"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

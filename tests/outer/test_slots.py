@@ -21,7 +21,8 @@ from synthenv.proxies.synthetic_env import SyntheticMDP
 
 LENGTHS = [5, 1, 9, 3, 3, 0, 12, 2]
 SCALES = [0.5, -1.0, 2.0, 3.0, 1.5, 7.0, -2.0, 4.0]
-GRID = [(width, chunk) for width in (1, 2, 3, 5, 8, 11) for chunk in (1, 4)] + [(2, 50), (8, 50)]
+# One slot, fewer than tasks, as many and more; chunks of a step, of some and longer than every task.
+GRID = [(1, 1), (1, 4), (3, 1), (3, 4), (8, 4), (11, 1), (2, 50)]
 
 
 # ---------------------------------------------------------------- a counter
@@ -142,10 +143,9 @@ def trials(width):
     return jax.jit(make_trials(agent, ground, spec, 4, width=width, chunk=7))(tasks)
 
 
-@pytest.mark.parametrize("width", [4, NUM])
-def test_trainings_in_slots_equal_trainings_in_turn(width):
+def test_trainings_in_slots_equal_trainings_in_turn():
     """Same steps, episodes, early stops and test returns per task as one member after the other."""
-    alone, together = trials(1), trials(width)
+    alone, together = trials(1), trials(4)
     for name in ("num_steps", "num_episodes", "stopped_early", "returns"):
         np.testing.assert_array_equal(getattr(together, name), getattr(alone, name), err_msg=name)
     np.testing.assert_allclose(together.score, alone.score, rtol=1e-6)

@@ -218,7 +218,6 @@ def change_steps(file: Path) -> None:
     file.write_text(json.dumps(result))
 
 
-@pytest.mark.slow
 def test_table_3():
     """One-step errors of what was asked for, and nothing measured twice."""
     small = dataclasses.replace(

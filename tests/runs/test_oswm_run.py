@@ -415,7 +415,7 @@ def test_an_error_is_one_line_with_a_remedy(words, capsys, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"taken"}, "something was begun"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_simple_env_is_learnt_in_its_dream(monkeypatch):
     """With the closed-form experts and the shipped preset, a fifth of its steps: -48.9 is untrained, -7.6 solved."""
     monkeypatch.setitem(

@@ -11,21 +11,7 @@ from synthenv.core.errors import UserError
 from synthenv.runs import metrics
 from synthenv.runs import pretrain as runs
 from synthenv.worldmodel import pretrain
-from synthenv.worldmodel.model import ModelConfig
-from synthenv.worldmodel.pretrain import PretrainConfig
-from synthenv.worldmodel.prior import PriorConfig
-
-pytestmark = pytest.mark.slow
-CONFIG = PretrainConfig(
-    model=ModelConfig(
-        max_obs=3, width=8, num_heads=2, hidden_size=8, num_layers=1, column_size=4, head_size=8
-    ),
-    prior=PriorConfig(("linear",), 2, max_obs=3, min_context=10, num_queries=4, chain_length=5),
-    context_sizes=(20, 25),
-    num_metric_rows=10,
-    num_steps=4,
-    warmup_steps=1,
-)
+from tests.tiny_pretrain import TINY
 
 
 class Interrupted(BaseException):
@@ -35,7 +21,7 @@ class Interrupted(BaseException):
 @pytest.fixture(scope="module", autouse=True)
 def _compile_once():
     """All runs share the programs of the first."""
-    first = runs.Batches(jax.random.key(0), CONFIG, 0, 1)
+    first = runs.Batches(jax.random.key(0), TINY, 0, 1)
     make = runs.Batches.__init__
 
     def init(self, *args):
@@ -49,7 +35,7 @@ def _compile_once():
 
 def run(path, **options):
     options = {"steps_per_line": 2, "notify": lambda line: None} | options
-    return runs.run(CONFIG, 0, path, **options)
+    return runs.run(TINY, 0, path, **options)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +58,7 @@ def test_a_run_leaves_lines_and_weights(whole):
     names = ("train_loss", "held_out_loss", "held_out_nats", "held_out_gain")
     assert np.isfinite([line[name] for line in lines for name in names]).all()
     params, metadata = load_tree(
-        path / "best_proxy.safetensors", pretrain.init(jax.random.key(1), CONFIG).params
+        path / "best_proxy.safetensors", pretrain.init(jax.random.key(1), TINY).params
     )
     assert metadata["kind"] == "world_model" and metadata["steps"] == 4
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
@@ -91,6 +77,7 @@ def test_interrupted_and_resumed_is_uninterrupted(whole, tmp_path):
     assert (tmp_path / "run" / weights).read_bytes() == (whole[0] / weights).read_bytes()
 
 
+@pytest.mark.long
 def test_no_line_is_lost_whenever_it_is_interrupted(whole, tmp_path, monkeypatch):
     """While the checkpoint of a line is written; and after the last line, which is of one step only."""
 
@@ -111,6 +98,7 @@ def test_no_line_is_lost_whenever_it_is_interrupted(whole, tmp_path, monkeypatch
     assert [line["step"] for line in metrics.read(tmp_path / "last")] == [3, 4] and result["step"] == 4
 
 
+@pytest.mark.long
 def test_a_run_that_diverges_keeps_what_was_sound(whole, tmp_path):
     def spoiled(state, examples, config):
         state, loss = pretrain.train_step(state, examples, config)
@@ -132,7 +120,7 @@ def test_a_finished_run_is_not_begun_again(whole):
 
 def test_batches_depend_on_seed_and_number_alone():
     def first_three(num_workers, first=0, seed=0):
-        with runs.Batches(jax.random.key(seed), CONFIG, first, num_workers) as batches:
+        with runs.Batches(jax.random.key(seed), TINY, first, num_workers) as batches:
             return list(itertools.islice(batches, 3 - first))
 
     alone = first_three(1)
@@ -144,7 +132,7 @@ def test_batches_depend_on_seed_and_number_alone():
 
 
 def test_examples_are_standardised_and_in_slots():
-    with runs.Batches(jax.random.key(0), CONFIG, 0, 1) as batches:
+    with runs.Batches(jax.random.key(0), TINY, 0, 1) as batches:
         examples = batches.make(0)
     rows, mask = examples.rows, np.asarray(examples.rows.mask)
     assert {leaf.dtype.name for leaf in jax.tree.leaves(examples)} == {"float32", "bool"}

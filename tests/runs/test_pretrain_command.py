@@ -20,23 +20,11 @@ from synthenv.runs.pretrain_presets import PRESETS, Preset, with_steps
 from synthenv.runs.real_errors import RealConfig
 from synthenv.worldmodel import pretrain
 from synthenv.worldmodel.collect import collect
-from synthenv.worldmodel.model import ModelConfig
-from synthenv.worldmodel.pretrain import PretrainConfig
-from synthenv.worldmodel.prior import PriorConfig
 from synthenv.worldmodel.strategies import Collection
 from synthenv.zoo import world_models
+from tests.tiny_pretrain import TINY
 
-pytestmark = [pytest.mark.slow, pytest.mark.rank_promotion_ok]
-TINY = PretrainConfig(
-    model=ModelConfig(
-        max_obs=3, width=8, num_heads=2, hidden_size=8, num_layers=1, column_size=4, head_size=8
-    ),
-    prior=PriorConfig(("linear",), 2, max_obs=3, min_context=10, num_queries=4, chain_length=5),
-    context_sizes=(20,),
-    num_metric_rows=10,
-    num_steps=4,
-    warmup_steps=1,
-)
+pytestmark = pytest.mark.rank_promotion_ok
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from synthenv.worldmodel.optimizer import learning_rate
 from synthenv.worldmodel.paper_pretrain import PaperPretrainConfig
 from synthenv.zoo import world_models
 
-pytestmark = [pytest.mark.slow, pytest.mark.rank_promotion_ok]
+pytestmark = pytest.mark.rank_promotion_ok
 SIZES = dataclasses.replace(
     paper_model.PAPER,
     transformer=TransformerConfig(16, 2, 16, 1, norm="post", zero_init_residual=True),

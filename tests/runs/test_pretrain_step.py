@@ -45,7 +45,7 @@ print(json.dumps([devices, losses, average, float(score.loss), len(step._program
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_devices_are_one(run_on_devices):
     one, two = (json.loads(run_on_devices(LOSSES, num_devices)) for num_devices in (1, 2))
     assert (one[0], two[0]) == (1, 2)

@@ -11,7 +11,7 @@ from synthenv.worldmodel import model
 from synthenv.worldmodel.experts_model import EXPERTS
 from synthenv.worldmodel.model import ModelConfig
 
-pytestmark = [pytest.mark.slow, pytest.mark.rank_promotion_ok]
+pytestmark = pytest.mark.rank_promotion_ok
 SIZES = ModelConfig(max_obs=3, width=8, num_heads=2, hidden_size=8, num_layers=1, column_size=4, head_size=8)
 CONFIG = RealConfig(("SimpleEnv", "Pendulum-v1"), 64)
 
@@ -26,6 +26,7 @@ def share_by_numpy(context, asked):
     return float((np.square(errors).mean(axis=0) / came.var(axis=0)).mean())
 
 
+@pytest.mark.long
 def test_experts_are_those_of_the_world_model():
     """Tasks share a program, wide enough for all of them; ``EXPERTS`` has one of each task's own size.
 

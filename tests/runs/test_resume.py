@@ -113,7 +113,7 @@ def test_interrupted_at_every_write(tmp_path, whole, monkeypatch):
     assert point > 3 * 3  # a line and a checkpoint (file and directory) for each of three generations
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_from_outside_at_random_times(tmp_path):
     """SIGKILL, SIGKILL and Ctrl-C at times that nobody chose, the rest in this process."""
     path, config = tmp_path / "run", of_length(NUM_GENERATIONS)

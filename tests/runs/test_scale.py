@@ -10,7 +10,7 @@ import pytest
 from synthenv.runs.meta_train import meta_train
 from tests.tiny_run import COMMAND, FLAGS, REPO, TINY, environment, story
 
-pytestmark = [pytest.mark.rank_promotion_ok, pytest.mark.slow]
+pytestmark = [pytest.mark.rank_promotion_ok, pytest.mark.long]
 TIMEOUT = 240  # a hang, not a slow machine
 
 

@@ -358,7 +358,7 @@ def test_too_few_or_equal_trials_tell_nothing(tmp_path):
 # ---------------------------------------------------------------- the command
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_and_resumed_from_the_command_line(tmp_path, capsys):
     """SIGKILL while a worker is busy, which must not outlive it; the rest needs no flags."""
     words = ["--preset", "smoke", "--num-trials", "2", "--num-generations", "1", "--out", "study"]

@@ -42,7 +42,6 @@ def test_as_many_rows_as_the_context_at_most(monkeypatch):
     assert cache["mask"].shape == (50,) and cache["mask"].sum() == 49
 
 
-@pytest.mark.slow
 def test_filling_up_changes_no_prediction(monkeypatch):
     context = collect(jax.random.key(0), registry.make("GridWorld"), Collection("held", 400))
     said = []

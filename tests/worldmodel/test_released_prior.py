@@ -183,7 +183,7 @@ def test_same_key_same_rows_and_packing_changes_nothing():
     assert not np.array_equal(other.x, packed.x)
 
 
-@pytest.mark.slow  # for its compilation
+@pytest.mark.long
 def test_vmap_equals_loop():
     keys = jax.random.split(jax.random.key(5), 3)
     one = lambda key: drawn_and_rows(key, prior.RELEASED, 1, 20, False)[1]  # noqa: E731
@@ -314,7 +314,6 @@ def test_networks_contract_after_their_start_as_measured_on_the_released_code(ma
     assert 0.15 < np.median(share) < 0.35
 
 
-@pytest.mark.slow
 def test_a_batch_of_the_paper_is_in_order_and_normalized_by_its_context():
     config = replace(prior.PAPER, momentum=False)  # compiles sooner
     batch = jax.jit(prior.draw_batch, static_argnums=(1, 2, 3))
