@@ -4,7 +4,9 @@
 episodes start from the real task's initial-state distribution or from a learned one.
 ``SyntheticBandit``: an initial-state network and a reward network; every episode is one step long.
 
-Both are ordinary gymnax environments. The evolved weights are part of ``EnvParams``.
+Both are ordinary gymnax environments. The evolved weights are part of ``EnvParams``. The last step of an episode is
+reported as the config's ``time_limit`` says, so that an agent which bootstraps through time limits sees the same MDP as
+one that does not.
 
 References:
     Ferreira et al. (2022), Learning synthetic environments and reward networks, section 3.
@@ -50,6 +52,7 @@ class _Synthetic(AroundTask):
         actions = real_env.action_space(real_params)
         self.discrete = hasattr(actions, "n")
         self.action_size = actions.n if self.discrete else int(jnp.prod(jnp.array(actions.shape)))
+        self.ends_terminal = config.time_limit == "terminal"
 
     def _mlp(self, key: jax.Array, in_size: int, out_size: int) -> Params:
         return init_mlp(key, in_size, self.config.hidden_size, out_size, self.config.depth)
@@ -66,6 +69,10 @@ class _Synthetic(AroundTask):
         return SyntheticParams(
             max_steps_in_episode=self.config.max_steps, nets=proxy_params, real=self.real_params
         )
+
+    def is_truncated(self, state: SyntheticState, params: SyntheticParams) -> jax.Array:
+        """Whether a time limit, and not the synthetic MDP, has ended the episode."""
+        return jnp.bool_(False) if self.ends_terminal else state.time >= params.max_steps_in_episode
 
     def observation_space(self, params: SyntheticParams | None = None) -> spaces.Box:
         """Unbounded: a network's output obeys no physical limit."""
@@ -103,7 +110,16 @@ class SyntheticMDP(_Synthetic):
             terminated = done > 0.5
             discount = 1.0 - (done if self.config.done == "raw" else terminated.astype(jnp.float32))
         state = SyntheticState(time=state.time + 1, raw=raw)
+        if self.ends_terminal:
+            over = state.time >= params.max_steps_in_episode
+            terminated, discount = terminated | over, jnp.where(over, 0.0, discount)
         return raw.reshape(self.obs_shape), state, reward, terminated, {"discount": discount}
+
+    def is_terminated(self, state: SyntheticState, params: SyntheticParams) -> jax.Array:
+        """Whether the episode's last step was made; what a done network said is in the answer of ``step_env`` only."""
+        if self.config.done != "never":
+            return super().is_terminated(state, params)
+        return (state.time >= params.max_steps_in_episode) & self.ends_terminal
 
     def reset_env(self, key: jax.Array, params: SyntheticParams) -> tuple[jax.Array, SyntheticState]:
         """Draw an initial state."""
@@ -133,6 +149,14 @@ class SyntheticBandit(_Synthetic):
         state = SyntheticState(time=state.time + 1, raw=state.raw)
         info = {"discount": jnp.float32(0)}
         return state.raw.reshape(self.obs_shape), state, reward, jnp.bool_(True), info
+
+    def is_terminated(self, state: SyntheticState, params: SyntheticParams) -> jax.Array:
+        """After its one step."""
+        return state.time >= 1
+
+    def is_truncated(self, state: SyntheticState, params: SyntheticParams) -> jax.Array:
+        """Never: the one step ends the episode."""
+        return jnp.bool_(False)
 
     def reset_env(self, key: jax.Array, params: SyntheticParams) -> tuple[jax.Array, SyntheticState]:
         """Draw a context."""

@@ -1,7 +1,7 @@
 """What a run can be told, and what makes sense. Imports nothing heavy, so that ``synthenv --help`` stays quick."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from operator import attrgetter
 from typing import Any
 
@@ -42,6 +42,15 @@ def agent_from_stored(stored: Mapping[str, Any]) -> AgentConfig:
     if values.get("curiosity"):
         values["curiosity"] = ICMConfig(**values["curiosity"])
     return type(like)(**values)
+
+
+def to_stored(config: MetaTrainConfig) -> dict[str, Any]:
+    """The config as run directories keep it.
+
+    What a proxy leaves open is left out, so that a search begun by a version that could not say it can be resumed.
+    """
+    proxy = {name: value for name, value in config.proxy._asdict().items() if value is not None}
+    return {**asdict(config), "proxy": proxy}
 
 
 def from_stored(stored: Mapping[str, Any]) -> MetaTrainConfig:
@@ -158,6 +167,8 @@ def check(config: MetaTrainConfig) -> None:
     batch = drawn[1] if drawn else getattr(config.agent, "batch_size", 1)
     if batch > config.agent.buffer_size:
         refuse(path, batch, f"at most the replay's capacity, --agent.buffer-size {config.agent.buffer_size}")
+    if getattr(config.proxy, "time_limit", None) == "truncated" and config.agent.time_limit == "terminal":
+        refuse("proxy.time_limit", "truncated with --agent.time-limit terminal", "terminal or nothing")
     _check_goal(config, refuse)
 
 

@@ -20,7 +20,7 @@ from synthenv.core.sealed_file import DamagedFileError
 from synthenv.envs import registry
 from synthenv.envs.registry import EnvSpec
 from synthenv.proxies import registry as proxies
-from synthenv.proxies.config import ProxyConfig, from_stored
+from synthenv.proxies.config import ProxyConfig, as_seen, from_stored
 
 ROOT = Path(__file__).parent / "data"
 KINDS = ("synthetic", "bandit", "reward")
@@ -52,7 +52,8 @@ def load_file(path: Path, name: str) -> LoadedProxy:
     """
     metadata = read_metadata(path)
     spec = registry.make(metadata["task"])
-    env = _environment(metadata["task"], from_stored(metadata["proxy"]))
+    config = as_seen(from_stored(metadata["proxy"]), metadata.get("agent", {}).get("time_limit", "bootstrap"))
+    env = _environment(metadata["task"], config)
     params, metadata = load_tree(path, env.init_params(jax.random.key(0)))
     return LoadedProxy(name, spec, env, params, metadata)
 
