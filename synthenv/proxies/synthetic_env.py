@@ -14,6 +14,7 @@ References:
     Lange et al., gymnax (the environment interface).
 """
 
+import math
 from typing import Any
 
 import jax
@@ -22,7 +23,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from synthenv.nets.mlp import Params, apply_mlp, init_mlp
-from synthenv.proxies.around_task import AroundTask
+from synthenv.proxies.around_task import AroundTask, held
 from synthenv.proxies.config import SyntheticConfig
 
 
@@ -48,10 +49,10 @@ class _Synthetic(AroundTask):
         super().__init__(real_env, real_params, config)
         space = real_env.observation_space(real_params)
         self.obs_shape = space.shape
-        self.obs_size = int(jnp.prod(jnp.array(space.shape)))
+        self.obs_size = math.prod(space.shape)
         actions = real_env.action_space(real_params)
         self.discrete = hasattr(actions, "n")
-        self.action_size = actions.n if self.discrete else int(jnp.prod(jnp.array(actions.shape)))
+        self.action_size = actions.n if self.discrete else math.prod(actions.shape)
         self.ends_terminal = config.time_limit == "terminal"
 
     def _mlp(self, key: jax.Array, in_size: int, out_size: int) -> Params:
@@ -61,14 +62,24 @@ class _Synthetic(AroundTask):
         return apply_mlp(params, x, self.config.activation)
 
     def _inputs(self, action: jax.Array, raw: jax.Array) -> jax.Array:
-        vector = jax.nn.one_hot(action, self.action_size) if self.discrete else jnp.ravel(action)
+        if self.discrete:
+            vector = jax.nn.one_hot(action, self.action_size, dtype=jnp.float32)
+        else:
+            vector = jnp.ravel(action).astype(jnp.float32)
         return jnp.concatenate([vector, raw])
+
+    def _noise(self, key: jax.Array) -> jax.Array:
+        """Of a learned reset. In single precision, as all networks were evolved, whatever the caller computes in."""
+        return jax.random.normal(key, (self.obs_size,), jnp.float32)
 
     def env_params(self, proxy_params: dict[str, Params], discount: Any = None) -> SyntheticParams:
         """Put evolved weights where the environment finds them; the agent's discount is not needed."""
-        return SyntheticParams(
-            max_steps_in_episode=self.config.max_steps, nets=proxy_params, real=self.real_params
-        )
+        return self.default_params.replace(nets=proxy_params)
+
+    @property
+    def default_params(self) -> SyntheticParams:
+        """Everything but weights; see ``AroundTask``."""
+        return SyntheticParams(max_steps_in_episode=self.config.max_steps, real=self.real_params)
 
     def is_truncated(self, state: SyntheticState, params: SyntheticParams) -> jax.Array:
         """Whether a time limit, and not the synthetic MDP, has ended the episode."""
@@ -100,13 +111,13 @@ class SyntheticMDP(_Synthetic):
         self, key: jax.Array, state: SyntheticState, action: jax.Array, params: SyntheticParams
     ) -> tuple[jax.Array, SyntheticState, jax.Array, jax.Array, dict[str, jax.Array]]:
         """One synthetic transition; ``info["discount"]`` is the bootstrap factor the agent should use."""
-        x = self._inputs(action, state.raw)
-        raw = self._apply(params.nets["state"], x)
-        reward = self._apply(params.nets["reward"], x)[0]
+        nets, x = held(params, "nets"), self._inputs(action, state.raw)
+        raw = self._apply(nets["state"], x)
+        reward = self._apply(nets["reward"], x)[0]
         if self.config.done == "never":
             terminated, discount = jnp.bool_(False), jnp.float32(1)
         else:
-            done = self._apply(params.nets["done"], x)[0]
+            done = self._apply(nets["done"], x)[0]
             terminated = done > 0.5
             discount = 1.0 - (done if self.config.done == "raw" else terminated.astype(jnp.float32))
         state = SyntheticState(time=state.time + 1, raw=raw)
@@ -123,10 +134,11 @@ class SyntheticMDP(_Synthetic):
 
     def reset_env(self, key: jax.Array, params: SyntheticParams) -> tuple[jax.Array, SyntheticState]:
         """Draw an initial state."""
+        nets = held(params, "nets")
         if self.config.reset == "learned":
-            raw = self._apply(params.nets["reset"], jax.random.normal(key, (self.obs_size,)))
+            raw = self._apply(nets["reset"], self._noise(key))
         else:
-            raw = self.real_env.reset_env(key, params.real)[0].ravel()
+            raw = self.real_env.reset_env(key, params.real)[0].ravel().astype(jnp.float32)
         return raw.reshape(self.obs_shape), SyntheticState(time=jnp.int32(0), raw=raw)
 
 
@@ -145,7 +157,7 @@ class SyntheticBandit(_Synthetic):
         self, key: jax.Array, state: SyntheticState, action: jax.Array, params: SyntheticParams
     ) -> tuple[jax.Array, SyntheticState, jax.Array, jax.Array, dict[str, jax.Array]]:
         """Pay the reward of (context, action) and end the episode; the context does not move."""
-        reward = self._apply(params.nets["reward"], self._inputs(action, state.raw))[0]
+        reward = self._apply(held(params, "nets")["reward"], self._inputs(action, state.raw))[0]
         state = SyntheticState(time=state.time + 1, raw=state.raw)
         info = {"discount": jnp.float32(0)}
         return state.raw.reshape(self.obs_shape), state, reward, jnp.bool_(True), info
@@ -160,7 +172,7 @@ class SyntheticBandit(_Synthetic):
 
     def reset_env(self, key: jax.Array, params: SyntheticParams) -> tuple[jax.Array, SyntheticState]:
         """Draw a context."""
-        raw = self._apply(params.nets["reset"], jax.random.normal(key, (self.obs_size,)))
+        raw = self._apply(held(params, "nets")["reset"], self._noise(key))
         return raw.reshape(self.obs_shape), SyntheticState(time=jnp.int32(0), raw=raw)
 
 

@@ -53,8 +53,9 @@ def load_file(path: Path, name: str) -> LoadedProxy:
     metadata = read_metadata(path)
     spec = registry.make(metadata["task"])
     config = as_seen(from_stored(metadata["proxy"]), metadata.get("agent", {}).get("time_limit", "bootstrap"))
-    env = _environment(metadata["task"], config)
-    params, metadata = load_tree(path, env.init_params(jax.random.key(0)))
+    with jax.ensure_compile_time_eval():  # a first call inside jit must not put tracers into the cache
+        env = _environment(metadata["task"], config)
+        params, metadata = load_tree(path, jax.eval_shape(env.init_params, jax.random.key(0)))
     return LoadedProxy(name, spec, env, params, metadata)
 
 
@@ -126,7 +127,8 @@ def make(name: str) -> tuple[Any, Any]:
     if is_proxy(name):
         one = f"{name}:0" if name in {known.split(":")[0] for known in names()} else name
         proxy = load(one)[0]
-        return proxy.env, proxy.env.env_params(proxy.proxy_params)
+        with jax.ensure_compile_time_eval():
+            return proxy.env, proxy.env.env_params(proxy.proxy_params)
     spec = registry.make(name)
     return spec.env, spec.env_params
 
