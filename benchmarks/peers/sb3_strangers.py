@@ -23,8 +23,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 import synthenv
 from experiments.examples.gymnasium_proxy import GymnasiumProxy
 
-# All that is not the package's default, the same for every proxy of both forms and tasks. DQN's defaults (a learning rate
-# of 1e-4, a gradient step every four steps, targets copied every 10,000) are Atari's: no training here is as long as that.
+# All that is not the package's default, the same for every proxy of both forms and tasks. DQN's defaults (a learning
+# rate of 1e-4, a gradient step every four steps, targets copied every 10,000) are Atari's, for trainings far longer.
 NUM_ENVS = {"dqn": 1, "ppo": 8}
 STEPS = {"dqn": 5_000, "ppo": 20_000}
 SETTINGS = {

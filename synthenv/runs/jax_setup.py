@@ -6,8 +6,8 @@ from pathlib import Path
 
 from synthenv.core.errors import UserError
 
-# What decides numbers is the commands' own choice: a variable of the caller's environment that says otherwise is overruled,
-# for processes that a command starts too.
+# What decides numbers is the commands' own choice: a variable of the caller's environment that says otherwise is
+# overruled, for processes that a command starts too.
 _NUMBERS = {
     "jax_enable_x64": False,
     "jax_default_prng_impl": "threefry2x32",

@@ -101,7 +101,7 @@ def test_the_config_says_how_an_episode_ends(done, time_limit, last):
 @pytest.mark.parametrize("form", ["mdp", "bandit"])
 def test_steps_of_gymnax_reset_there(form):
     env, params = synthetic(time_limit="terminal", form=form, max_steps=1)
-    obs, state = env.reset(jax.random.key(0), params)
+    _, state = env.reset(jax.random.key(0), params)
     after, state, _, terminated, truncated, info = env.step(jax.random.key(1), state, 0, params)
     assert terminated and not truncated and info["terminated"] and not info["truncated"] and state.time == 0
     assert not np.array_equal(after, info["final_observation"])
