@@ -30,8 +30,8 @@ def parse(presets: Mapping[str, Config], argv: Sequence[str] | None = None) -> C
 
 def execute(config: Config, *stages: Callable[[Config], Any]) -> int:
     """Configure JAX and carry out the stages; returns the exit status (2 after a user's error, 130 after Ctrl-C)."""
-    configure_jax(None)
     try:
+        configure_jax(None)
         for stage in stages:
             stage(config)
     except UserError as error:

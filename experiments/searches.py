@@ -1,13 +1,12 @@
 """Searches that an experiment begins, goes on with after an interruption, or leaves alone if they are finished."""
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain
-from synthenv.runs.config import MetaTrainConfig
+from synthenv.runs.config import MetaTrainConfig, to_stored
 
 
 def finish(search: MetaTrainConfig, seed: int, path: Path) -> list[dict[str, Any]]:
@@ -20,7 +19,7 @@ def finish(search: MetaTrainConfig, seed: int, path: Path) -> list[dict[str, Any
     from synthenv.runs.meta_train import meta_train
 
     if (path / "result.json").exists():
-        _refuse_another(path, {"seed": seed, **dataclasses.asdict(search)})
+        _refuse_another(path, {"seed": seed, **to_stored(search)})
     else:
         begun = (path / "config.json").exists()
         meta_train(search, seed, path, resume=begun, on_generation=lambda line: _show(path.name, line))

@@ -79,6 +79,12 @@ AGENTS: dict[str, AgentConfig] = {
     "ppo_monte_carlo_icm": PPOMonteCarloConfig(curiosity=ICMConfig()),
 }
 
+
+def name_of(agent: AgentConfig) -> str:
+    """The name in ``AGENTS`` of an agent of this kind, curiosity included; its numbers may be others."""
+    return f"{agent.name}_icm" if getattr(agent, "curiosity", None) else agent.name
+
+
 # Tables 10 and 11: Q-learning for evolving reward networks of Cliff Walking, and afterwards. Table 11 has SARSA explore
 # at 0.1 too, where its policy never settles (learning rate 1); the released script has 0.01.
 TABLE10 = TabularConfig(epsilon_init=0.01, epsilon_min=0.01)

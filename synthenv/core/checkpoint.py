@@ -43,7 +43,8 @@ def load_tree(path: str | Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
 
     Args:
         path: file to read.
-        like: a tree of the expected structure, shapes and dtypes; its values are ignored.
+        like: a tree of the expected structure, shapes and dtypes; its values are ignored. Where the caller computes
+            in double precision (``jax_enable_x64``) a leaf that was saved in single precision stays in it.
 
     Returns:
         the tree, its leaves of the same kinds as those of ``like`` (JAX or NumPy arrays, typed keys, numbers), and
@@ -62,7 +63,7 @@ def load_tree(path: str | Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
         value = arrays.pop(name)
         if name in fields["keys"]:
             value = jax.random.wrap_key_data(jnp.array(value), impl=fields["keys"][name])
-        if _describe(value) != _describe(leaf):
+        if _describe(value) not in (_describe(leaf), _describe_single(leaf)):
             raise _foreign(path, f"leaf {name} is {_describe(value)}, not {_describe(leaf)}")
         leaves.append(_of_kind(value, leaf))
     if arrays:
@@ -174,6 +175,15 @@ def _describe(leaf: Any) -> str:
     """Dtype and shape, for example ``float32[2, 3]`` or ``key<fry>[]``."""
     array = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
     return f"{array.dtype}{list(array.shape)}"
+
+
+def _describe_single(leaf: Any) -> str:
+    """What JAX would have made of a leaf without ``jax_enable_x64``."""
+    if not jax.config.jax_enable_x64 or isinstance(leaf, np.ndarray | np.generic) or _is_key(leaf):
+        return _describe(leaf)
+    with jax.enable_x64(False):
+        dtype = jax.dtypes.canonicalize_dtype(getattr(leaf, "dtype", np.asarray(leaf).dtype))
+    return f"{dtype}{list(np.shape(leaf))}"
 
 
 def _of_kind(value: Any, like: Any) -> Any:

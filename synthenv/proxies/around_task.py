@@ -5,6 +5,8 @@ from typing import Any
 import jax
 from gymnax.environments import environment
 
+from synthenv.core.errors import UserError
+
 
 class AroundTask(environment.Environment):
     """A proxy that knows its real task; subclasses add networks and transitions."""
@@ -23,8 +25,8 @@ class AroundTask(environment.Environment):
 
     @property
     def default_params(self) -> Any:
-        """Random networks, drawn with key 0."""
-        return self.env_params(self.init_params(jax.random.key(0)))
+        """Params without weights: some loops evaluate them whatever they are given. ``reset`` and ``step`` refuse."""
+        raise NotImplementedError
 
     @property
     def num_actions(self) -> int:
@@ -39,3 +41,18 @@ class AroundTask(environment.Environment):
     def action_space(self, params: Any = None) -> Any:
         """Action space of the real task."""
         return self.real_env.action_space(self.real_params)
+
+
+def held(params: Any, weights: str) -> Any:
+    """The weights that params hold in the field of this name.
+
+    Raises:
+        UserError: they hold none: networks drawn at random would teach nothing, and nobody would notice.
+    """
+    found = getattr(params, weights, None)
+    if found is None:
+        raise UserError(
+            "these params hold no evolved weights: pass the params that came with the environment"
+            " (env, params = synthenv.make(...)) to reset and step, or env.env_params(weights)"
+        )
+    return found

@@ -36,6 +36,10 @@ class SyntheticConfig(NamedTuple):
             limit only. With raw and threshold an episode ends when the output exceeds 0.5.
         reset: real draws initial states from the real task; learned from a network fed with noise.
         max_steps: Length of a synthetic episode.
+        time_limit: What the last step of an episode is reported as: terminal, the end of the synthetic MDP, with
+            nothing to bootstrap from; truncated, a time limit that agents may look through; None, whichever the
+            agents of the search took it for (agent.time_limit), or truncated where there is no search. Bandits always
+            terminate.
     """
 
     form: Literal["mdp", "bandit"] = "mdp"
@@ -45,6 +49,7 @@ class SyntheticConfig(NamedTuple):
     done: Literal["raw", "threshold", "never"] = "raw"
     reset: Literal["real", "learned"] = "real"
     max_steps: Count = 200
+    time_limit: Literal["terminal", "truncated"] | None = None
 
 
 class RewardConfig(NamedTuple):
@@ -80,3 +85,18 @@ ProxyConfig = SyntheticConfig | RewardConfig
 def from_stored(stored: Mapping[str, Any]) -> ProxyConfig:
     """The config that a run directory or a proxy file tells of, as JSON has it."""
     return (RewardConfig if "variant" in stored else SyntheticConfig)(**stored)
+
+
+def as_seen(config: ProxyConfig, agent_time_limit: str) -> ProxyConfig:
+    """A config that says how synthetic episodes end: if it did not, as the agents of its search saw them end.
+
+    A synthetic environment teaches what it was evolved to teach. Where its agents stored the last step as terminal,
+    an agent that bootstraps through it learns other values, and may learn nothing.
+
+    Args:
+        config: of a proxy; files of earlier versions say nothing about the end of their episodes.
+        agent_time_limit: ``time_limit`` of the agents that it was evolved with: terminal or bootstrap.
+    """
+    if isinstance(config, RewardConfig) or config.time_limit is not None:
+        return config
+    return config._replace(time_limit="terminal" if agent_time_limit == "terminal" else "truncated")

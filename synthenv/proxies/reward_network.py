@@ -16,6 +16,7 @@ References:
     Ng et al. (1999), Policy invariance under reward transformations, for potentials.
 """
 
+import math
 from typing import Any
 
 import jax
@@ -27,7 +28,7 @@ from gymnax.environments import environment
 from synthenv.core.errors import UserError
 from synthenv.envs.gridworld import GridWorld
 from synthenv.nets.mlp import Layer, Params, apply_mlp, init_mlp
-from synthenv.proxies.around_task import AroundTask
+from synthenv.proxies.around_task import AroundTask, held
 from synthenv.proxies.config import RewardConfig
 
 
@@ -87,7 +88,7 @@ class RewardNetwork(AroundTask):
             raise UserError(
                 f"{variant} needs an info vector, and this task has none: choose a variant without, or HalfCheetah"
             )
-        self.obs_size = int(jnp.prod(jnp.array(real_env.observation_space(real_params).shape)))
+        self.obs_size = math.prod(real_env.observation_space(real_params).shape)
         self.middle, self.half = _box(
             real_env.observation_space(real_params), config.inputs, 0 if self.linear else self.info_size
         )
@@ -106,18 +107,20 @@ class RewardNetwork(AroundTask):
     def env_params(self, proxy_params: Params, discount: Any = 0.99) -> RewardParams:
         """Put evolved weights and the discount of the agent in training where the environment finds them."""
         listed = self.phi(proxy_params, jnp.eye(self.obs_size)) if self.listed else None
-        return RewardParams(
-            max_steps_in_episode=self.real_params.max_steps_in_episode,
-            net=proxy_params,
-            discount=jnp.asarray(discount, jnp.float32),
-            potentials=listed,
-            real=self.real_params,
+        return self.default_params.replace(
+            net=proxy_params, discount=jnp.asarray(discount, jnp.float32), potentials=listed
         )
+
+    @property
+    def default_params(self) -> RewardParams:
+        """Everything but weights; see ``AroundTask``."""
+        return RewardParams(max_steps_in_episode=self.real_params.max_steps_in_episode, real=self.real_params)
 
     def step_env(
         self, key: jax.Array, state: RewardState, action: jax.Array, params: RewardParams
     ) -> tuple[jax.Array, RewardState, jax.Array, jax.Array, dict[str, Any]]:
         """A real transition with a learned reward."""
+        held(params, "net")
         obs, real, real_reward, terminated, info = self.real_env.step_env(
             key, state.real, action, params.real
         )
@@ -155,6 +158,7 @@ class RewardNetwork(AroundTask):
 
     def reset_env(self, key: jax.Array, params: RewardParams) -> tuple[jax.Array, RewardState]:
         """Reset the real environment."""
+        held(params, "net")
         obs, real = self.real_env.reset_env(key, params.real)
         return obs, RewardState(time=jnp.int32(0), real=real, obs=obs)
 

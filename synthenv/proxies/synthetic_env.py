@@ -4,7 +4,9 @@
 episodes start from the real task's initial-state distribution or from a learned one.
 ``SyntheticBandit``: an initial-state network and a reward network; every episode is one step long.
 
-Both are ordinary gymnax environments. The evolved weights are part of ``EnvParams``.
+Both are ordinary gymnax environments. The evolved weights are part of ``EnvParams``. The last step of an episode is
+reported as the config's ``time_limit`` says, so that an agent which bootstraps through time limits sees the same MDP as
+one that does not.
 
 References:
     Ferreira et al. (2022), Learning synthetic environments and reward networks, section 3.
@@ -12,6 +14,7 @@ References:
     Lange et al., gymnax (the environment interface).
 """
 
+import math
 from typing import Any
 
 import jax
@@ -20,7 +23,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from synthenv.nets.mlp import Params, apply_mlp, init_mlp
-from synthenv.proxies.around_task import AroundTask
+from synthenv.proxies.around_task import AroundTask, held
 from synthenv.proxies.config import SyntheticConfig
 
 
@@ -46,10 +49,11 @@ class _Synthetic(AroundTask):
         super().__init__(real_env, real_params, config)
         space = real_env.observation_space(real_params)
         self.obs_shape = space.shape
-        self.obs_size = int(jnp.prod(jnp.array(space.shape)))
+        self.obs_size = math.prod(space.shape)
         actions = real_env.action_space(real_params)
         self.discrete = hasattr(actions, "n")
-        self.action_size = actions.n if self.discrete else int(jnp.prod(jnp.array(actions.shape)))
+        self.action_size = actions.n if self.discrete else math.prod(actions.shape)
+        self.ends_terminal = config.time_limit == "terminal"
 
     def _mlp(self, key: jax.Array, in_size: int, out_size: int) -> Params:
         return init_mlp(key, in_size, self.config.hidden_size, out_size, self.config.depth)
@@ -58,14 +62,28 @@ class _Synthetic(AroundTask):
         return apply_mlp(params, x, self.config.activation)
 
     def _inputs(self, action: jax.Array, raw: jax.Array) -> jax.Array:
-        vector = jax.nn.one_hot(action, self.action_size) if self.discrete else jnp.ravel(action)
+        if self.discrete:
+            vector = jax.nn.one_hot(action, self.action_size, dtype=jnp.float32)
+        else:
+            vector = jnp.ravel(action).astype(jnp.float32)
         return jnp.concatenate([vector, raw])
+
+    def _noise(self, key: jax.Array) -> jax.Array:
+        """Of a learned reset. In single precision, as all networks were evolved, whatever the caller computes in."""
+        return jax.random.normal(key, (self.obs_size,), jnp.float32)
 
     def env_params(self, proxy_params: dict[str, Params], discount: Any = None) -> SyntheticParams:
         """Put evolved weights where the environment finds them; the agent's discount is not needed."""
-        return SyntheticParams(
-            max_steps_in_episode=self.config.max_steps, nets=proxy_params, real=self.real_params
-        )
+        return self.default_params.replace(nets=proxy_params)
+
+    @property
+    def default_params(self) -> SyntheticParams:
+        """Everything but weights; see ``AroundTask``."""
+        return SyntheticParams(max_steps_in_episode=self.config.max_steps, real=self.real_params)
+
+    def is_truncated(self, state: SyntheticState, params: SyntheticParams) -> jax.Array:
+        """Whether a time limit, and not the synthetic MDP, has ended the episode."""
+        return jnp.bool_(False) if self.ends_terminal else state.time >= params.max_steps_in_episode
 
     def observation_space(self, params: SyntheticParams | None = None) -> spaces.Box:
         """Unbounded: a network's output obeys no physical limit."""
@@ -93,24 +111,34 @@ class SyntheticMDP(_Synthetic):
         self, key: jax.Array, state: SyntheticState, action: jax.Array, params: SyntheticParams
     ) -> tuple[jax.Array, SyntheticState, jax.Array, jax.Array, dict[str, jax.Array]]:
         """One synthetic transition; ``info["discount"]`` is the bootstrap factor the agent should use."""
-        x = self._inputs(action, state.raw)
-        raw = self._apply(params.nets["state"], x)
-        reward = self._apply(params.nets["reward"], x)[0]
+        nets, x = held(params, "nets"), self._inputs(action, state.raw)
+        raw = self._apply(nets["state"], x)
+        reward = self._apply(nets["reward"], x)[0]
         if self.config.done == "never":
             terminated, discount = jnp.bool_(False), jnp.float32(1)
         else:
-            done = self._apply(params.nets["done"], x)[0]
+            done = self._apply(nets["done"], x)[0]
             terminated = done > 0.5
             discount = 1.0 - (done if self.config.done == "raw" else terminated.astype(jnp.float32))
         state = SyntheticState(time=state.time + 1, raw=raw)
+        if self.ends_terminal:
+            over = state.time >= params.max_steps_in_episode
+            terminated, discount = terminated | over, jnp.where(over, 0.0, discount)
         return raw.reshape(self.obs_shape), state, reward, terminated, {"discount": discount}
+
+    def is_terminated(self, state: SyntheticState, params: SyntheticParams) -> jax.Array:
+        """Whether the episode's last step was made; what a done network said is in the answer of ``step_env`` only."""
+        if self.config.done != "never":
+            return super().is_terminated(state, params)
+        return (state.time >= params.max_steps_in_episode) & self.ends_terminal
 
     def reset_env(self, key: jax.Array, params: SyntheticParams) -> tuple[jax.Array, SyntheticState]:
         """Draw an initial state."""
+        nets = held(params, "nets")
         if self.config.reset == "learned":
-            raw = self._apply(params.nets["reset"], jax.random.normal(key, (self.obs_size,)))
+            raw = self._apply(nets["reset"], self._noise(key))
         else:
-            raw = self.real_env.reset_env(key, params.real)[0].ravel()
+            raw = self.real_env.reset_env(key, params.real)[0].ravel().astype(jnp.float32)
         return raw.reshape(self.obs_shape), SyntheticState(time=jnp.int32(0), raw=raw)
 
 
@@ -129,14 +157,22 @@ class SyntheticBandit(_Synthetic):
         self, key: jax.Array, state: SyntheticState, action: jax.Array, params: SyntheticParams
     ) -> tuple[jax.Array, SyntheticState, jax.Array, jax.Array, dict[str, jax.Array]]:
         """Pay the reward of (context, action) and end the episode; the context does not move."""
-        reward = self._apply(params.nets["reward"], self._inputs(action, state.raw))[0]
+        reward = self._apply(held(params, "nets")["reward"], self._inputs(action, state.raw))[0]
         state = SyntheticState(time=state.time + 1, raw=state.raw)
         info = {"discount": jnp.float32(0)}
         return state.raw.reshape(self.obs_shape), state, reward, jnp.bool_(True), info
 
+    def is_terminated(self, state: SyntheticState, params: SyntheticParams) -> jax.Array:
+        """After its one step."""
+        return state.time >= 1
+
+    def is_truncated(self, state: SyntheticState, params: SyntheticParams) -> jax.Array:
+        """Never: the one step ends the episode."""
+        return jnp.bool_(False)
+
     def reset_env(self, key: jax.Array, params: SyntheticParams) -> tuple[jax.Array, SyntheticState]:
         """Draw a context."""
-        raw = self._apply(params.nets["reset"], jax.random.normal(key, (self.obs_size,)))
+        raw = self._apply(held(params, "nets")["reset"], self._noise(key))
         return raw.reshape(self.obs_shape), SyntheticState(time=jnp.int32(0), raw=raw)
 
 

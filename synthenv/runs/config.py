@@ -1,7 +1,7 @@
 """What a run can be told, and what makes sense. Imports nothing heavy, so that ``synthenv --help`` stays quick."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import tyro
@@ -44,6 +44,15 @@ def agent_from_stored(stored: Mapping[str, Any]) -> AgentConfig:
     return type(like)(**values)
 
 
+def to_stored(config: MetaTrainConfig) -> dict[str, Any]:
+    """The config as run directories keep it.
+
+    What a proxy leaves open is left out, so that a search begun by a version that could not say it can be resumed.
+    """
+    proxy = {name: value for name, value in config.proxy._asdict().items() if value is not None}
+    return {**asdict(config), "proxy": proxy}
+
+
 def from_stored(stored: Mapping[str, Any]) -> MetaTrainConfig:
     """The config that a run directory or a proxy file tells of, as JSON has it.
 
@@ -79,6 +88,8 @@ def check(config: MetaTrainConfig) -> None:
         refuse(*misfit)
     for misfit in config.agent.contradictions():
         refuse(f"agent.{misfit.path}", misfit.value, misfit.remedy)
+    if getattr(config.proxy, "time_limit", None) == "truncated" and config.agent.time_limit == "terminal":
+        refuse("proxy.time_limit", "truncated with --agent.time-limit terminal", "terminal or nothing")
     _check_goal(config, refuse)
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from synthenv.agents.config import AgentConfig, ICMConfig, TabularConfig
-from synthenv.agents.presets import TABLE12
+from synthenv.agents.presets import TABLE12, name_of
 from synthenv.core.errors import UserError
 from synthenv.envs.registry import EnvSpec
 from synthenv.runs.evaluate import bootstrap_interval
@@ -43,6 +43,7 @@ def steps_to_solve(learned: Learned) -> tuple[np.ndarray, np.ndarray]:
     good = np.cumsum((returns >= learned.solved_return) & made, axis=1)
     before = np.pad(good, ((0, 0), (1, 0)))
     stays = (before[:, WINDOW:] - before[:, :-WINDOW]) == WINDOW  # [A, K - 9]: of tests k to k + 9
+    stays = np.pad(stays, ((0, 0), (0, 1)))  # of fewer tests than ten none begins a row of ten
     solved = stays.any(axis=1)
     first = steps[np.arange(len(steps)), stays.argmax(axis=1)]
     return np.where(solved, first, learned.budget), solved
@@ -74,8 +75,8 @@ def summarise(learned: Learned) -> dict[str, Any]:
     rows = np.arange(len(learned.num_tests))[:, None]
     last = learned.num_tests[:, None] - 1 - np.arange(WINDOW)[None, :]
     final = np.where(last >= 0, learned.curve.returns[rows, np.maximum(last, 0)], np.nan)
-    final = np.nanmean(final, axis=1)
-    area = np.nanmean(at_steps(learned, np.linspace(0, learned.budget, 201)), axis=1)
+    final = _mean_of_known(final)
+    area = _mean_of_known(at_steps(learned, np.linspace(0, learned.budget, 201)))
     return {
         "steps_to_solve": float(steps.mean()),
         "ci95_steps_to_solve": bootstrap_interval(steps.astype(float)),
@@ -90,11 +91,30 @@ def summarise(learned: Learned) -> dict[str, Any]:
     }
 
 
-def curious(agent: AgentConfig) -> list[tuple[str, AgentConfig]]:
-    """The exploration baseline of the papers for this agent: count-based or with an intrinsic curiosity module."""
+def _mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Mean [A] over the numbers of each row of values [A, K]; NaN for an agent without a test."""
+    known = ~np.isnan(values)
+    total = np.where(known, values, 0.0).sum(axis=1)
+    return np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
+
+
+def bare(agent: AgentConfig) -> AgentConfig:
+    """The agent without a bonus for exploring."""
     if isinstance(agent, TabularConfig):
-        return [("count_based", replace(agent, count_bonus=TABLE12.count_bonus))]
-    return [("icm", replace(agent, curiosity=ICMConfig()))] if hasattr(agent, "curiosity") else []
+        return replace(agent, count_bonus=0.0)
+    return replace(agent, curiosity=None) if hasattr(agent, "curiosity") else agent
+
+
+def curious(agent: AgentConfig) -> list[tuple[str, AgentConfig]]:
+    """The exploration baseline of the papers for this agent: count-based or with an intrinsic curiosity module.
+
+    One that explores in this way already keeps its own bonus.
+    """
+    if isinstance(agent, TabularConfig):
+        return [("count_based", replace(agent, count_bonus=agent.count_bonus or TABLE12.count_bonus))]
+    if not hasattr(agent, "curiosity"):
+        return []
+    return [("icm", replace(agent, curiosity=agent.curiosity or ICMConfig()))]
 
 
 def bounded(agent: AgentConfig, task: str, max_steps: int | None, vary: bool) -> AgentConfig:
@@ -123,10 +143,10 @@ def rows_of(
         raise UserError(f"the proxies are of {spec.name} and {others[0].name}: evaluate one task at a time")
     rows = {"proxies": {name: (place, place.agent) for name, place in places.items()}}
     if baselines:
-        bare = next(iter(places.values())).agent
-        real = resolve(spec.name, agent=bare.name)
-        bonus = [] if baselines == "bare" else curious(bare)
-        rows["baselines"] = {"real": (real, bare)} | {name: (real, a) for name, a in bonus}
+        own = next(iter(places.values())).agent
+        real = resolve(spec.name, agent=name_of(own))
+        bonus = [] if baselines == "bare" else curious(own)
+        rows["baselines"] = {"real": (real, bare(own))} | {name: (real, a) for name, a in bonus}
     return spec, rows
 
 
@@ -167,7 +187,7 @@ def evaluate_curves(
         raise UserError(f"--num-agents {num_agents} trains nobody: pass 1 or more")
     names = names if isinstance(names, Mapping) else {name: (name,) for name in names}
     first_row = next(iter(names))
-    agents = agents or (resolve(*names[first_row]).agent.name,)
+    agents = agents or (name_of(resolve(*names[first_row]).agent),)
     spec, _ = rows_of(names, agents[0], False)
     todo = [
         (agent, kind, row, place, bounded(config, spec.name, max_steps, vary))

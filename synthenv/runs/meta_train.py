@@ -18,7 +18,7 @@ import numpy as np
 from synthenv.core.checkpoint import CheckpointStore, save_tree
 from synthenv.core.errors import UserError
 from synthenv.outer.bilevel import GenerationLog, OuterState
-from synthenv.runs.config import MetaTrainConfig
+from synthenv.runs.config import MetaTrainConfig, to_stored
 from synthenv.runs.processes import from_first, on_first
 from synthenv.runs.rundir import RunDir
 from synthenv.runs.search import Search
@@ -74,7 +74,7 @@ def meta_train(
         UserError: if the directory holds another, a finished or a damaged run, the task does not fit, or a number of
             the config makes no sense.
     """
-    resolved = {"command": "meta-train", "seed": seed, **dataclasses.asdict(config)}
+    resolved = {"command": "meta-train", "seed": seed, **to_stored(config)}
     tell = notify if jax.process_index() == 0 else lambda line: None
     search = Search(config, seed)
     with on_first(RunDir.create, out, resolved, resume) or contextlib.nullcontext() as run:
@@ -183,7 +183,7 @@ def _save_best(search: Search, state: OuterState, run: RunDir, result: dict[str,
     proxy = state.best_proxy if np.isfinite(float(state.best_score)) else search.strategy.mean(state.strategy)
     metadata = {
         "task": search.config.task,
-        "proxy": search.config.proxy._asdict(),
+        "proxy": search.proxy_config._asdict(),
         "agent": dataclasses.asdict(search.config.agent),
         "result": result,
     }

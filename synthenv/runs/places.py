@@ -11,7 +11,7 @@ import numpy as np
 
 from synthenv.agents.config import AgentConfig, TabularConfig, around
 from synthenv.agents.ppo_config import PPOMonteCarloConfig
-from synthenv.agents.presets import AGENTS, REWARD_AGENTS
+from synthenv.agents.presets import AGENTS, REWARD_AGENTS, name_of
 from synthenv.core.errors import UserError
 from synthenv.envs import registry
 from synthenv.envs.registry import EnvSpec
@@ -88,7 +88,7 @@ def _task_place(name: str, agent: str | None) -> Place:
 
 def _proxy_place(name: str, proxies: list[zoo.LoadedProxy], agent: str | None) -> Place:
     first = proxies[0]
-    who: str = agent or first.metadata["agent"].get("name", "ddqn")
+    who = agent or name_of(agent_from_stored(first.metadata["agent"]))
     ground = proxy_ground(first.env, first.proxy_params)[0]
     config = schedule_of(first.metadata, who)
     task_for(config, first.spec.name)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from synthenv.agents.presets import name_of
 from synthenv.core.errors import UserError
 from synthenv.core.files import make_directory, write_atomic
 from synthenv.envs.gridworld import GridWorld
@@ -46,7 +47,7 @@ def plot(command: Plot) -> dict[str, Any]:
     else:
         found = _rewards(place, command, out)
     return {
-        "agent": place.agent.name,
+        "agent": name_of(place.agent),
         "task": place.spec.name,
         "proxies": place.proxies,
         "out": str(out),
@@ -74,11 +75,11 @@ def _synthetic(place: Place, command: Plot, out: Path) -> dict[str, Any]:
     with console.status(f"training {num} agents in {place.name}"):
         met = analysis.experience(place, num, seed)
     histograms = analysis.histograms(place, met)
-    title = f"{_title(place)}: {num} {place.agent.name} agents"
+    title = f"{_title(place)}: {num} {name_of(place.agent)} agents"
     _write(out, "states", analysis_plot.draw_histograms(histograms, title), as_rows(histograms))
     _tell(histograms)
     with console.status(f"training {num} agents in {place.spec.name}"):
-        real = places.resolve(place.spec.name, agent=place.agent.name)
+        real = places.resolve(place.spec.name, agent=name_of(place.agent))
         scores = {
             "proxy": met.scores,
             "real": evaluate.run_agents(real, real.agent, num, seed),
@@ -137,7 +138,7 @@ def _rewards(place: Place, command: Plot, out: Path) -> dict[str, Any]:
         x, y, values = analysis.phi_map(place)
         phi = (x, y, values, paid.obs)
         _write_rows(out, "network", _phi_rows(names, x, y, values))
-    title = f"{_title(place)}: {env.config.variant}, {command.num_agents} {place.agent.name} agents"
+    title = f"{_title(place)}: {env.config.variant}, {command.num_agents} {name_of(place.agent)} agents"
     _write(out, "rewards", analysis_plot.draw_rewards(found, title, phi, names), as_rows([found]))
     _tell([found])
     return {

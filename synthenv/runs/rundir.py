@@ -158,6 +158,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "device_kind": f"{device.platform}: {device.device_kind}",
         "num_devices": jax.device_count(),
+        "flags": {name: value for name, value in os.environ.items() if name.startswith(("JAX_", "XLA_"))},
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": time.strftime("%Y-%m-%d %H:%M:%S%z"),
     }

@@ -14,6 +14,7 @@ from synthenv.outer.bilevel import GenerationLog, OuterState
 from synthenv.outer.objectives import make_objective
 from synthenv.outer.strategy import make_strategy
 from synthenv.proxies import registry as proxies
+from synthenv.proxies.config import as_seen
 from synthenv.runs.config import MetaTrainConfig, check
 from synthenv.runs.trials import TrialRunner, proxy_ground, task_for
 
@@ -38,7 +39,8 @@ class Search:
         self.config = config
         self.spec = task_for(config.agent, config.task)
         self.root_key = jax.random.key(seed)
-        self.proxy = proxies.make(self.spec.env, self.spec.env_params, config.proxy)
+        self.proxy_config = as_seen(config.proxy, config.agent.time_limit)
+        self.proxy = proxies.make(self.spec.env, self.spec.env_params, self.proxy_config)
         key_proxy, self.key_init = jax.random.split(jax.random.fold_in(self.root_key, 2**31 - 1))
         ground, self.first_proxy, self.unravel = proxy_ground(self.proxy, self.proxy.init_params(key_proxy))
         outer = config.outer

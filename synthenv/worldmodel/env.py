@@ -13,6 +13,7 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
+from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction
 from synthenv.worldmodel import surface
 from synthenv.worldmodel.context import Context
@@ -91,12 +92,14 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
 
     @property
     def default_params(self) -> EnvParams:
-        raise ValueError("a dream needs a context: take the EnvParams of env_params")
+        """Params without a context: some loops evaluate them whatever they are given. ``reset`` and ``step`` refuse."""
+        return EnvParams()
 
     def step_env(
         self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[Any, Any]]:
         """Ask the model; nothing is drawn."""
+        _see_a_context(params)
         if self._num_actions is None:
             action = jnp.clip(action, -self._action_bound, self._action_bound)
         prediction = self._predict(params.cache, state.obs, action)
@@ -114,6 +117,7 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, EnvState]:
         """One of the real task's first observations, drawn evenly."""
+        _see_a_context(params)
         index = jax.random.randint(key, (), 0, params.first_obs.shape[0])
         obs = params.first_obs[index]
         return obs, EnvState(obs=obs, time=jnp.int32(0))
@@ -143,6 +147,15 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
 
     def observation_space(self, params: EnvParams | None = None) -> spaces.Box:
         return spaces.Box(-jnp.inf, jnp.inf, (self._obs_size,), dtype=jnp.float32)
+
+
+def _see_a_context(params: Any) -> None:
+    """Raises UserError if there is nothing to dream of."""
+    if getattr(params, "first_obs", None) is None:
+        raise UserError(
+            "these params hold no context to dream of: pass those that synthenv.worldmodel.env.env_params made of one"
+            " to reset and step"
+        )
 
 
 def env_params(cache: Any, context: Context, max_steps: int, pessimism: float = 0.0) -> EnvParams:

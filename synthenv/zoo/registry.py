@@ -20,7 +20,7 @@ from synthenv.core.sealed_file import DamagedFileError
 from synthenv.envs import registry
 from synthenv.envs.registry import EnvSpec
 from synthenv.proxies import registry as proxies
-from synthenv.proxies.config import ProxyConfig, from_stored
+from synthenv.proxies.config import ProxyConfig, as_seen, from_stored
 
 ROOT = Path(__file__).parent / "data"
 KINDS = ("synthetic", "bandit", "reward")
@@ -52,8 +52,10 @@ def load_file(path: Path, name: str) -> LoadedProxy:
     """
     metadata = read_metadata(path)
     spec = registry.make(metadata["task"])
-    env = _environment(metadata["task"], from_stored(metadata["proxy"]))
-    params, metadata = load_tree(path, env.init_params(jax.random.key(0)))
+    config = as_seen(from_stored(metadata["proxy"]), metadata.get("agent", {}).get("time_limit", "bootstrap"))
+    with jax.ensure_compile_time_eval():  # a first call inside jit must not put tracers into the cache
+        env = _environment(metadata["task"], config)
+        params, metadata = load_tree(path, jax.eval_shape(env.init_params, jax.random.key(0)))
     return LoadedProxy(name, spec, env, params, metadata)
 
 
@@ -125,7 +127,8 @@ def make(name: str) -> tuple[Any, Any]:
     if is_proxy(name):
         one = f"{name}:0" if name in {known.split(":")[0] for known in names()} else name
         proxy = load(one)[0]
-        return proxy.env, proxy.env.env_params(proxy.proxy_params)
+        with jax.ensure_compile_time_eval():
+            return proxy.env, proxy.env.env_params(proxy.proxy_params)
     spec = registry.make(name)
     return spec.env, spec.env_params
 

@@ -81,7 +81,8 @@ def load_file(path: Path, name: str) -> WorldModel:
         like = jax.eval_shape(lambda key: form.init(key, config.model), jax.random.key(0))
     except (UserError, ValueError) as error:
         raise UserError(f"{path}: {error}; {_REMEDY}") from None
-    return form.make(load_tree(path, like)[0], config.model, name)
+    with jax.ensure_compile_time_eval():  # as proxies, models may be loaded inside jit
+        return form.make(load_tree(path, like)[0], config.model, name)
 
 
 def config_from_stored(stored: Mapping[str, Any]) -> Any:

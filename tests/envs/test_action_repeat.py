@@ -131,7 +131,7 @@ def test_vmap_equals_a_loop_also_where_members_end_apart():
 def test_around_a_proxy_the_outputs_of_two_steps_add_up():
     spec = registry.make("CartPole-v0")
     proxy = SyntheticMDP(spec.env, spec.env_params, SyntheticConfig(hidden_size=8))
-    params = proxy.default_params
+    params = proxy.env_params(proxy.init_params(jax.random.key(0)))
     _, state = proxy.reset_env(jax.random.key(2), params)
     _, once, first, terminated, _ = proxy.step_env(jax.random.key(0), state, jnp.int32(1), params)
     obs, _, second, _, info = proxy.step_env(jax.random.key(0), once, jnp.int32(1), params)

@@ -9,6 +9,7 @@ from synthenv.agents import ppo
 from synthenv.agents.bucket import Bucket
 from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.agents.ppo_config import PPOConfig
+from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction, Transition
 from synthenv.envs import registry
 from synthenv.worldmodel.context import Context
@@ -180,8 +181,9 @@ def test_spaces():
     assert (line.name, line.num_actions, choice.num_actions) == ("line", 1, 3)
     assert choice.action_space().n == 3 and line.observation_space().shape == (1,)
     assert (line.action_space().low, line.action_space().high, line.action_space().shape) == (-10, 10, (1,))
-    with pytest.raises(ValueError, match="context"):
-        _ = line.default_params
+    for use in (line.reset, lambda key: line.step(key, line.reset(KEY, params())[1], jnp.zeros(1))):
+        with pytest.raises(UserError, match="these params hold no context to dream of"):
+            use(KEY)
 
 
 def test_ppo_trains_in_a_dream():
