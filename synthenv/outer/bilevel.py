@@ -31,6 +31,9 @@ class OuterState(NamedTuple):
     generation: jax.Array  # finished generations
     best_proxy: jax.Array  # [D]: the incumbent with the best mean score so far
     best_score: jax.Array
+    decided: (
+        jax.Array
+    )  # whether that score is what deciding agents said (runs.search): then only they may replace it
 
 
 class Trials(NamedTuple):
@@ -70,6 +73,7 @@ def init_state(key: jax.Array, strategy: Strategy, proxy: jax.Array) -> OuterSta
         generation=jnp.int32(0),
         best_proxy=proxy,
         best_score=jnp.float32(-jnp.inf),
+        decided=jnp.bool_(False),
     )
 
 
@@ -112,7 +116,7 @@ def generation(
 
     Returns:
         the next state, whose ``best_proxy`` is the incumbent *evaluated* in this generation if it is the best so
-        far, and the log.
+        far and none was decided, and the log.
     """
     key_ask, key_trials, key_tell = jax.random.split(jax.random.fold_in(root_key, state.generation), 3)
     mean = strategy.mean(state.strategy)
@@ -127,12 +131,13 @@ def generation(
     incumbent_scores = outcome.scores[num_member_trials:]
     incumbent_score = jnp.float32(finite_mean(incumbent_scores) if config.num_incumbents else np.nan)
     search = strategy.tell(key_tell, members, jnp.asarray(member_scores), incumbent_score, search)
-    better = incumbent_score > state.best_score
+    better = (incumbent_score > state.best_score) & ~state.decided
     state = OuterState(
         strategy=search,
         generation=state.generation + 1,
         best_proxy=jnp.where(better, mean, state.best_proxy),
         best_score=jnp.where(better, incumbent_score, state.best_score),
+        decided=state.decided,
     )
     return state, GenerationLog(np.asarray(mean), incumbent_scores, member_scores, outcome)
 

@@ -18,11 +18,13 @@ from synthenv.proxies.config import as_seen
 from synthenv.runs.config import MetaTrainConfig, check
 from synthenv.runs.trials import TrialRunner, proxy_ground, task_for
 
+NUM_OWN = 32  # more agents of the search's own that have to agree before dearer ones of table 2 are asked
+
 
 class Verdict(NamedTuple):
     """Whether a generation ends the search, and what finding it out took.
 
-    ``mean`` is the mean score that decided; None if the incumbents' was too low to ask.
+    ``mean`` is the mean score that decided; None if nobody was asked to decide.
     """
 
     state: OuterState
@@ -41,7 +43,9 @@ class Search:
         self.root_key = jax.random.key(seed)
         self.proxy_config = as_seen(config.proxy, config.agent.time_limit)
         self.proxy = proxies.make(self.spec.env, self.spec.env_params, self.proxy_config)
-        key_proxy, self.key_init = jax.random.split(jax.random.fold_in(self.root_key, 2**31 - 1))
+        # A generation uses fold_in(root_key, generation); everything else has a stream of its own, a key for each use.
+        apart = jax.random.split(jax.random.fold_in(self.root_key, 2**31 - 1), 5)
+        key_proxy, self.key_init, self.key_starts, self.key_choice, self.key_decide = apart
         ground, self.first_proxy, self.unravel = proxy_ground(self.proxy, self.proxy.init_params(key_proxy))
         outer = config.outer
         objective = make_objective(outer.objective, self.spec.solved_return, outer.unsolved_weight)
@@ -61,10 +65,10 @@ class Search:
         num = self.config.outer.num_starts
         if num <= 1:
             return self.start(), 0
-        keys = jax.random.split(self.key_init, num)
+        keys = jax.random.split(self.key_starts, num)
         candidates = jax.vmap(lambda key: ravel_pytree(self.proxy.init_params(key))[0])(keys)
         self.first_proxy, outcomes = bilevel.choose_start(
-            jax.random.fold_in(self.key_init, 1),
+            self.key_choice,
             np.asarray(candidates),
             self.runner,
             self.config.strategy.std,
@@ -81,46 +85,57 @@ class Search:
         """Whether the incumbent of this generation solves the task; if so, it is the one to keep.
 
         A mean over few agents is easily lucky, over many generations some will be, and agents other than the
-        search's own may fail where those do well. So with ``confirm_agents`` the incumbent is tried once more, on
-        fresh agents of table 2, and they decide.
+        search's own may fail where those do well. So with ``confirm_agents`` more of the search's own are asked first,
+        which costs little, and then fresh agents of table 2 decide. What they say of an incumbent outweighs every score
+        of a generation: the best one decided is kept until another is decided to be better.
         """
         scores, config = log.incumbent_scores, self.config.outer
         if not config.stop_when_solved or not len(scores) or not np.mean(scores) >= self.solved_score:
             return Verdict(state, False)
-        margin, steps = 0.0, 0
-        if config.confirm_agents:
-            notify(
-                f"incumbents reach {np.mean(scores):.1f}: up to {config.confirm_agents} fresh agents of table 2"
-                " decide whether that is solved ..."
-            )
-            scores, steps = self.confirm(log.incumbent, int(state.generation))
-            margin = standard_error(scores)
+        if not config.confirm_agents:
+            mean = float(np.mean(scores))
+            return Verdict(keep(state, log.incumbent, mean), True, mean)
+        key_own, key_others = jax.random.split(jax.random.fold_in(self.key_decide, state.generation))
+        own, steps = try_agents(key_own, self.runner, log.incumbent, min(NUM_OWN, config.confirm_agents))
+        if not np.mean(own) >= self.solved_score:
+            return Verdict(state, False, train_steps=steps)
+        notify(
+            f"incumbents reach {np.mean(scores):.1f}: up to {config.confirm_agents} fresh agents of table 2"
+            " decide whether that is solved ..."
+        )
+        scores, more_steps = self.confirm(key_others, log.incumbent)
         mean = float(np.mean(scores))
-        solved = bool(mean - margin >= self.solved_score)
-        if solved:
-            state = state._replace(best_proxy=jnp.asarray(log.incumbent), best_score=jnp.float32(mean))
-        elif np.array_equal(state.best_proxy, log.incumbent):
-            # The best so far was lucky: others may overtake it.
-            state = state._replace(best_score=jnp.float32(np.nan_to_num(mean, nan=-np.inf)))
-        return Verdict(state, solved, mean, steps)
+        if not state.decided or mean > state.best_score:
+            state = keep(state, log.incumbent, mean)._replace(decided=jnp.bool_(True))
+        solved = bool(mean - standard_error(scores) >= self.solved_score)
+        return Verdict(state, solved, mean, steps + more_steps)
 
-    def confirm(self, incumbent: np.ndarray, generation: int) -> tuple[np.ndarray, int]:
+    def confirm(self, key: jax.Array, incumbent: np.ndarray) -> tuple[np.ndarray, int]:
         """Scores of fresh agents on ``incumbent`` [D], and their training steps; asked in rounds of 16.
 
         Most incumbents that are asked about fall short, and the first round usually shows it.
         """
-        key = jax.random.fold_in(self.root_key, generation)
         scores, steps, wanted = np.zeros(0, np.float32), 0, self.config.outer.confirm_agents
         while len(scores) < wanted:
-            agents = np.arange(min(16, wanted - len(scores)))
-            proxies = np.tile(incumbent, (len(agents), 1))
-            trials = self.confirmer.run(
-                jax.random.fold_in(key, 1 + len(scores)), proxies, agents, len(agents)
-            )
-            scores, steps = np.append(scores, trials.score), steps + int(trials.num_steps.sum())
+            round_key, num = jax.random.fold_in(key, len(scores)), min(16, wanted - len(scores))
+            more, more_steps = try_agents(round_key, self.confirmer, incumbent, num)
+            scores, steps = np.append(scores, more), steps + more_steps
             if not np.mean(scores) + standard_error(scores) >= self.solved_score:
                 break
         return scores, steps
+
+
+def keep(state: OuterState, proxy: np.ndarray, score: float) -> OuterState:
+    """The state with ``proxy`` [D] as its best one; a score of NaN is the worst there can be."""
+    return state._replace(
+        best_proxy=jnp.asarray(proxy), best_score=jnp.float32(np.nan_to_num(score, nan=-np.inf))
+    )
+
+
+def try_agents(key: jax.Array, runner: TrialRunner, proxy: np.ndarray, num: int) -> tuple[np.ndarray, int]:
+    """Scores [num] of fresh agents on one proxy [D], and the training steps that they took."""
+    trials = runner.run(key, np.tile(proxy, (num, 1)), np.arange(num), num)
+    return trials.score, int(trials.num_steps.sum())
 
 
 def standard_error(scores: np.ndarray) -> float:

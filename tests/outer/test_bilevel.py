@@ -1,10 +1,13 @@
-"""Where a search starts; its generations are tested in whole runs (tests/runs)."""
+"""Where a search starts, and what one generation keeps."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.outer.bilevel import Outcome, choose_start
+from synthenv.outer.bilevel import Outcome, choose_start, generation, init_state
+from synthenv.outer.config import OuterConfig, StrategyConfig
+from synthenv.outer.strategy import make_strategy
 
 KEY = jax.random.key(0)
 
@@ -56,3 +59,34 @@ def test_a_candidate_that_diverges_is_not_chosen(bad):
     )
     np.testing.assert_array_equal(chosen, candidates[6])
     assert [len(o.scores) for o in outcomes] == [20, 64]
+
+
+@pytest.mark.parametrize(
+    ("best_score", "decided", "replaced"),
+    [
+        (-np.inf, False, True),
+        (6.9, False, True),
+        (7.0, False, False),
+        (7.1, False, False),
+        (6.9, True, False),
+    ],
+)
+@pytest.mark.rank_promotion_ok
+def test_a_generation_keeps_the_incumbent_that_it_tested(best_score, decided, replaced):
+    """The one before the step, if it is better than the best so far, and never once agents have decided."""
+    strategy = make_strategy(StrategyConfig(num_pairs=2), 3, 195.0)
+    mean, config = jnp.full(3, 5.0), OuterConfig(num_incumbents=2)
+    state = init_state(KEY, strategy, mean)._replace(
+        best_proxy=jnp.zeros(3), best_score=jnp.float32(best_score), decided=jnp.bool_(decided)
+    )
+    calls = []
+    state, log = generation(
+        KEY, state, strategy, runner_of(lambda x: np.where(x == 5.0, 7.0, x)[:, 0], calls), config
+    )
+    assert calls[0].proxies.shape == (4 + 2, 3) and calls[0].agents.tolist() == [0, 1, 2, 3, 4, 5]
+    assert log.incumbent_scores.tolist() == [7.0, 7.0] and len(log.member_scores) == 4
+    assert int(state.generation) == 1 and bool(state.decided) is decided
+    np.testing.assert_array_equal(log.incumbent, mean)
+    np.testing.assert_array_equal(state.best_proxy, mean if replaced else jnp.zeros(3))
+    assert float(state.best_score) == pytest.approx(7.0 if replaced else best_score)
+    assert not np.array_equal(strategy.mean(state.strategy), mean)

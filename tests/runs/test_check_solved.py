@@ -29,16 +29,21 @@ class Confirmer:
         return SimpleNamespace(score=scores, num_steps=np.full(num_agents, 7))
 
 
-def verdict(incumbent_scores, confirmer, best=None, **outer):
-    """What a search says of a generation whose incumbent is all threes; ``best`` was the best proxy so far."""
+def verdict(incumbent_scores, confirmer, best=None, decided=False, own=None, **outer):
+    """What a search says of a generation whose incumbent is all threes; ``best`` was the best proxy so far.
+
+    More of the search's own agents find it solved, unless ``own`` says otherwise.
+    """
     config = replace(TINY, outer=TINY.outer._replace(**{"stop_when_solved": True, **outer}))
     search = Search(config, 0)
     search.confirmer = confirmer
+    search.runner = own or Confirmer([200.0] * 64)
     incumbent = np.full(search.first_proxy.size, 3.0, np.float32)
     outcome = Outcome(NOBODY, NOBODY, NOBODY, NOBODY, 1.0)
     state = search.start()
     if best is not None:
         state = state._replace(best_proxy=jnp.full_like(state.best_proxy, best), best_score=jnp.float32(198))
+        state = state._replace(decided=jnp.bool_(decided))
     return search.check_solved(state, GenerationLog(incumbent, np.asarray(incumbent_scores), NOBODY, outcome))
 
 
@@ -76,12 +81,10 @@ def test_confirming_agents_decide(scores, solved):
     proxies, agents, num_agents = confirmer.asked[0]
     assert (proxies.shape[0], agents.tolist(), num_agents) == (4, [0, 1, 2, 3], 4)
     np.testing.assert_array_equal(proxies, 3.0)
-    assert result.solved is solved and result.train_steps == 28
-    if solved:
-        assert float(result.state.best_score) == pytest.approx(np.mean(scores)) and result.mean is not None
-        np.testing.assert_array_equal(result.state.best_proxy, 3.0)
-    else:
-        assert float(result.state.best_score) == -jnp.inf
+    assert result.solved is solved and result.train_steps == 2 * 28
+    kept = -np.inf if np.isnan(scores).any() else np.mean(scores)
+    assert float(result.state.best_score) == pytest.approx(kept) and bool(result.state.decided)
+    np.testing.assert_array_equal(result.state.best_proxy, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -99,18 +102,59 @@ def test_confirming_agents_are_asked_in_rounds(scores, asked, solved):
     result = verdict([200, 200], confirmer, confirm_agents=40)
     assert sum(num for _, _, num in confirmer.asked) == asked
     assert len({tuple(key) for key in confirmer.keys}) == len(confirmer.keys)
-    assert result.mean == pytest.approx(np.mean(scores[:asked])) and result.train_steps == 7 * asked
+    assert result.mean == pytest.approx(np.mean(scores[:asked])) and result.train_steps == 7 * (32 + asked)
     assert result.solved is solved
 
 
+def test_more_of_the_searchs_own_agents_are_asked_before_dearer_ones():
+    """Six incumbents were lucky: 32 more of their kind fall short, and nobody of table 2 has to be trained."""
+    confirmer, own = Confirmer([200.0] * 48), Confirmer([190.0] * 32)
+    result = verdict([200, 200], confirmer, own=own, confirm_agents=48)
+    assert (result.solved, result.mean, result.train_steps) == (False, None, 7 * 32)
+    assert confirmer.asked == [] and [num for _, _, num in own.asked] == [32]
+    np.testing.assert_array_equal(own.asked[0][0], 3.0)
+
+
 @pytest.mark.parametrize(
-    ("scores", "best", "kept"),
-    [([180] * 4, 3.0, 180.0), ([180] * 4, 2.0, 198.0), ([180, np.nan] * 2, 3.0, -np.inf)],
+    ("scores", "decided", "kept"),
+    [
+        (
+            [180] * 4,
+            False,
+            (3.0, 180.0),
+        ),  # the best so far, 198, was a score of a generation: nobody decided it
+        ([180] * 4, True, (2.0, 198.0)),
+        ([199, 199, 199, 199], True, (3.0, 199.0)),
+        ([180, np.nan] * 2, True, (2.0, 198.0)),
+        ([180, np.nan] * 2, False, (3.0, -np.inf)),
+    ],
 )
-def test_a_lucky_best_is_worth_what_the_confirming_agents_say(scores, best, kept):
-    """Else no later incumbent would overtake it; another one's score is none of their business."""
-    state = verdict([198, 198], Confirmer(scores), best=best, confirm_agents=4).state
-    assert float(state.best_score) == kept and float(state.best_proxy[0]) == best
+def test_what_was_decided_best_is_kept(scores, decided, kept):
+    """A lucky incumbent took the place of a better one once it was decided, and the better one was gone."""
+    state = verdict([198, 198], Confirmer(scores), best=2.0, decided=decided, confirm_agents=4).state
+    assert (float(state.best_proxy[0]), float(state.best_score)) == kept and bool(state.decided)
+
+
+def test_agents_that_decide_share_no_seed_with_a_generation():
+    """Keys of the next generation's trials and those of the first round used to be the same."""
+    search, state = Search(TINY, 0), Search(TINY, 0).start()._replace(generation=jnp.int32(3))
+    seen = []
+    search.runner = search.confirmer = Confirmer([200.0] * 4)
+    search.config = replace(
+        TINY, outer=TINY.outer._replace(stop_when_solved=True, confirm_agents=2, num_starts=3)
+    )
+    outcome = Outcome(NOBODY, NOBODY, NOBODY, NOBODY, 1.0)
+    log = GenerationLog(np.zeros(search.first_proxy.size), np.array([200.0]), NOBODY, outcome)
+    search.check_solved(state, log)
+    seen += [tuple(key) for key in search.runner.keys]
+    for generation in range(6):
+        key = jax.random.fold_in(search.root_key, generation)
+        seen += [tuple(jax.random.key_data(part).tolist()) for part in (key, *jax.random.split(key, 3))]
+    starts = jax.random.split(search.key_starts, 3)
+    seen += [
+        tuple(jax.random.key_data(key).tolist()) for key in (search.key_choice, search.key_init, *starts)
+    ]
+    assert len(set(seen)) == len(seen) == 2 + 24 + 5
 
 
 def test_confirming_agents_come_from_the_whole_of_table_2():
