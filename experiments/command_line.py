@@ -9,6 +9,8 @@ import tyro
 
 from synthenv.cli import configure_jax
 from synthenv.core.errors import UserError
+from synthenv.core.files import check_place
+from synthenv.runs import interruption
 
 Config = TypeVar("Config")
 
@@ -29,15 +31,22 @@ def parse(presets: Mapping[str, Config], argv: Sequence[str] | None = None) -> C
 
 
 def execute(config: Config, *stages: Callable[[Config], Any]) -> int:
-    """Configure JAX and carry out the stages; returns the exit status (2 after a user's error, 130 after Ctrl-C)."""
-    try:
-        configure_jax(None)
-        for stage in stages:
-            stage(config)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
+    """Configure JAX and carry out the stages, once ``config.out`` is known to be a place that can be written.
+
+    Returns:
+        the exit status: 2 after a user's error, 130 after Ctrl-C, 143 after SIGTERM.
+    """
+    with interruption.heard():
+        try:
+            configure_jax(None)
+            if (out := getattr(config, "out", None)) is not None:
+                check_place(out)
+            for stage in stages:
+                stage(config)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt as interrupt:
+            print("\ninterrupted", file=sys.stderr)
+            return interruption.status(interrupt)
     return 0

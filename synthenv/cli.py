@@ -4,20 +4,21 @@ Nothing heavy is imported before the arguments are parsed, so ``--help`` prints 
 compilation cache) before it is first imported.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
-import shlex
-import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import tyro
 
 from synthenv.core.errors import UserError
-from synthenv.core.files import to_json
+from synthenv.core.files import check_place, disk_error, is_special, to_json, write_atomic
+from synthenv.runs import directories, interruption
 from synthenv.runs.arguments import NAMES as COMMAND_NAMES
 from synthenv.runs.arguments import Command, Common, Demo, Evaluate, List, MetaTrain, Plot, Train, Tune
 from synthenv.runs.benchmark_arguments import OswmBenchmark, benchmark_defaults
@@ -37,6 +38,8 @@ from synthenv.runs.presets import Form, form_of, preset
 AnyCommand = Command | OswmCommand
 NAMES = COMMAND_NAMES | OSWM_NAMES
 _RESUMABLE = (MetaTrain, Demo, Tune, OswmRun, OswmPretrain, OswmBenchmark)
+# Flags that do not say what is to be done.
+_AROUND = {"--resume", "--out", "--json", "--devices", "--distributed", "--workers", "--num-workers"}
 
 
 def parse(argv: list[str]) -> AnyCommand:
@@ -55,7 +58,20 @@ def parse(argv: list[str]) -> AnyCommand:
         oswm = Annotated[Oswm, tyro.conf.subcommand(default=Oswm(resumed(argv[1], stored)))]
     commands = meta_train | Train | Evaluate | Plot | demo | tune | oswm | List
     command = tyro.cli(commands, args=argv, prog="synthenv")  # type: ignore[arg-type]
-    return command.command if isinstance(command, Oswm) else command
+    command = command.command if isinstance(command, Oswm) else command
+    _check_resume(command, argv)
+    return command
+
+
+def _check_resume(command: AnyCommand, argv: list[str]) -> None:
+    """Refuse ``--resume`` alone where nothing was begun: defaults would begin that nobody has asked for."""
+    if not isinstance(command, _RESUMABLE) or not command.resume or command.out is None:
+        return
+    said = {word.split("=")[0].replace("_", "-") for word in argv if word.startswith("--")}
+    if said <= _AROUND and not directories.is_begun(command.out):
+        raise UserError(
+            f"there is nothing to resume in {command.out}: check the path, or pass the flags that are to begin it"
+        )
 
 
 def _meta_train_defaults(argv: list[str]) -> MetaTrain:
@@ -65,8 +81,6 @@ def _meta_train_defaults(argv: list[str]) -> MetaTrain:
     if _option(argv, "--variant") and said != "rn" and "--resume" not in argv:
         raise UserError("--variant is for reward networks: add --proxy rn")
     if name is None and said is None and (stored := _stored(argv)):
-        if stored.get("command") == "tune":
-            raise UserError(f"{_option(argv, '--out')} holds a study: go on with synthenv tune")
         config = from_stored(stored)
         return MetaTrain(
             proxy=form_of(config.proxy), config=config, common=Common(seed=stored.get("seed", 0))
@@ -92,9 +106,15 @@ def _stored(argv: list[str]) -> dict[str, Any] | None:
     if "--resume" not in argv or out is None:
         return None
     try:
-        return json.loads((Path(out) / "config.json").read_bytes())["config"]
+        stored = dict(json.loads((Path(out) / directories.CONFIG).read_bytes())["config"])
     except (OSError, ValueError, KeyError, TypeError):
         return None  # the run directory itself will say what is wrong
+    asked = " ".join(argv[: 1 + (argv[0] == "oswm")])
+    owner = str(stored.get("command"))
+    if owner in NAMES.values() and owner != ("meta-train" if asked == "demo" else asked):
+        what = {"tune": "a study", "oswm benchmark": "a benchmark"}.get(owner, f"a run of {owner}")
+        raise UserError(f"{out} holds {what}: go on with synthenv {owner}")
+    return stored
 
 
 def _option(argv: list[str], flag: str) -> str | None:
@@ -108,50 +128,61 @@ def _option(argv: list[str], flag: str) -> str | None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit status (2 after a user's error, 130 after Ctrl-C)."""
+    """Run one command; returns the exit status (2 after a user's error, 130 after Ctrl-C, 143 after SIGTERM)."""
     command = None
-    hook, sys.unraisablehook = sys.unraisablehook, _ask_again
-    try:
-        command = parse(sys.argv[1:] if argv is None else argv)
-        _check(command)
-        if isinstance(command, Tune):
-            # It needs an accelerator only to name it: its workers shall have the memory.
-            os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-        configure_jax(command.common.devices, command.common.distributed)
-        results = run(command)
-        _write_json(command, results)
-    except UserError as error:
-        print(f"synthenv: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\nsynthenv: interrupted{_how_to_go_on(command)}", file=sys.stderr)
-        if argv is None and threading.active_count() > 1:
-            # Workers inside compiled programs cannot be stopped, and the interpreter would crash under them on its
-            # way out.
-            sys.stdout.flush()
-            os._exit(130)
-        return 130
-    finally:
-        sys.unraisablehook = hook
+    with interruption.heard():
+        try:
+            command = parse(sys.argv[1:] if argv is None else argv)
+            _check(command)
+            if isinstance(command, Tune):
+                # It needs an accelerator only to name it: its workers shall have the memory.
+                os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+            configure_jax(command.common.devices, command.common.distributed)
+            with _placed(command) as command:
+                _write_json(command, run(command))
+        except UserError as error:
+            print(f"synthenv: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt as interrupt:
+            print(f"\nsynthenv: interrupted{_how_to_go_on(command)}", file=sys.stderr)
+            status = interruption.status(interrupt)
+            if argv is None and threading.active_count() > 1:
+                # Workers inside compiled programs cannot be stopped, and the interpreter would crash under them on
+                # its way out.
+                sys.stdout.flush()
+                os._exit(status)
+            return status
     return 0
 
 
-def _ask_again(unraisable: Any) -> None:
-    """Repeat a Ctrl-C that came where exceptions are ignored, such as in JAX's hook into the garbage collector."""
-    if isinstance(unraisable.exc_value, KeyboardInterrupt):
-        main_thread = threading.main_thread().ident
-        threading.Timer(0.05, signal.pthread_kill, (main_thread, signal.SIGINT)).start()
+@contextlib.contextmanager
+def _placed(command: AnyCommand) -> Iterator[AnyCommand]:
+    """Try where the command is to write before it works for hours; give it a directory if it was given none.
+
+    With several processes this is the business of the first one.
+    """
+    import jax
+
+    from synthenv.runs.processes import on_first
+
+    for place in (getattr(command, "out", None), command.common.json):
+        if place is not None:
+            on_first(check_place, place)
+    if not isinstance(command, _RESUMABLE) or command.out is not None:
+        yield command
+    elif jax.process_index() > 0:
+        yield dataclasses.replace(command, out=Path("runs", command.stem()))
     else:
-        sys.__unraisablehook__(unraisable)
+        with directories.claimed(command.stem()) as out:
+            yield dataclasses.replace(command, out=out)
 
 
 def _how_to_go_on(command: AnyCommand | None) -> str:
     """What to add to a search's command line to finish it; other commands have nothing to lose."""
-    if not isinstance(command, _RESUMABLE):
+    if not isinstance(command, _RESUMABLE) or command.out is None:
         return ""
-    if command.out:
-        return f"; synthenv {NAMES[type(command)]} --resume --out {shlex.quote(str(command.out))} goes on"
-    return "; the same command with --resume --out DIR goes on, DIR being the run directory named above"
+    works_when_finished = isinstance(command, Demo | OswmBenchmark)
+    return interruption.how_to_go_on(NAMES[type(command)], command.out, works_when_finished)
 
 
 def _check(command: AnyCommand) -> None:
@@ -190,16 +221,16 @@ def _check(command: AnyCommand) -> None:
 
 
 def run(command: AnyCommand) -> dict[str, Any]:
-    """Carry out a parsed command; returns its results."""
+    """Carry out a parsed command, which has an ``out`` if it can be resumed; returns its results."""
     from synthenv.runs import commands
 
     commands.speak_once()
+    commands.tell_twins(command)
     seed = command.common.seed
     match command:
         case MetaTrain():
-            name = f"{command.proxy}-{command.config.task}-{command.preset}-seed{seed}"
-            out = command.out or commands.new_directory(name)
-            return commands.meta_train(command.config, seed, out, command.resume)
+            assert command.out is not None
+            return commands.meta_train(command.config, seed, command.out, command.resume)
         case Train():
             return commands.train(
                 command.env,
@@ -216,6 +247,7 @@ def run(command: AnyCommand) -> dict[str, Any]:
 
             return plot_command.plot(command)
         case Demo():
+            assert command.out is not None
             return commands.demo(command.out, seed, command.resume)
         case Tune():
             from synthenv.runs import tune_command
@@ -236,9 +268,11 @@ def _write_json(command: AnyCommand, results: dict[str, Any]) -> None:
     if command.common.json is None or jax.process_index() > 0:
         return
     payload = {"command": NAMES[type(command)], "config": command, "results": results}
+    data = f"{to_json(payload, indent=2)}\n".encode()
+    if not is_special(command.common.json):
+        write_atomic(command.common.json, data)
+        return
     try:
-        command.common.json.write_text(to_json(payload, indent=2) + "\n", encoding="utf-8")
+        command.common.json.write_bytes(data)
     except OSError as error:
-        raise UserError(
-            f"cannot write {command.common.json} ({error.strerror}): pass another --json FILE"
-        ) from None
+        raise disk_error(error, command.common.json) from error

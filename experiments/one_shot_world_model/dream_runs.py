@@ -9,7 +9,7 @@ from synthenv.core.errors import UserError
 from synthenv.core.files import plain
 from synthenv.runs import metrics, oswm_run
 from synthenv.runs.oswm_arguments import OswmRun
-from synthenv.runs.rundir import CONFIG, RESULT
+from synthenv.runs.rundir import CONFIG, RESULT, with_contents
 
 
 def finish(command: OswmRun, path: Path) -> list[dict[str, Any]]:
@@ -52,8 +52,9 @@ def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def _refuse_another(path: Path, wanted: dict[str, Any]) -> None:
-    stored = json.loads((path / CONFIG).read_bytes())["config"]
-    for name, value in plain(wanted).items():
+    wanted = plain(wanted)
+    stored = with_contents(json.loads((path / CONFIG).read_bytes())["config"], wanted)
+    for name, value in wanted.items():
         if stored.get(name) != value:
             raise UserError(
                 f"{path} holds a finished run with {name} = {stored.get(name)}, not {value}: choose another --out"

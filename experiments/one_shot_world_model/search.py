@@ -33,7 +33,7 @@ from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.runs.evaluate import bootstrap_interval
 from synthenv.runs.pretrain import PAPER
 from synthenv.runs.search_spaces import drawn
-from synthenv.runs.tune import sampler
+from synthenv.runs.tune import sampler, storage_in
 from synthenv.runs.tune_plan import suggest
 from synthenv.runs.tune_results import best_of, ped_anova
 from synthenv.worldmodel import paper_model
@@ -147,7 +147,7 @@ def open_study(config: Config) -> optuna.Study:
     }
     file = config.out / "study.db"
     try:
-        storage = optuna.storages.RDBStorage(f"sqlite:///{file}")
+        storage = storage_in(file)
         study = optuna.create_study(study_name="search", storage=storage, load_if_exists=True)
         begun = study.user_attrs
     except (SQLAlchemyError, optuna.exceptions.OptunaError, AssertionError):

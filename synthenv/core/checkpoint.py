@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.core.files import disk_error, remove_leftovers
+from synthenv.core.files import disk_error, make_directory, remove_leftovers, replace
 from synthenv.core.sealed_file import DamagedFileError, read_sealed, write_sealed
 
 PyTree = Any
@@ -98,20 +98,24 @@ class CheckpointStore:
         keep: how many to keep. Older ones are what a damaged newest one is replaced with.
         owner: identity of the run, e.g. a hash of its config and seed. A sound checkpoint of another owner is
             refused even if all its shapes fit.
+        former_owner: another name of the same run, under which older versions wrote its checkpoints.
     """
 
-    def __init__(self, directory: str | Path, keep: int = 3, owner: str = ""):
+    def __init__(
+        self, directory: str | Path, keep: int = 3, owner: str = "", former_owner: str | None = None
+    ):
         self.directory = Path(directory)
         self.keep = keep
         self.owner = owner
+        self.former_owner = former_owner
 
     def save(self, step: int, tree: PyTree, metadata: dict[str, Any]) -> None:
         """Write the checkpoint of ``step`` and drop the oldest; raises UserError as ``save_tree``."""
+        make_directory(self.directory)
+        remove_leftovers(self.directory)
+        stored = {"step": step, "owner": self.owner, "metadata": metadata}
+        save_tree(self.directory / f"step_{step:08d}.safetensors", tree, stored)
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(self.directory)
-            stored = {"step": step, "owner": self.owner, "metadata": metadata}
-            save_tree(self.directory / f"step_{step:08d}.safetensors", tree, stored)
             for _, path in self._newest_first()[self.keep :]:
                 path.unlink(missing_ok=True)
         except OSError as error:
@@ -138,7 +142,7 @@ class CheckpointStore:
             except DamagedFileError:
                 damaged.append(path)
                 continue
-            if stored.get("step") != step or stored.get("owner") != self.owner:
+            if stored.get("step") != step or stored.get("owner") not in (self.owner, self.former_owner):
                 raise _foreign(path, "it was written by another run")
             return Restored(step, tree, stored["metadata"], [self._set_aside(path, step) for path in damaged])
         if damaged:
@@ -156,10 +160,7 @@ class CheckpointStore:
 
     def _set_aside(self, path: Path, sound_step: int) -> str:
         aside = path.with_name(f"{path.name}.damaged")
-        try:
-            path.replace(aside)
-        except OSError as error:
-            raise disk_error(error, path) from error
+        replace(path, aside)
         return f"checkpoint {path.name} is damaged (kept as {aside.name}): going on from step {sound_step}"
 
 

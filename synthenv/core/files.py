@@ -1,5 +1,6 @@
 """Files that survive: written whole or not at all, and JSON that any reader accepts."""
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -9,32 +10,71 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from synthenv.core.errors import UserError
+from synthenv.core.errors import MachineError, UserError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP}  # some network file systems know this of files only
 
 
-def disk_error(error: OSError, path: Path) -> UserError:
+def disk_error(error: OSError, path: Path) -> MachineError:
     """Turn what the operating system says about ``path`` into a cause with its remedy."""
     cause = f"cannot use {path} ({error.strerror or error})"
     if error.errno in _FULL:
-        return UserError(f"{cause}: free some space and go on with --resume; what was saved before is intact")
+        return MachineError(
+            f"{cause}: free some space and start again, a run with --resume: what was saved before is intact"
+        )
     if error.errno in _DENIED:
-        return UserError(f"{cause}: change its permissions or choose another place")
-    return UserError(f"{cause}: check the path and the disk")
+        return MachineError(f"{cause}: change its permissions or choose another place")
+    return MachineError(f"{cause}: check the path and the disk")
 
 
-def make_directory(path: Path) -> None:
-    """Make a directory and those above it, unless it is there.
+def make_directory(path: Path) -> list[Path]:
+    """Make a directory and those above it, unless it is there; they outlive a power cut when this returns.
+
+    Returns:
+        the directories that were made, the deepest one first.
 
     Raises:
-        UserError: if it cannot be made.
+        MachineError: if it cannot be made.
     """
+    missing = []
     try:
+        for place in (path, *path.parents):
+            if place.is_dir():
+                break
+            missing.append(place)
         path.mkdir(parents=True, exist_ok=True)
+        for place in missing:
+            sync_directory(place.parent)
     except OSError as error:
         raise disk_error(error, path) from error
+    return missing
+
+
+def check_place(path: Path) -> None:
+    """See that a file or a directory could be written at ``path``, before anything is done for what goes there.
+
+    Tries a temporary file in the nearest directory that exists already. Nothing stays behind.
+
+    Raises:
+        MachineError: if nothing can be written there.
+    """
+    if is_special(path):
+        if not os.access(path, os.W_OK):
+            raise disk_error(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), path)
+        return
+    nearest = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if nearest == path and not path.is_dir():  # a file that would be replaced
+        nearest = path.parent
+    temporary = _temporary(nearest / "trial")
+    try:
+        _write_new(temporary, b"\0")
+    except OSError as error:
+        raise disk_error(error, path) from error
+    finally:
+        with contextlib.suppress(OSError):  # where nothing can be written, there is nothing to remove either
+            temporary.unlink()
 
 
 def read_json(path: Path, remedy: str) -> Any:
@@ -66,18 +106,63 @@ def write_atomic(path: str | Path, data: bytes) -> None:
         UserError: if the disk is full or the place cannot be written; an old file is untouched then.
     """
     path = Path(path)
-    # The process id keeps two writers apart; leftovers of killed ones go with ``remove_leftovers``.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
-        with open(temporary, "wb", buffering=0) as file:
-            write_all(file.fileno(), data)
-            os.fsync(file.fileno())
+        _write_new(temporary, data)
         os.replace(temporary, path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         raise disk_error(error, path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # After a rename there is nothing left to remove. On a file system that has turned read-only this fails as the
+        # writing did, and that error is the one to tell.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def replace(old: Path, new: Path) -> None:
+    """Rename a file within its directory; the new name outlives a power cut when this returns.
+
+    Raises:
+        MachineError: if it cannot be renamed.
+    """
+    try:
+        os.replace(old, new)
+        sync_directory(new.parent)
+    except OSError as error:
+        raise disk_error(error, old) from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there; it does not come back after a power cut.
+
+    Raises:
+        MachineError: if it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
+def is_special(path: Path) -> bool:
+    """Whether there is something at ``path`` that is written to rather than replaced, such as /dev/stdout."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _temporary(path: Path) -> Path:
+    """Where a file is written before it gets its name.
+
+    The process id keeps two writers apart; leftovers of killed ones go with ``remove_leftovers``.
+    """
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    with open(path, "wb", buffering=0) as file:
+        write_all(file.fileno(), data)
+        os.fsync(file.fileno())
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -88,16 +173,29 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Delete the temporary files of killed writers. Only for a directory that nobody else writes."""
+    """Delete the temporary files of killed writers. Only for a directory that nobody else writes.
+
+    Raises:
+        MachineError: if one cannot be removed.
+    """
     for leftover in directory.glob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+        try:
+            leftover.unlink(missing_ok=True)
+        except OSError as error:
+            raise disk_error(error, leftover) from error
 
 
-def _sync_directory(directory: Path) -> None:
-    """Make a rename outlive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY)
+def sync_directory(directory: Path) -> None:
+    """Make what was made, renamed or removed in a directory outlive a power cut."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+    except PermissionError:  # one may be allowed to write in a directory and not to read it
+        return
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
     finally:
         os.close(descriptor)
 

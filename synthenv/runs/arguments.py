@@ -77,6 +77,10 @@ class MetaTrain:
     )
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
 
+    def stem(self) -> str:
+        """What its directory under runs/ is called if --out is not given."""
+        return f"{self.proxy}-{self.config.task}-{self.preset}-seed{self.common.seed}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Train:
@@ -172,6 +176,10 @@ class Demo:
     resume: bool = False
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
 
+    def stem(self) -> str:
+        """What its directory under runs/ is called if --out is not given."""
+        return f"demo-seed{self.common.seed}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Tune:
@@ -209,6 +217,15 @@ class Tune:
     num_searches: int = 1
     resume: bool = False
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+
+    @property
+    def chosen_task(self) -> str:
+        """The task, or the one that stands for none."""
+        return self.task or ("CliffWalking" if self.proxy == "rn" else "CartPole-v0")
+
+    def stem(self) -> str:
+        """What its directory under runs/ is called if --out is not given."""
+        return f"tune-{self.proxy}-{self.chosen_task}-{self.preset}-seed{self.common.seed}"
 
 
 @dataclasses.dataclass(frozen=True)

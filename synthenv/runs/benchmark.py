@@ -57,6 +57,7 @@ def run(
         check_memory(world_model(name), command.context)
     _check_place(command, out)
     with directories.locked(out):
+        _check_place(command, out)  # again: whoever held the lock may have begun another benchmark
         content = {"config": command.asked(), "environment": environment()}
         write_atomic(out / CONFIG, to_json(content, indent=2).encode())
         results = _stored(out)

@@ -104,6 +104,10 @@ class OswmBenchmark:
         for name in _LISTS:
             object.__setattr__(self, name, _separated(getattr(self, name)))
 
+    def stem(self) -> str:
+        """What its directory under runs/ is called if --out is not given."""
+        return f"oswm-benchmark-{self.preset}-seed{self.common.seed}"
+
     def settings(self) -> dict[str, Any]:
         """What must be the same when the benchmark is gone on with."""
         names = [field.name for field in dataclasses.fields(self) if field.name not in _MAY_DIFFER]

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from synthenv.runs.benchmark_report import interval, label
-from synthenv.runs.figures import BLUE, INK, ORANGE, QUIET, RED, dress, new_figure, save
+from synthenv.runs.figures import BLUE, INK, ORANGE, QUIET, RED, dress, literal, new_figure, save
 
 _TITLES = {"1": "Table 1: real returns by world model", "2": "Table 2: real returns by context"}
 _LEVELS = {"random": QUIET, "ppo-real-large": BLUE}  # rows that a line through the whole panel shows, too
@@ -56,7 +56,7 @@ def _panel(axes: Axes, table: str, task: str, rows: Sequence[Mapping[str, Any]])
         if row["method"] in _LEVELS:
             color = _LEVELS[row["method"]]
             axes.axvline(mean, color=color, linewidth=1.1, linestyle=":", label=f"level of {row['method']}")
-    axes.set_yticks(range(len(rows)), [label(table, row) for row in rows])
+    axes.set_yticks(range(len(rows)), [literal(label(table, row)) for row in rows])
     axes.invert_yaxis()
     axes.margins(x=0.06, y=0.08)
 

@@ -17,7 +17,7 @@ from synthenv.runs.dream_presets import dreaming_agent, preset
 from synthenv.runs.oswm_arguments import OswmRun
 from synthenv.runs.oswm_run import Show
 from synthenv.runs.real_run import RealRun
-from synthenv.runs.rundir import CONFIG, RESULT, stored_config
+from synthenv.runs.rundir import CONFIG, RESULT, stored_config, with_contents
 
 
 class Row(NamedTuple):
@@ -37,7 +37,10 @@ class Row(NamedTuple):
     def place(self) -> Path:
         """Its directory below OUT/rows; a model may be named by a path."""
         name = self.method if self.strategy is None else f"{self.method}-{self.strategy}"
-        return Path(self.task) / re.sub(r"[^\w.-]+", "_", name).strip("_.")
+        folder = re.sub(r"[^\w.-]+", "_", name).strip("_.")
+        return Path(self.task) / (
+            f"_{folder}" if name.startswith("./") else folder
+        )  # not that of a shipped name
 
 
 class Watch(NamedTuple):
@@ -158,8 +161,9 @@ _PPO_STEPS = {
 
 def _stored_result(path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     """The result of a finished row, if it was asked for as it is now."""
-    stored = _read(path / CONFIG)["config"]
-    for name, value in plain(wanted).items():
+    wanted = plain(wanted)
+    stored = with_contents(_read(path / CONFIG)["config"], wanted)
+    for name, value in wanted.items():
         if stored.get(name) != value:
             raise UserError(
                 f"the row in {path} is finished with {name} = {stored.get(name)}, not {value}: choose another --out"

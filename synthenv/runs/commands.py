@@ -1,6 +1,7 @@
 """What the subcommands do, with progress bars and tables on the terminal."""
 
 import dataclasses
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from synthenv.envs import registry as envs
 from synthenv.runs import (
     curve_plot,
     curves,
+    directories,
+    dream_places,
     dream_presets,
     places,
     pretrain_presets,
@@ -22,18 +25,43 @@ from synthenv.runs import (
 )
 from synthenv.runs import evaluate as evaluation
 from synthenv.runs import meta_train as search_run
-from synthenv.runs.arguments import Evaluate
+from synthenv.runs.arguments import Evaluate, Plot, Train
+from synthenv.runs.benchmark_arguments import OswmBenchmark
 from synthenv.runs.config import MetaTrainConfig
+from synthenv.runs.oswm_arguments import OswmRun
 from synthenv.runs.presets import form_of
 from synthenv.runs.report import write_report
-from synthenv.runs.tables import COLUMNS, bracketed, console, curve_table, listing, return_table
+from synthenv.runs.tables import COLUMNS, bracketed, busy, console, curve_table, listing, return_table, say
 from synthenv.zoo import registry as zoo
 from synthenv.zoo import world_models
+
+_STYLES = {True: "green", False: "yellow", None: None}  # of the verdict on a search
 
 
 def speak_once() -> None:
     """Of several processes only the first one writes to the terminal."""
     console.quiet = jax.process_index() > 0
+
+
+def tell_twins(command: Any) -> None:
+    """Say so where a name stands for what is shipped and there is a path of that name, too."""
+    match command:
+        case Train():
+            names, is_shipped = (command.env,), places.is_shipped
+        case Evaluate() | Plot():
+            names, is_shipped = command.proxy, places.is_shipped
+        case OswmRun():
+            names, is_shipped = (command.model,), dream_places.is_shipped
+        case OswmBenchmark():
+            names, is_shipped = command.models, dream_places.is_shipped
+        case _:
+            return
+    for name in names:
+        if is_shipped(name) and Path(name).exists():
+            say(
+                f"{name} is what synthenv ships under this name: pass ./{name} for what lies here",
+                style="yellow",
+            )
 
 
 def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> dict[str, Any]:
@@ -46,31 +74,28 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
             done = line["generation"] + 1
             progress.update(bar, completed=done, numbers=progress_numbers(line))
             if not live:
-                console.print(
-                    f"generation {done}/{config.outer.num_generations}  {progress_numbers(line)}",
-                    soft_wrap=True,
-                )
+                say(f"generation {done}/{config.outer.num_generations}  {progress_numbers(line)}")
 
-        result = search_run.meta_train(config, seed, out, resume, show, progress.console.print)
+        result = search_run.meta_train(config, seed, out, resume, show, say)
     if not result:  # the first process has it
         return result
     try:
         write_report(out)
     except UserError as error:  # the run is finished and safe; only its picture is missing
-        console.print(f"[yellow]no report: {error}[/]")
-    console.print(verdict(result, config.outer.objective))
+        say(f"no report: {error}", style="yellow")
+    say(verdict(result, config.outer.objective), style=_STYLES[result["solved"]])
     curves = " --curves --baselines" if form_of(config.proxy) == "rn" else ""
-    console.print(
-        f"report: {out / 'report.html'}\nnext:   synthenv evaluate --proxy {out} --num-agents 40{curves}\n"
-        f"        synthenv plot {out}",
-        soft_wrap=True,
+    named = shlex.quote(str(out))
+    say(
+        f"report: {out / 'report.html'}\nnext:   synthenv evaluate --proxy {named} --num-agents 40{curves}\n"
+        f"        synthenv plot {named}"
     )
     return result
 
 
 def verdict(result: dict[str, Any], objective: str) -> str:
     """How a finished search went, in a line."""
-    word = {True: "[green]solved[/]", False: "[yellow]not solved[/]", None: "finished"}[result["solved"]]
+    word = {True: "solved", False: "not solved", None: "finished"}[result["solved"]]
     best, what = result["best_incumbent"], "return" if objective == "max_reward" else objective
     said = (
         f"best mean {what} of an incumbent's agents {best:.1f}"
@@ -99,16 +124,14 @@ def train(
     env: str, agent: str | None, num_agents: int, seed: int, vary: bool, max_steps: int | None = None
 ) -> dict[str, Any]:
     """Train agents anywhere, test them on the real task."""
-    with console.status(f"training {num_agents} agents in {env}"):
+    with busy(f"training {num_agents} agents in {env}"):
         summary, rows = evaluation.evaluate(env, num_agents, seed, vary, agent=agent, max_steps=max_steps)
     returns = rows["proxy"].returns.mean(axis=1)
-    console.print(f"real returns, agent by agent: {' '.join(f'{x:.0f}' for x in returns)}")
+    say(f"real returns, agent by agent: {' '.join(f'{x:.0f}' for x in returns)}")
     if early := int(np.sum(rows["proxy"].num_steps < summary["max_steps"])):
         rule = "" if summary["stop"] == "none" else f", or by their stop rule ({summary['stop']})"
         budget = f"{summary['max_steps']:,} steps"
-        console.print(
-            f"{early} of {num_agents} ended before their {budget}: by their number of episodes{rule}"
-        )
+        say(f"{early} of {num_agents} ended before their {budget}: by their number of episodes{rule}")
     return_table(
         f"{num_agents} {summary['agent']} agents trained in {env}, tested on the real task", {env: summary}
     )
@@ -121,7 +144,7 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
     if command.agent is not None and len(command.agent) != 1:
         raise UserError("one agent at a time: pass one --agent, or add --curves")
     name = ", ".join(command.proxy)
-    with console.status(f"training {num_agents} agents for each row"):
+    with busy(f"training {num_agents} agents for each row"):
         summary, _ = evaluation.evaluate(
             command.proxy,
             num_agents,
@@ -143,15 +166,28 @@ def evaluate_curves(command: Evaluate) -> dict[str, Any]:
     num_agents = 40 if command.num_agents is None else command.num_agents
     if command.test_task is not None:
         raise UserError("--curves tests on the proxy's own task: drop --test-task")
+    spec, _ = curves.plan(command.proxy, command.agent, command.baselines, command.max_steps)
+    with directories.output(command.out, f"curves-{spec.name}") as out:
+        summary, learned = _learn_curves(command, num_agents, out)
+        curve_plot.write(summary, learned, out)
+    curve_table(summary)
+    say(f"curves: {out / 'curves.png'}   numbers: {out / 'curves.csv'}")
+    return summary
+
+
+def _learn_curves(
+    command: Evaluate, num_agents: int, out: Path
+) -> tuple[dict[str, Any], dict[str, curves.Learned]]:
+    """The summary of all rows and their curves, with a bar; finished rows are kept if ``--out`` was given."""
     with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("row", total=None, numbers="compiling")
 
         def show(row: str, done: int, total: int) -> None:
             progress.update(bar, completed=done, total=total, numbers=row)
             if not console.is_terminal:
-                console.print(f"{done + 1}/{total}  {row}", soft_wrap=True)
+                say(f"{done + 1}/{total}  {row}")
 
-        summary, learned = curves.evaluate_curves(
+        return curves.evaluate_curves(
             command.proxy,
             command.agent,
             num_agents,
@@ -160,25 +196,24 @@ def evaluate_curves(command: Evaluate) -> dict[str, Any]:
             command.baselines,
             command.max_steps,
             show,
-            command.out and command.out / "rows",
+            command.out and out / "rows",
         )
-    out = command.out or new_directory(f"curves-{summary['tested_on']}")
-    curve_plot.write(summary, learned, out)
-    curve_table(summary)
-    console.print(f"curves: {out / 'curves.png'}   numbers: {out / 'curves.csv'}")
-    return summary
 
 
-def demo(out: Path | None, seed: int, resume: bool = False, num_agents: int = 10) -> dict[str, Any]:
+def demo(out: Path, seed: int, resume: bool = False, num_agents: int = 10) -> dict[str, Any]:
     """Evolve a synthetic CartPole and train unseen agents in it."""
-    out = out or new_directory(f"demo-seed{seed}")
-    console.print(
-        "[bold]Evolving a synthetic CartPole[/]: two small networks play its transitions and rewards.\n"
-        "An evolution strategy changes them so that agents trained in them balance the real pole."
+    say("Evolving a synthetic CartPole", style="bold")
+    say(
+        "Two small networks play its transitions and rewards. An evolution strategy changes them so that agents\n"
+        "trained in them balance the real pole."
     )
     start = time.perf_counter()
-    result = meta_train(synthetic_presets.FAST, seed, out, resume)
-    console.print(
+    result = search_run.finished_result(synthetic_presets.FAST, seed, out) if resume else None
+    if result is None:
+        result = meta_train(synthetic_presets.FAST, seed, out, resume)
+    else:
+        say(f"The search in {out} is done: {verdict(result, synthetic_presets.FAST.outer.objective)}")
+    say(
         f"\nNow {num_agents} fresh agents, their hyperparameters drawn at random from the paper's table 2 ..."
     )
     place = places.resolve(str(out))
@@ -188,7 +223,7 @@ def demo(out: Path | None, seed: int, resume: bool = False, num_agents: int = 10
     rows = {"trained only in the evolved proxy": trained, "untrained control": control}
     return_table("real CartPole-v0 (best possible return: 200)", rows)
     seconds = time.perf_counter() - start
-    console.print(f"{seconds:.0f} s since this command was started. Look at {out / 'report.html'}")
+    say(f"{seconds:.0f} s since this command was started. Look at {out / 'report.html'}")
     return {
         **trained,
         "untrained_control": control,
@@ -256,12 +291,3 @@ def _rows_of_model(name: str, scores: dict[str, Any]) -> list[tuple[str, str, st
         (name, task, bracketed(row, "return", "final_", ".4g"), str(row["num_seeds"]))
         for task, row in scores.items()
     ] or [(name, "not benchmarked yet", "", "")]
-
-
-def new_directory(stem: str) -> Path:
-    """``runs/stem``, or the first ``runs/stem-2``, ``-3``, ... that does not exist; a task's slash is no directory."""
-    stem = stem.replace("/", "-")
-    path, number = Path("runs") / stem, 2
-    while path.exists():
-        path, number = Path("runs") / f"{stem}-{number}", number + 1
-    return path

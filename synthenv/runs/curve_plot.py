@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from synthenv.core.files import make_directory, write_atomic
 from synthenv.runs.curves import Learned, at_steps, bootstrap_band
-from synthenv.runs.figures import BLUE, CYCLE, INK, QUIET, RED, dress, new_figure, save
+from synthenv.runs.figures import BLUE, CYCLE, INK, QUIET, RED, dress, literal, new_figure, save
 
 BASELINES = {"real": BLUE, "icm": QUIET, "count_based": QUIET}
 POINTS = 200
@@ -98,7 +98,7 @@ def _thousands(axes: Axes) -> None:
 
 def _short(row: str, length: int = 28) -> str:
     """A path is told apart by its end."""
-    return row if len(row) <= length else f"…{row[1 - length :]}"
+    return literal(row if len(row) <= length else f"…{row[1 - length :]}")
 
 
 def _draw_steps(axes: Axes, rows: Mapping[str, Any], colors: Mapping[str, str]) -> None:

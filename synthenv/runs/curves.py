@@ -17,6 +17,7 @@ import numpy as np
 from synthenv.agents.config import AgentConfig, ICMConfig, TabularConfig
 from synthenv.agents.presets import TABLE12, name_of
 from synthenv.core.errors import UserError
+from synthenv.core.files import check_place
 from synthenv.envs.registry import EnvSpec
 from synthenv.runs.evaluate import bootstrap_interval
 from synthenv.runs.learned import Learned, learn
@@ -30,6 +31,7 @@ HORIZONS = {
     "HalfCheetah": (100_000, 1000),
 }
 OTHERS = (50_000, 1000)
+Names = Sequence[str] | Mapping[str, Sequence[str]]
 WINDOW = 10  # tests that have to stay at the threshold
 
 
@@ -150,8 +152,30 @@ def rows_of(
     return spec, rows
 
 
+def plan(
+    names: Names,
+    agents: Sequence[str] | None,
+    baselines: bool | Literal["bare"],
+    max_steps: int | None = None,
+    vary: bool = False,
+) -> tuple[EnvSpec, list[tuple[str, str, str, Place, AgentConfig]]]:
+    """The task, and of every row the agent, ``proxies`` or ``baselines``, its name, where and who trains.
+
+    Args and errors are those of ``evaluate_curves``.
+    """
+    names = names if isinstance(names, Mapping) else {name: (name,) for name in names}
+    agents = agents or (resolve(*next(iter(names.values()))).agent.name,)
+    spec, _ = rows_of(names, agents[0], False)
+    return spec, [
+        (agent, kind, row, place, bounded(config, spec.name, max_steps, vary))
+        for agent in agents
+        for kind, rows in rows_of(names, agent, baselines)[1].items()
+        for row, (place, config) in rows.items()
+    ]
+
+
 def evaluate_curves(
-    names: Sequence[str] | Mapping[str, Sequence[str]],
+    names: Names,
     agents: Sequence[str] | None,
     num_agents: int,
     seed: int = 0,
@@ -185,28 +209,21 @@ def evaluate_curves(
     """
     if num_agents < 1:
         raise UserError(f"--num-agents {num_agents} trains nobody: pass 1 or more")
-    names = names if isinstance(names, Mapping) else {name: (name,) for name in names}
-    first_row = next(iter(names))
-    agents = agents or (name_of(resolve(*names[first_row]).agent),)
-    spec, _ = rows_of(names, agents[0], False)
-    todo = [
-        (agent, kind, row, place, bounded(config, spec.name, max_steps, vary))
-        for agent in agents
-        for kind, rows in rows_of(names, agent, baselines)[1].items()
-        for row, (place, config) in rows.items()
-    ]
+    spec, todo = plan(names, agents, baselines, max_steps, vary)
+    if store is not None:
+        check_place(store)
     summary: dict[str, Any] = {}
     curves: dict[str, Learned] = {}
     for done, (agent, kind, row, place, config) in enumerate(todo):
         show(f"{agent}: {row}", done, len(todo))
         learned = curves[f"{agent}: {row}"] = learn(place, config, num_agents, seed, store)
         summary.setdefault(agent, {}).setdefault(kind, {})[row] = summarise(learned)
-    first = summary[agents[0]]
+    agent, first = next(iter(summary.items()))
     return {
         "tested_on": spec.name,
         "solved_return": spec.solved_return,
-        "agent": agents[0],
-        **first["proxies"][first_row],
+        "agent": agent,
+        **next(iter(first["proxies"].values())),
         "baselines": first.get("baselines", {}),
         "agents": summary,
     }, curves

@@ -10,18 +10,82 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from synthenv.core.errors import UserError
+from synthenv.core.errors import MachineError, UserError
 from synthenv.core.files import (
+    check_place,
     disk_error,
     make_directory,
     plain,
     read_json,
     remove_leftovers,
+    sync_directory,
     to_json,
     write_atomic,
 )
 
-CONFIG, LOCK = "config.json", ".lock"
+CONFIG, RESULT, LOCK = "config.json", "result.json", ".lock"
+
+
+@contextlib.contextmanager
+def claimed(stem: str) -> Iterator[Path]:
+    """A directory of one's own: ``runs/stem``, or the first of ``runs/stem-2``, ``-3``, ... that does not exist.
+
+    It is made at once, so two commands that are started together get two directories, and goes away again if nothing
+    is in it at the end.
+
+    Args:
+        stem: its name; a slash, as tasks have, is no directory.
+
+    Raises:
+        MachineError: if it cannot be made.
+    """
+    made = make_directory(Path("runs"))
+    path = _new(Path("runs"), stem.replace("/", "-"))
+    try:
+        yield path
+    finally:
+        with contextlib.suppress(OSError):  # it is in use
+            if [entry.name for entry in path.iterdir()] == [LOCK]:
+                (path / LOCK).unlink()
+            for directory in (path, *made):
+                directory.rmdir()
+
+
+def _new(parent: Path, name: str) -> Path:
+    path, number = parent / name, 1
+    while True:
+        try:
+            path.mkdir()
+            sync_directory(parent)
+            return path
+        except FileExistsError:
+            number += 1
+            path = parent / f"{name}-{number}"
+        except OSError as error:
+            raise disk_error(error, path) from error
+
+
+@contextlib.contextmanager
+def output(path: Path | None, stem: str) -> Iterator[Path]:
+    """Where a command writes at its end: ``path``, which is tried before the work, or else ``claimed(stem)``.
+
+    Raises:
+        MachineError: if nothing can be written there.
+    """
+    if path is None:
+        with claimed(stem) as own:
+            yield own
+    else:
+        check_place(path)
+        yield path
+
+
+def is_begun(path: Path) -> bool:
+    """Whether there is anything in a directory but what a command leaves that was stopped while it began."""
+    try:
+        return any(entry.name != LOCK and not entry.name.endswith(".tmp") for entry in path.iterdir())
+    except OSError:
+        return path.exists()
 
 
 def lock(path: Path) -> int:
@@ -44,7 +108,7 @@ def lock(path: Path) -> int:
     except OSError as error:
         os.close(descriptor)
         if isinstance(error, BlockingIOError):
-            raise UserError(
+            raise MachineError(
                 f"another process is writing {path}: wait for it, stop it, or choose another --out"
             ) from None
         raise disk_error(error, path) from error
@@ -60,10 +124,23 @@ def locked(path: Path) -> Iterator[None]:
     """
     descriptor = lock(path)
     try:
-        remove_leftovers(path)
+        clear(path)
         yield
     finally:
         os.close(descriptor)
+
+
+def clear(path: Path) -> None:
+    """Delete what killed writers left half written, in a locked directory and below it.
+
+    Directories below it with a lock of their own are left to those who hold that.
+
+    Raises:
+        MachineError: if something cannot be removed.
+    """
+    for place, below, _ in os.walk(path):
+        remove_leftovers(Path(place))
+        below[:] = [name for name in below if not Path(place, name, LOCK).exists()]
 
 
 @contextlib.contextmanager

@@ -159,13 +159,18 @@ def check_memory(model: WorldModel, num_rows: int) -> None:
     )
 
 
-def contents_of(*names: str) -> dict[str, str]:
-    """What stands behind those names of world models and contexts that are paths, as the head of a sha256.
+def is_shipped(name: str) -> bool:
+    """Whether that is the name of a world model of this package, whatever path is called the same."""
+    return name in world_models.MODELS or name in pretrained.manifest()
 
-    A path may hold something else tomorrow; numbers of both must not be taken for one.
+
+def contents_of(*names: str) -> dict[str, str]:
+    """What stands behind those names of world models and contexts that are files, as the head of a sha256.
+
+    A path may hold something else tomorrow, and a name that is shipped something else in another version; numbers of
+    both must not be taken for one.
     """
-    paths = {name: Path(name) for name in names if name not in world_models.MODELS}
-    files = {name: path / pretrained.FILE if path.is_dir() else path for name, path in paths.items()}
+    files = {name: pretrained.file_of(name) for name in names if name not in world_models.MODELS}
     return {name: sha256(file)[:16] for name, file in files.items() if file.is_file()}
 
 

@@ -20,13 +20,13 @@ def new_figure(width: float, height: float, title: str) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(h_pad=0.1, w_pad=0.12)  # type: ignore[union-attr, call-arg]
-    figure.suptitle(title, fontsize=13, fontweight="bold", color=INK, x=0.01, ha="left")
+    figure.suptitle(literal(title), fontsize=13, fontweight="bold", color=INK, x=0.01, ha="left")
     return figure
 
 
 def dress(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
     """Label a panel and quieten its frame."""
-    axes.set_title(title, loc="left", fontsize=11, color=INK)
+    axes.set_title(literal(title), loc="left", fontsize=11, color=INK)
     axes.set_xlabel(xlabel, color=INK)
     axes.set_ylabel(ylabel, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
@@ -34,6 +34,12 @@ def dress(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
     axes.grid(axis="y", color=GRID, linewidth=0.9)
     axes.set_axisbelow(True)
     axes.tick_params(colors=INK, length=0)
+
+
+def literal(name: str) -> str:
+    """A name that somebody chose, drawn as it is: no formula between dollars, and no label that legends leave out."""
+    escaped = name.replace("$", r"\$")
+    return f" {escaped}" if escaped.startswith("_") else escaped
 
 
 def save(figure: Figure, file: Path, dpi: int = 140) -> None:

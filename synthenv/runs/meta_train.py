@@ -18,10 +18,14 @@ import numpy as np
 from synthenv.core.checkpoint import CheckpointStore, save_tree
 from synthenv.core.errors import UserError
 from synthenv.outer.bilevel import GenerationLog, OuterState
+from synthenv.runs import rundir
 from synthenv.runs.config import MetaTrainConfig, to_stored
 from synthenv.runs.processes import from_first, on_first
 from synthenv.runs.rundir import RunDir
 from synthenv.runs.search import Search
+
+# Noise and agents of a generation depend on its number and on nothing behind it, so a search may be asked for more.
+_GROWS = "outer.num_generations"
 
 
 class StopSearch(Exception):
@@ -63,7 +67,7 @@ def meta_train(
         config: what to do.
         seed: the only source of randomness.
         out: the run directory.
-        resume: go on with an unfinished run.
+        resume: go on with an unfinished run, or with a finished one that is asked for more generations.
         on_generation: called with every metrics line, for progress; it may raise ``StopSearch``.
         notify: called with a line about anything the user should know (a damaged checkpoint, another machine).
 
@@ -74,10 +78,11 @@ def meta_train(
         UserError: if the directory holds another, a finished or a damaged run, the task does not fit, or a number of
             the config makes no sense.
     """
-    resolved = {"command": "meta-train", "seed": seed, **to_stored(config)}
     tell = notify if jax.process_index() == 0 else lambda line: None
     search = Search(config, seed)
-    with on_first(RunDir.create, out, resolved, resume) or contextlib.nullcontext() as run:
+    with (
+        on_first(RunDir.create, out, _asked(config, seed), resume, _GROWS) or contextlib.nullcontext() as run
+    ):
         state, finished = from_first(on_first(_begin, search, run, resume, notify) or (search.start(), False))
         while not finished and int(state.generation) < config.outer.num_generations:
             start, cpu_start = time.perf_counter(), time.process_time()
@@ -93,6 +98,20 @@ def meta_train(
         return on_first(_finish, search, state, bool(finished), run) or {}
 
 
+def finished_result(config: MetaTrainConfig, seed: int, out: Path) -> dict[str, Any] | None:
+    """The result of this search if the directory ``out`` holds it finished, else None.
+
+    Raises:
+        UserError: if it holds another finished search.
+    """
+    return rundir.finished_result(out, _asked(config, seed), _GROWS)
+
+
+def _asked(config: MetaTrainConfig, seed: int) -> dict[str, Any]:
+    """Everything that decides the outcome, as ``config.json`` keeps it."""
+    return {"command": "meta-train", "seed": seed, **to_stored(config)}
+
+
 def _begin(
     search: Search, run: RunDir, resume: bool, notify: Callable[[str], None]
 ) -> tuple[OuterState, bool]:
@@ -106,7 +125,7 @@ def _begin(
 
 
 def _store(run: RunDir) -> CheckpointStore:
-    return CheckpointStore(run.checkpoints, owner=run.digest)
+    return CheckpointStore(run.checkpoints, owner=run.digest, former_owner=run.former_digest)
 
 
 def _record(
@@ -133,10 +152,7 @@ def _restore(search: Search, run: RunDir, notify: Callable[[str], None]) -> tupl
     if restored is None:
         num = search.config.outer.num_starts
         notify("compiling" + (f", and trying {num} random proxies to start from" if num > 1 else "") + " ...")
-        if run.read_metrics()[1:]:  # the first line is written before the first checkpoint
-            raise UserError(
-                f"{run.path} has metrics but no checkpoints: put them back, or pass another --out"
-            )
+        run.check_nothing_is_lost()
         run.truncate_metrics(0)
         return state, False
     for line in restored.skipped:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from synthenv.core.files import disk_error, to_json, write_all, write_atomic
+from synthenv.core.files import disk_error, sync_directory, to_json, write_all, write_atomic
 
 METRICS = "metrics.jsonl"
 
@@ -23,11 +23,14 @@ def append(run: Path, line: Mapping[str, Any]) -> None:
     """
     file = run / METRICS
     try:
+        is_new = not file.exists()
         descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             _append_text(descriptor, to_json(line))
         finally:
             os.close(descriptor)
+        if is_new:
+            sync_directory(run)
     except OSError as error:
         raise disk_error(error, file) from error
 

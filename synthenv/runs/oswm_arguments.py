@@ -65,6 +65,11 @@ class OswmRun:
     resume: bool = False
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
 
+    def stem(self) -> str:
+        """What its directory under runs/ is called if --out is not given."""
+        name = self.task or (self.context_file and self.context_file.stem)
+        return f"oswm-{name}-{self.agent}-seed{self.common.seed}"
+
     def asked(self) -> dict[str, Any]:
         """The flags that decide the outcome, as a run's config.json keeps them."""
         kept = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -123,6 +128,10 @@ class OswmPretrain:
     out: Path | None = None
     resume: bool = False
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+
+    def stem(self) -> str:
+        """What its directory under runs/ is called if --out is not given."""
+        return f"pretrain-{self.preset or 'small'}-seed{self.common.seed}"
 
     def check(self) -> None:
         """Refuse what makes no sense before anything heavy is imported.

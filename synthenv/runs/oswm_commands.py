@@ -1,5 +1,6 @@
 """What the subcommands of ``synthenv oswm`` do, with progress bars and tables on the terminal."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,11 @@ from synthenv.core.errors import UserError
 from synthenv.runs import benchmark_command, metrics, oswm_plot, oswm_run, pretrain_command, pretrain_plot
 from synthenv.runs.benchmark_arguments import OswmBenchmark
 from synthenv.runs.benchmark_command import START
-from synthenv.runs.commands import new_directory
 from synthenv.runs.dream_places import real_task
 from synthenv.runs.dreams import termination_of
 from synthenv.runs.oswm_arguments import OswmCommand, OswmPlot, OswmPretrain, OswmRun
 from synthenv.runs.rundir import stored_config
-from synthenv.runs.tables import COLUMNS, bracketed, console, listing
+from synthenv.runs.tables import COLUMNS, bracketed, console, listing, say
 
 _ABOUT = {
     "final_return": "at the end of training",
@@ -27,7 +27,7 @@ _ABOUT = {
 
 
 def carry_out(command: OswmCommand) -> dict[str, Any]:
-    """Do what a subcommand says."""
+    """Do what a subcommand says; all but ``plot`` have an ``out`` to write to by now."""
     if isinstance(command, OswmPretrain):
         return pretrain_command.pretrain(command)
     if isinstance(command, OswmBenchmark):
@@ -37,14 +37,14 @@ def carry_out(command: OswmCommand) -> dict[str, Any]:
 
 def run(command: OswmRun) -> dict[str, Any]:
     """Train in dreams, test on the real task."""
-    stem = command.task or (command.context_file and command.context_file.stem)
-    out = command.out or new_directory(f"oswm-{stem}-{command.agent}-seed{command.common.seed}")
+    out = command.out
+    assert out is not None
     with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("seed", total=command.seeds, numbers=START)
 
         def begin() -> None:
             if not console.is_terminal:
-                console.print(f"{START}: it may take minutes until the first seed is done", soft_wrap=True)
+                say(f"{START}: it may take minutes until the first seed is done")
 
         def show(seed: int, steps: int, mean: float) -> None:
             progress.update(bar, completed=seed, numbers=f"{steps:,} dreamt steps  return {mean:.4g}")
@@ -54,16 +54,13 @@ def run(command: OswmRun) -> dict[str, Any]:
             told = f"return {line['final_return']:.4g}  {line['train_seconds']:.1f} s of training"
             progress.update(bar, completed=done, numbers=told)
             if not console.is_terminal:
-                console.print(f"{done}/{command.seeds} seeds  {told}", soft_wrap=True)
+                say(f"{done}/{command.seeds} seeds  {told}")
             if termination_of(command) is None and not line["context_ends"]:
-                progress.console.print(
-                    f"seed {line['generation']}: no episode of its context ended, so none of its dream did",
-                    soft_wrap=True,
-                )
+                say(f"seed {line['generation']}: no episode of its context ended, so none of its dream did")
 
-        result = oswm_run.run(command, out, show, tell, progress.console.print, begin)
+        result = oswm_run.run(command, out, show, tell, say, begin)
     table(result, command)
-    console.print(f"run: {out}   curves: {out / 'plots' / oswm_plot.FILE}", soft_wrap=True)
+    say(f"run: {out}   curves: {out / 'plots' / oswm_plot.FILE}")
     return result
 
 
@@ -96,17 +93,16 @@ def table(result: dict[str, Any], command: OswmRun) -> None:
         else f"{steps['context']:,.0f} of context"
     )
     took = f"{context}{expert}, {steps['evaluation']:,.0f} of tests during training"
-    console.print(
+    say(
         f"real steps per seed: {took if command.task else 'none'}; seconds per seed:"
-        f" {result['encode_seconds']:.1f} to encode the context, {result['train_seconds']:.1f} to train",
-        soft_wrap=True,
+        f" {result['encode_seconds']:.1f} to encode the context, {result['train_seconds']:.1f} to train"
     )
     by = (
         "where the world model said so"
         if termination_of(command) is None
         else "by the known rule of the task"
     )
-    console.print(f"dreamt episodes ended {by}, or at the time limit", soft_wrap=True)
+    say(f"dreamt episodes ended {by}, or at the time limit")
 
 
 def plot(command: OswmPlot) -> dict[str, Any]:
@@ -118,7 +114,8 @@ def plot(command: OswmPlot) -> dict[str, Any]:
         raise UserError(f"{path} holds no oswm run and no oswm pretrain: pass the directory of one")
     lines = metrics.read(path)
     if not lines:
-        raise UserError(f"nothing of {path} is done: go on with synthenv {kind} --resume --out {path}")
+        named = shlex.quote(str(path))
+        raise UserError(f"nothing of {path} is done: go on with synthenv {kind} --resume --out {named}")
     if kind == "oswm pretrain":
         file = pretrain_plot.write(lines, path / "plots", config["preset"] or "a world model")
         count = {"num_lines": len(lines)}
@@ -129,6 +126,6 @@ def plot(command: OswmPlot) -> dict[str, Any]:
         )
         file = oswm_plot.write(lines, path / "plots", name, solved_return)
         count = {"num_seeds": len(lines)}
-        console.print(f"{len(lines)} of {config['seeds']} seeds are done")
-    console.print(f"curves: {file}")
+        say(f"{len(lines)} of {config['seeds']} seeds are done")
+    say(f"curves: {file}")
     return {"file": str(file), **count}

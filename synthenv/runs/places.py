@@ -67,6 +67,11 @@ def resolve(*names: str, agent: str | None = None) -> Place:
     return _task_place(name, agent)
 
 
+def is_shipped(name: str) -> bool:
+    """Whether that is the name of a task or of shipped proxies, whatever path is called the same."""
+    return name in registry.names() or zoo.is_shipped(name)
+
+
 def _load_proxies(name: str) -> list[zoo.LoadedProxy]:
     """The proxies of a name; none if it is no name of a proxy."""
     return zoo.load(name) if zoo.is_proxy(name) else []

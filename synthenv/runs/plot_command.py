@@ -14,13 +14,12 @@ from synthenv.core.errors import UserError
 from synthenv.core.files import make_directory, write_atomic
 from synthenv.envs.gridworld import GridWorld
 from synthenv.proxies.reward_network import RewardNetwork
-from synthenv.runs import analysis, analysis_plot, evaluate, places
+from synthenv.runs import analysis, analysis_plot, directories, evaluate, places
 from synthenv.runs.arguments import Plot
-from synthenv.runs.commands import new_directory
 from synthenv.runs.distributions import Histogram, as_rows, histogram, overlap
 from synthenv.runs.figures import save
 from synthenv.runs.places import Place
-from synthenv.runs.tables import console
+from synthenv.runs.tables import busy, say
 
 ACTIONS = ("right", "left", "down", "up")  # of a gridworld
 
@@ -39,13 +38,13 @@ def plot(command: Plot) -> dict[str, Any]:
     if not place.proxies:
         raise UserError(f"{place.name} is no proxy: pass a run directory or a shipped proxy")
     place = place._replace(agent=places.budgeted(place.agent, command.max_steps))
-    out = command.out or _home(command.proxy, place)
-    if not isinstance(place.ground.env, RewardNetwork):
-        found = _synthetic(place, command, out)
-    elif isinstance(place.spec.env, GridWorld):
-        found = _grid(place, out)
-    else:
-        found = _rewards(place, command, out)
+    with directories.output(command.out or _home(command.proxy), f"plots-{place.spec.name}") as out:
+        if not isinstance(place.ground.env, RewardNetwork):
+            found = _synthetic(place, command, out)
+        elif isinstance(place.spec.env, GridWorld):
+            found = _grid(place, out)
+        else:
+            found = _rewards(place, command, out)
     return {
         "agent": name_of(place.agent),
         "task": place.spec.name,
@@ -55,11 +54,11 @@ def plot(command: Plot) -> dict[str, Any]:
     }
 
 
-def _home(names: Sequence[str], place: Place) -> Path:
-    """``plots`` in the run directory that was named, else a new directory under ``runs``."""
-    if len(names) == 1 and Path(names[0]).is_dir():
+def _home(names: Sequence[str]) -> Path | None:
+    """``plots`` in the run directory that was named; None if it was something else."""
+    if len(names) == 1 and not places.is_shipped(names[0]) and Path(names[0]).is_dir():
         return Path(names[0]) / "plots"
-    return new_directory(f"plots-{place.spec.name}")
+    return None
 
 
 def _title(place: Place) -> str:
@@ -72,13 +71,13 @@ def _title(place: Place) -> str:
 def _synthetic(place: Place, command: Plot, out: Path) -> dict[str, Any]:
     """Histograms of states and rewards, then densities of returns: the dear training on the real task comes last."""
     num, seed = command.num_agents, command.common.seed
-    with console.status(f"training {num} agents in {place.name}"):
+    with busy(f"training {num} agents in {place.name}"):
         met = analysis.experience(place, num, seed)
     histograms = analysis.histograms(place, met)
     title = f"{_title(place)}: {num} {name_of(place.agent)} agents"
     _write(out, "states", analysis_plot.draw_histograms(histograms, title), as_rows(histograms))
     _tell(histograms)
-    with console.status(f"training {num} agents in {place.spec.name}"):
+    with busy(f"training {num} agents in {place.spec.name}"):
         real = places.resolve(place.spec.name, agent=name_of(place.agent))
         scores = {
             "proxy": met.scores,
@@ -127,7 +126,7 @@ def grid_rows(rewards: np.ndarray, cells: np.ndarray) -> Iterable[dict[str, Any]
 def _rewards(place: Place, command: Plot, out: Path) -> dict[str, Any]:
     """Learned and real rewards along test episodes; a map of the network where states are pairs of numbers."""
     env, spec = place.ground.env, place.spec
-    with console.status(f"training {command.num_agents} agents in {place.name}"):
+    with busy(f"training {command.num_agents} agents in {place.name}"):
         paid = analysis.paid_rewards(place, command.num_agents, command.common.seed)
     names = analysis.dimensions(spec.name, env.obs_size)
     found = histogram(
@@ -177,14 +176,14 @@ def _tell(histograms: Sequence[Histogram]) -> None:
         numbers = (
             f"{series} {row['mean']:.3g} ± {row['std']:.3g}" for series, row in found.statistics.items()
         )
-        console.print(f"{found.name}: {', '.join(numbers)}", soft_wrap=True)
+        say(f"{found.name}: {', '.join(numbers)}")
 
 
 def _write(out: Path, name: str, figure: Figure, rows: Iterable[Mapping[str, Any]]) -> None:
     """A picture, its numbers, and where they are."""
     _write_rows(out, name, rows)
     save(figure, out / f"{name}.png", dpi=130)
-    console.print(f"{name}: {out / f'{name}.png'}   numbers: {out / f'{name}.csv'}", soft_wrap=True)
+    say(f"{name}: {out / f'{name}.png'}   numbers: {out / f'{name}.csv'}")
 
 
 def _write_rows(out: Path, name: str, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -113,7 +113,9 @@ def run(
     with RunDir.create(out, asked, resume) as run_dir, contextlib.ExitStack() as stack:
         store = CheckpointStore(run_dir.checkpoints, owner=run_dir.digest)
         restored = store.restore(state)
-        if restored is not None:
+        if restored is None:
+            run_dir.check_nothing_is_lost()
+        else:
             state = restored.tree
             for line in [*run_dir.notes, *restored.skipped]:
                 notify(line)

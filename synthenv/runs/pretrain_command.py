@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +10,19 @@ from rich.progress import Progress
 
 from synthenv.runs import pretrain as small
 from synthenv.runs import pretrain_plot
-from synthenv.runs.commands import new_directory
 from synthenv.runs.oswm_arguments import OswmPretrain
 from synthenv.runs.pretrain_presets import PRESETS, Preset, preset, with_steps
 from synthenv.runs.real_errors import RealConfig
 from synthenv.runs.rundir import CONFIG
-from synthenv.runs.tables import COLUMNS, console
+from synthenv.runs.tables import COLUMNS, console, say
 from synthenv.zoo.world_models import config_from_stored
 
 
 def pretrain(command: OswmPretrain) -> dict[str, Any]:
     """Train a world model on random tasks and leave it in a run directory."""
-    name = command.preset or "small"
+    name, out = command.preset or "small", command.out
+    assert out is not None
     asked = asked_for(command)
-    out = command.out or new_directory(f"pretrain-{name}-seed{command.common.seed}")
     num_steps = asked.config.num_steps
     with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("step", total=num_steps, numbers="drawing tasks, fitting experts, compiling")
@@ -37,7 +37,7 @@ def pretrain(command: OswmPretrain) -> dict[str, Any]:
             progress.update(bar, completed=line["step"], numbers=f"loss {line['train_loss']:.4f}  {last}")
             if not console.is_terminal:
                 told = f"step {line['step']:,}/{num_steps:,}  loss {line['train_loss']:.4f}  {last}"
-                console.print(told, soft_wrap=True)
+                say(told)
 
         result = small.run(
             asked.config,
@@ -47,15 +47,15 @@ def pretrain(command: OswmPretrain) -> dict[str, Any]:
             asked.steps_per_line,
             command.workers or os.cpu_count() or 1,
             on_line=tell,
-            notify=progress.console.print,
+            notify=say,
             preset=name,
             real=asked.real,
             on_step=show,
             method=asked.method,
         )
-    console.print(verdict(result), soft_wrap=True)
-    console.print(f"curves: {out / 'plots' / pretrain_plot.FILE}", soft_wrap=True)
-    console.print(f"next: synthenv oswm run --task Pendulum-v1 --model {out}", soft_wrap=True)
+    say(verdict(result))
+    say(f"curves: {out / 'plots' / pretrain_plot.FILE}")
+    say(f"next: synthenv oswm run --task Pendulum-v1 --model {shlex.quote(str(out))}")
     return result | {"out": str(out)}
 
 

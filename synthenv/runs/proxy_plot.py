@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from synthenv.runs.figures import BLUE, CYCLE, INK, QUIET, dress, new_figure, save
+from synthenv.runs.figures import BLUE, CYCLE, INK, QUIET, dress, literal, new_figure, save
 
 _FLOOR = 1e-12  # bars of exact predictions begin here
 
@@ -48,4 +48,6 @@ def _bars(axes: Axes, strategies: dict[str, Any], name: str, colour: str, index:
     ends = [one.get("ci95_raw") or [height, height] for one, height in zip(found, heights, strict=True)]
     heights, ends = np.maximum(heights, _FLOOR), np.maximum(np.array(ends, float), _FLOOR)
     whiskers = np.clip(np.abs(ends.T - heights), 0.0, None)
-    axes.bar(places, heights, width, color=colour, label=name, yerr=whiskers, error_kw={"elinewidth": 0.8})
+    axes.bar(
+        places, heights, width, color=colour, label=literal(name), yerr=whiskers, error_kw={"elinewidth": 0.8}
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthenv.core.errors import UserError
-from synthenv.core.files import disk_error, write_atomic
+from synthenv.core.files import disk_error, make_directory, write_atomic
 from synthenv.envs import registry
 from synthenv.runs import metrics
 from synthenv.runs.progress_plot import draw_progress
@@ -75,10 +75,7 @@ def write_report(run: str | Path) -> Path:
     objective = _objective(config)
     threshold = threshold if objective == "max_reward" else None
     png = draw_progress(lines, title, threshold, "return" if objective == "max_reward" else objective)
-    try:
-        (run / "plots").mkdir(exist_ok=True)
-    except OSError as error:
-        raise disk_error(error, run) from error
+    make_directory(run / "plots")
     write_atomic(run / "plots" / "progress.png", png)
     page = PAGE.format(
         title=html.escape(title),

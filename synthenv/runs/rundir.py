@@ -23,12 +23,11 @@ import jax
 
 from synthenv import __version__
 from synthenv.core.errors import UserError
-from synthenv.core.files import disk_error, plain, remove_leftovers, to_json, write_atomic
+from synthenv.core.files import disk_error, plain, read_json, remove, to_json, write_atomic
 from synthenv.runs import directories, metrics
-from synthenv.runs.directories import CONFIG, LOCK
+from synthenv.runs.directories import CONFIG, LOCK, RESULT
 from synthenv.runs.scalar_events import ScalarEvents
 
-RESULT = "result.json"
 BEST_PROXY = "best_proxy.safetensors"
 
 
@@ -39,21 +38,30 @@ class RunDir:
         path: the directory.
         resumed: whether the run existed before.
         digest: identity of the run, a hash of its config: the ``owner`` of its checkpoints.
+        former_digest: the same as versions made it that had the number of generations in it.
         notes: one line for every difference from the machine that began the run, where results may differ in last
             bits, and for every damaged line of its metrics.
     """
 
-    def __init__(self, path: Path, lock: int, resumed: bool, digest: str, notes: list[str]):
+    def __init__(
+        self, path: Path, lock: int, resumed: bool, digest: str, notes: list[str], former_digest: str = ""
+    ):
         self.path = path
         self.resumed = resumed
         self.digest = digest
+        self.former_digest = former_digest
         self.notes = notes
         self._lock = lock
         self._events = ScalarEvents(path / "tb")
 
     @classmethod
     def create(
-        cls, path: str | Path, config: Mapping[str, Any], resume: bool = False, leaves_proxy: bool = True
+        cls,
+        path: str | Path,
+        config: Mapping[str, Any],
+        resume: bool = False,
+        grows: str | None = None,
+        leaves_proxy: bool = True,
     ) -> "RunDir":
         """Begin a run or go on with one.
 
@@ -63,6 +71,8 @@ class RunDir:
             resume: go on with an unfinished run, or write a lost ``best_proxy.safetensors`` of a finished one anew.
                 Where there is none yet, one begins, so that a job which is killed at any moment can always be
                 started again with the same command.
+            grows: dotted name of a number in the config that says how long the run is, and decides nothing else: a run
+                may be resumed with a larger one, a finished run too.
             leaves_proxy: whether a finished run of this kind has a ``best_proxy.safetensors``.
 
         Returns:
@@ -72,19 +82,25 @@ class RunDir:
             UserError: if the directory holds something else, a finished run, an unfinished one without
                 ``resume``, one of another config or one that is being written; or if it cannot be written.
         """
-        path = Path(path)
-        _check_place(path, resume, leaves_proxy)
+        path, wanted = Path(path), plain(config)
+        _check_place(path, wanted, resume, grows, leaves_proxy)
         lock = directories.lock(path)
         try:
-            _check_place(path, resume, leaves_proxy)  # again: whoever held the lock may have finished the run
-            remove_leftovers(path)
-            resumed = (path / CONFIG).exists()
-            notes = _compare(path, plain(config)) if resumed else _begin(path, plain(config))
+            # Again: whoever held the lock may have finished the run.
+            _check_place(path, wanted, resume, grows, leaves_proxy)
+            directories.clear(path)
+            resumed, stored = (path / CONFIG).exists(), stored_config(path)
+            if not resumed:
+                notes = _begin(path, wanted)
+            elif not _asks_for_more(stored, wanted, grows):
+                notes = _compare(path, wanted)
+            else:
+                notes = _compare(path, _with(wanted, grows, _at(stored, grows)))
+                _grow(path, wanted)
         except BaseException:
             os.close(lock)
             raise
-        digest = hashlib.sha256(json.dumps(plain(config), sort_keys=True).encode()).hexdigest()[:16]
-        return cls(path, lock, resumed, digest, notes)
+        return cls(path, lock, resumed, _digest(_with(wanted, grows, None)), notes, _digest(stored or wanted))
 
     @property
     def checkpoints(self) -> Path:
@@ -100,6 +116,17 @@ class RunDir:
     def plots(self) -> Path:
         """Directory of the plots."""
         return self.path / "plots"
+
+    def check_nothing_is_lost(self) -> None:
+        """To be asked where there is no checkpoint, before a run is begun from its start.
+
+        Raises:
+            UserError: there were checkpoints once; the first line of metrics is written before the first of them.
+        """
+        if self.read_metrics()[1:]:
+            raise UserError(
+                f"{self.path} has metrics but no checkpoints: put them back, or pass another --out"
+            )
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add one line of metrics, NaN and infinities as null; it is on disk when this returns.
@@ -164,7 +191,9 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _check_place(path: Path, resume: bool, leaves_proxy: bool) -> None:
+def _check_place(
+    path: Path, wanted: dict[str, Any], resume: bool, grows: str | None, leaves_proxy: bool
+) -> None:
     """Refuse a directory that is not free for this run."""
     try:
         names = {entry.name for entry in path.iterdir()} if path.exists() else set()
@@ -179,10 +208,33 @@ def _check_place(path: Path, resume: bool, leaves_proxy: bool) -> None:
         foreign = sorted(name for name in names if name != LOCK and not name.endswith(".tmp"))
         if foreign:
             raise UserError(f"{path} is not empty and holds no run ({foreign[0]}): choose another --out")
+    elif resume and _asks_for_more(stored_config(path), wanted, grows):
+        return
     elif RESULT in names and (BEST_PROXY in names or not leaves_proxy or not resume):
-        raise UserError(f"the run in {path} is finished: choose another --out")
+        more = f", or --resume with a larger --{grows.replace('_', '-')}" if grows else ""
+        raise UserError(f"the run in {path} is finished: choose another --out{more}")
     elif not resume:
         raise UserError(f"{path} holds an unfinished run: pass --resume to go on, or choose another --out")
+
+
+def finished_result(path: Path, config: Mapping[str, Any], grows: str | None = None) -> dict[str, Any] | None:
+    """The result of a run that has nothing left to do; None if there is no such run.
+
+    Args:
+        path: the directory.
+        config: what the run is to be asked for, and
+        grows: the number in it of which it may be asked more, as for ``RunDir.create``.
+
+    Raises:
+        UserError: the run is finished, and was asked for something else.
+    """
+    wanted = plain(config)
+    if not (path / RESULT).exists() or not (path / BEST_PROXY).exists():
+        return None
+    if _asks_for_more(stored_config(path), wanted, grows):
+        return None
+    _compare(path, wanted)
+    return read_json(path / RESULT, "choose another --out")
 
 
 def stored_config(path: Path) -> dict[str, Any]:
@@ -198,6 +250,37 @@ def _begin(path: Path, config: dict[str, Any]) -> list[str]:
     return []
 
 
+def _at(config: Any, name: str | None) -> Any:
+    """The value at a dotted name; None if there is none."""
+    for field in name.split(".") if name else ():
+        config = config.get(field) if isinstance(config, dict) else None
+    return config if name else None
+
+
+def _with(config: dict[str, Any], name: str | None, value: Any) -> dict[str, Any]:
+    """The config with another value at a dotted name."""
+    if name is None:
+        return config
+    field, _, inner = name.partition(".")
+    return config | {field: _with(config[field], inner, value) if inner else value}
+
+
+def _asks_for_more(stored: dict[str, Any], wanted: dict[str, Any], grows: str | None) -> bool:
+    before, now = _at(stored, grows), _at(wanted, grows)
+    return isinstance(before, int) and isinstance(now, int) and now > before
+
+
+def _digest(config: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _grow(path: Path, config: dict[str, Any]) -> None:
+    """Ask an old run for more. The result goes first: a kill in between leaves an unfinished run, which is right."""
+    remove(path / RESULT)
+    content = read_json(path / CONFIG, "put back a copy of it, or choose another --out")
+    write_atomic(path / CONFIG, to_json(content | {"config": config}, indent=2).encode())
+
+
 def _compare(path: Path, config: dict[str, Any]) -> list[str]:
     """Hold a resumed run to the config it was begun with, and note what differs around it."""
     try:
@@ -209,7 +292,8 @@ def _compare(path: Path, config: dict[str, Any]) -> list[str]:
         raise UserError(
             f"{path / CONFIG} is damaged: put back a copy of it, or choose another --out"
         ) from None
-    for name, before, now in _differences(began, config, ""):
+    unknown = sorted(set(config.get("contents", {})) - set(began.get("contents", {})))
+    for name, before, now in _differences(with_contents(began, config), config, ""):
         raise UserError(
             f"the run in {path} was begun with {name} = {before}, not {now}: pass the old value to resume, or"
             " choose another --out"
@@ -220,11 +304,26 @@ def _compare(path: Path, config: dict[str, Any]) -> list[str]:
         f"line {number} of {path / metrics.METRICS} is damaged and left out"
         for number in metrics.damaged(path)
     ]
-    return damaged + [
-        f"{name} was {then.get(name)} and is {now[name]}: results may differ from those of an uninterrupted run"
-        for name in watched
-        if then.get(name) != now[name]
-    ]
+    unrecorded = [f"what {name} held when the run was begun is not on record" for name in unknown]
+    return (
+        damaged
+        + unrecorded
+        + [
+            f"{name} was {then.get(name)} and is {now[name]}: results may differ from those of an uninterrupted run"
+            for name in watched
+            if then.get(name) != now[name]
+        ]
+    )
+
+
+def with_contents(stored: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """A stored config whose ``contents`` name the files that are wanted now, too.
+
+    Earlier versions kept no hash of a world model that is shipped; what is not on record cannot contradict anything.
+    """
+    if "contents" not in wanted:
+        return stored
+    return stored | {"contents": wanted["contents"] | stored.get("contents", {})}
 
 
 def _differences(before: Any, now: Any, name: str) -> Iterator[tuple[str, str, str]]:

@@ -14,7 +14,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[re
 from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 from tensorboardX.record_writer import RecordWriter
 
-from synthenv.core.files import disk_error
+from synthenv.core.files import disk_error, make_directory
 
 
 class ScalarEvents:
@@ -55,10 +55,11 @@ class ScalarEvents:
                 self._writer = None
 
     def _open(self, first_step: int) -> RecordWriter:
-        self._directory.mkdir(parents=True, exist_ok=True)
+        make_directory(self._directory)
         # TensorBoard reads files in the order of their names; its own convention would add the host's name.
         name = f"events.out.tfevents.{int(time.time()):010d}.{first_step:08d}.{os.getpid()}"
-        writer = RecordWriter(str(self._directory / name))
+        # An absolute path: it takes what stands before a colon for a way to reach a cloud store.
+        writer = RecordWriter(str(self._directory.absolute() / name))
         _write(writer, file_version="brain.Event:2")
         start = SessionLog(status=SessionLog.START)
         _write(writer, step=first_step, session_log=start)

@@ -1,4 +1,7 @@
-"""The terminal: its console, the columns of its progress bars, its tables."""
+"""The terminal: its console, the columns of its progress bars, its tables.
+
+Names and paths are shown as they are: nothing in brackets or between colons is taken for rich's markup.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -6,17 +9,29 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 # Piped output should not be squeezed into 80 columns.
-console = Console(width=None if sys.stdout.isatty() else 120)
+console = Console(width=None if sys.stdout.isatty() else 120, markup=False, emoji=False)
 COLUMNS = (
-    TextColumn("{task.description}"),
+    TextColumn("{task.description}", markup=False),
     BarColumn(),
     MofNCompleteColumn(),
-    TextColumn("{task.fields[numbers]}"),
+    TextColumn("{task.fields[numbers]}", markup=False),
     TimeElapsedColumn(),
 )
+
+
+def say(line: str, style: str | None = None) -> None:
+    """Print a line whole, however long: a path that is broken in two cannot be copied."""
+    console.print(line, style=style, soft_wrap=True)
+
+
+def busy(doing: str) -> Status:
+    """A spinner beside a few words, for a ``with`` statement."""
+    return console.status(Text(doing))
 
 
 def return_table(title: str, rows: dict[str, dict[str, Any]]) -> None:

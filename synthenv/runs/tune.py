@@ -14,6 +14,7 @@ References:
     Falkner et al. (2018), BOHB; Ferreira et al. (2022), section 4 and tables 3, 7, 10, 13 and 16.
 """
 
+import sqlite3
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,8 @@ import optuna
 from optuna.trial import Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from synthenv.core.errors import UserError
+from synthenv.core.errors import MachineError, UserError
+from synthenv.core.files import disk_error, make_directory, remove
 from synthenv.runs import metrics, tune_results
 from synthenv.runs.config import MetaTrainConfig
 from synthenv.runs.rundir import RunDir
@@ -60,9 +62,11 @@ def tune(plan: Plan, out: Path, show: Show, notify: Callable[[str], None]) -> di
             _take_up(study, out, notify)
             _work_off(study, plan, out, show)
             summary = tune_results.write(study, plan, out)
+        except OSError as error:  # no process or no pipe for a worker
+            raise disk_error(error, out) from error
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             cause = str(error).splitlines()[0]
-            raise UserError(
+            raise MachineError(
                 f"cannot use {out / STUDY} ({cause}): check the disk and go on with --resume"
             ) from None
         run.save_result(summary)
@@ -80,10 +84,10 @@ def open_study(out: Path, plan: Plan) -> optuna.Study:
     most = plan.base.outer.num_generations
     try:
         if not begun:
-            file.unlink(missing_ok=True)  # a study that was killed while it was made
+            remove(file)  # a study that was killed while it was made
         elif not file.exists():
             raise KeyError
-        storage = optuna.storages.RDBStorage(f"sqlite:///{file}")
+        storage = storage_in(file)
         study = (optuna.load_study if begun else optuna.create_study)(
             study_name="tune",
             storage=storage,
@@ -97,8 +101,17 @@ def open_study(out: Path, plan: Plan) -> optuna.Study:
         raise UserError(
             f"{file} is damaged or lost: put back a copy of it, or choose another --out"
         ) from None
-    (out / "trials").mkdir(exist_ok=True)
+    make_directory(out / "trials")
     return study
+
+
+def storage_in(file: Path) -> optuna.storages.RDBStorage:
+    """A study's file, whatever it is called: an address would take a question mark or a per cent sign for its own."""
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(file.absolute(), check_same_thread=False)
+
+    return optuna.storages.RDBStorage(f"sqlite:///{STUDY}", engine_kwargs={"creator": connect})
 
 
 def sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
@@ -123,14 +136,16 @@ def make_job(config: MetaTrainConfig, seed: int, out: Path, number: int, num_sea
 def _take_up(study: optuna.Study, out: Path, notify: Callable[[str], None]) -> None:
     """Mark the trials that were running as failed, and queue each to be gone on with.
 
-    One that was gone on with already and came no further is given up: it may be what ends the process.
+    One that was gone on with already and came no further is given up: it may be what ends the process. Not if the
+    machine stopped it, which is on record.
     """
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
         number = tune_results.first_attempt(trial)
         runs = sorted((out / "trials" / f"{number:03d}").glob("**/config.json"))
         generations = sum(metrics.num_generations(metrics.read(run.parent)) for run in runs)
-        given_up = trial.user_attrs.get("from_generation") == generations
+        stopped = "stopped" in trial.user_attrs
+        given_up = trial.user_attrs.get("from_generation") == generations and not stopped
         notify(
             f"trial {number} was interrupted after generation {generations}"
             + (": given up" if given_up else "")
@@ -196,7 +211,14 @@ def _goes_on(trial: Trial, done: int, value: float) -> bool:
 
 
 def _end(study: optuna.Study, trial: Trial, ending: Ending) -> None:
-    """Put the end of a trial on record; a bug is on record, too, but no business of the study's."""
+    """Put the end of a trial on record; a bug is on record, too, but no business of the study's.
+
+    Raises:
+        MachineError: the machine stopped it. For the study it is still running, as after a kill.
+    """
+    if ending.state == "stopped":
+        trial.set_user_attr("stopped", ending.reason)
+        raise MachineError(f"trial {trial.number} was stopped: {ending.reason}")
     if ending.reason:
         trial.set_user_attr("reason", ending.reason.strip().splitlines()[-1])
     if ending.state == "complete":

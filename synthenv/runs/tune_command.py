@@ -7,8 +7,7 @@ from rich.progress import Progress
 
 from synthenv.core.errors import UserError
 from synthenv.runs.arguments import Tune
-from synthenv.runs.commands import new_directory
-from synthenv.runs.tables import COLUMNS, console, listing
+from synthenv.runs.tables import COLUMNS, console, listing, say
 from synthenv.runs.tune_plan import make_plan
 
 
@@ -20,9 +19,8 @@ def tune(command: Tune) -> dict[str, Any]:
         if error.name not in ("optuna", "sqlalchemy"):
             raise
         raise UserError(f"tune needs Optuna ({error}): pip install 'synthenv[hpo]'") from None
-    plan = make_plan(command)
-    stem = f"tune-{command.proxy}-{plan.base.task}-{command.preset}-seed{command.common.seed}"
-    out = command.out or new_directory(stem)
+    plan, out = make_plan(command), command.out
+    assert out is not None
     live = console.is_terminal or console.is_jupyter
     with Progress(*COLUMNS, console=console, disable=not live) as progress:
         bar = progress.add_task("trials", total=command.num_trials, numbers="compiling")
@@ -36,9 +34,9 @@ def tune(command: Tune) -> dict[str, Any]:
                 return
             running.pop(number, None)
             progress.update(bar, completed=event["num_ended"])
-            progress.console.print(trial_line(event, command.num_trials), soft_wrap=True)
+            say(trial_line(event, command.num_trials))
 
-        summary = studies.tune(plan, out, show, progress.console.print)
+        summary = studies.tune(plan, out, show, say)
     _best_table(summary)
     _print_end(summary, out)
     return summary
@@ -74,10 +72,10 @@ def _best_table(summary: dict[str, Any]) -> None:
 
 
 def _print_end(summary: dict[str, Any], out: Path) -> None:
-    console.print(
+    say(
         f"{summary['completed']} trials completed, {summary['pruned']} pruned, {summary['failed']} failed;"
         f" {summary['generations']} generations, {summary['seconds']:.0f} s of search"
     )
-    console.print(f"trials: {out / 'trials.csv'}   pictures: {out / 'importance.png'}, {out / 'history.png'}")
-    console.print("the best configuration again:")
-    console.print(summary["best"]["command"], soft_wrap=True, highlight=False)
+    say(f"trials: {out / 'trials.csv'}   pictures: {out / 'importance.png'}, {out / 'history.png'}")
+    say("the best configuration again:")
+    say(summary["best"]["command"])

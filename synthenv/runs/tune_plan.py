@@ -48,7 +48,7 @@ def make_plan(command: Tune) -> Plan:
     """
     if command.variant is not None and command.proxy != "rn":
         raise UserError("--variant is one of reward networks: add --proxy rn, or drop it")
-    task = command.task or ("CliffWalking" if command.proxy == "rn" else "CartPole-v0")
+    task = command.chosen_task
     params = space(command.proxy, task, command.strategies)
     base = preset(command.proxy, command.preset, task)
     if command.variant is not None:

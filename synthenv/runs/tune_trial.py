@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
-from synthenv.core.errors import UserError
+from synthenv.core.errors import MachineError, UserError
 from synthenv.runs import meta_train as search_run
 from synthenv.runs import metrics
 from synthenv.runs.config import MetaTrainConfig
@@ -31,8 +31,8 @@ from synthenv.runs.presets import form_of
 from synthenv.runs.report import write_report
 from synthenv.runs.rundir import RESULT
 
-# What may go wrong with hyperparameters alone: they make no sense, numbers overflow, XLA runs out of memory.
-SURVIVABLE = (UserError, ArithmeticError, jax.errors.JaxRuntimeError)
+# What may go wrong with hyperparameters alone: they make no sense, numbers overflow, memory runs out.
+SURVIVABLE = (UserError, ArithmeticError, MemoryError, jax.errors.JaxRuntimeError)
 
 MOST_MAPS = 30_000
 
@@ -52,9 +52,12 @@ class Job(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How a trial ended: with its value, pruned, failed for a reason, or on a bug, whose traceback is the reason."""
+    """How a trial ended: with its value, pruned, failed for a reason, or on a bug, whose traceback is the reason.
 
-    state: Literal["complete", "pruned", "failed", "broken"]
+    One that was stopped by the machine (a full disk) says nothing about its hyperparameters and can be gone on with.
+    """
+
+    state: Literal["complete", "pruned", "failed", "stopped", "broken"]
     value: float = float("nan")
     reason: str = ""
 
@@ -77,6 +80,8 @@ def run_trial(job: Job, keep_on: Callable[[int, float], bool]) -> Ending:
         return Ending("complete", sum(losses))
     except search_run.StopSearch:
         return Ending("pruned", reason="no better than its rivals so far")
+    except (MachineError, OSError) as error:
+        return Ending("stopped", reason=str(error))
     except SURVIVABLE as error:
         first_line = (str(error).splitlines() or [""])[0]
         return Ending("failed", reason=first_line or type(error).__name__)
@@ -182,8 +187,9 @@ def wait_for(workers: Iterable[Worker]) -> list[Worker]:
 
 
 def _work(connection: Connection, cores: tuple[int, ...], settings: dict[str, Any]) -> None:
-    # Ctrl-C reaches every process; the parent decides what to do.
+    # Ctrl-C reaches every process, and so does SIGTERM from a cluster; the parent decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)

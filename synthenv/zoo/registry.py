@@ -1,7 +1,8 @@
 """Trained proxies shipped with the package, by name.
 
 ``synthetic/<task>`` are synthetic environments in MDP form, ``bandit/<task>`` contextual bandits, ``reward/<task>``
-reward networks; ``:i`` picks one.
+reward networks; ``:i`` picks one. What is shipped comes before a path of the same name, which is told apart from it by
+``./`` in front.
 Every proxy is a safetensors file (no pickle) with its config and measured scores; ``manifest.json`` holds the sha256
 of each file, and a file that does not match is refused.
 """
@@ -76,6 +77,17 @@ def names() -> tuple[str, ...]:
     return tuple(manifest())
 
 
+def is_shipped(name: str) -> bool:
+    """Whether that is the name of a shipped proxy, or of all of a task.
+
+    Raises:
+        UserError: as ``manifest``, if it might be.
+    """
+    if name.split("/")[0] not in KINDS:
+        return False
+    return any(name in (known, known.split(":")[0]) for known in manifest())
+
+
 def is_proxy(name: str) -> bool:
     """Whether ``load`` is the one to ask: a path, or a name as shipped proxies have."""
     return name not in registry.names() and (Path(name).exists() or "/" in name)
@@ -85,12 +97,12 @@ def load(name: str) -> list[LoadedProxy]:
     """Load all shipped proxies of a task, one of them, or that of a run.
 
     Args:
-        name: ``synthetic/CartPole-v0``, ``synthetic/CartPole-v0:3``, a run directory or a proxy file.
+        name: ``synthetic/CartPole-v0``, ``synthetic/CartPole-v0:3``, or the path of a run directory or a proxy file.
 
     Raises:
         UserError: if there is none of that name, or a file does not match its hash.
     """
-    if Path(name).exists():
+    if not is_shipped(name) and Path(name).exists():
         try:
             return [load_file(_proxy_file(Path(name)), name)]
         except DamagedFileError as error:

@@ -1,5 +1,7 @@
 """Pretrained world models: those shipped with the package by name, those of ``synthenv oswm pretrain`` by path.
 
+What is shipped comes before a path of the same name, which is told apart from it by ``./`` in front.
+
 A file is safetensors (no pickle) and holds all hyperparameters beside the weights, so a model cannot be loaded as
 anything but what it was trained as. ``world_models.json`` has the sha256 and the measured scores of each shipped one.
 """
@@ -50,14 +52,13 @@ def load(name: str) -> WorldModel:
     Raises:
         UserError: there is none of that name, the run is not finished, or the file is damaged or no world model.
     """
-    path = Path(name)
-    if path.is_dir():
+    path, entry = Path(name), manifest().get(name)
+    if entry is None and path.is_dir():
         if not (path / FILE).exists():
             raise UserError(f"{path} holds no finished world model ({FILE} is missing): {_REMEDY}")
         return load_file(path / FILE, name)
-    if path.exists() or path.suffix == ".safetensors":
+    if entry is None and (path.exists() or path.suffix == ".safetensors"):
         return load_file(path, name)
-    entry = manifest().get(name)
     if entry is None:
         raise UserError(f"no world model {name!r} is shipped with this version: {_REMEDY}")
     if not (ROOT / entry["file"]).exists() or sha256(ROOT / entry["file"]) != entry["sha256"]:
@@ -65,6 +66,14 @@ def load(name: str) -> WorldModel:
             f"shipped world model {name} is damaged or missing ({entry['file']}): reinstall synthenv"
         )
     return load_file(ROOT / entry["file"], name)
+
+
+def file_of(name: str) -> Path:
+    """Where the weights are of a shipped model, or of a run directory or a file; it need not exist."""
+    entry, path = manifest().get(name), Path(name)
+    if entry is not None:
+        return ROOT / entry["file"]
+    return path / FILE if path.is_dir() else path
 
 
 def load_file(path: Path, name: str) -> WorldModel:

@@ -96,8 +96,8 @@ def test_figure2_6_goes_on_where_it_stopped(searched, run_dirs):
 
 
 def test_figure2_6_refuses_runs_of_another_config(searched):
-    with pytest.raises(UserError, match=r"run_00 holds a finished run of another config"):
-        figure2_6.run(replace(searched, num_generations=4))
+    with pytest.raises(UserError, match=r"run_00 was begun with outer.num_generations = 3, not 2"):
+        figure2_6.run(replace(searched, num_generations=2))
 
 
 def test_figure2_6_band_is_over_runs(tmp_path):

@@ -12,6 +12,7 @@ from dataclasses import replace
 import jax
 import pytest
 
+from experiments import searches
 from synthenv.cli import main
 from synthenv.core.errors import UserError
 from synthenv.runs import meta_train as runs
@@ -72,6 +73,31 @@ def test_interrupted_between_generations(tmp_path, whole):
     assert result["generations"] == 3 and result["total_train_steps"] == sum(
         line["total_train_steps"] for line in whole["metrics"]
     )
+
+
+def test_a_finished_search_is_given_more_generations(tmp_path, whole, monkeypatch):
+    """It is then the search that was asked for as many at once, bit for bit."""
+    path, search = tmp_path / "run", search_once(TINY, 0)
+    monkeypatch.setattr(runs, "Search", lambda config, seed: search)
+    runs.meta_train(of_length(2), 0, path)
+    result = runs.meta_train(TINY, 0, path, resume=True)
+    assert story(path) == whole and result["generations"] == 3
+    assert runs.finished_result(TINY, 0, path) == result
+    with pytest.raises(UserError, match=r"begun with outer.num_generations = 3, not 2"):
+        runs.meta_train(of_length(2), 0, path, resume=True)
+
+
+def test_an_experiment_goes_on_with_a_search_of_the_same_config_only(tmp_path, whole, monkeypatch):
+    """Begun, finished, or finished with fewer generations; one of another config is left alone."""
+    path, search = tmp_path / "run", search_once(TINY, 0)
+    monkeypatch.setattr(runs, "Search", lambda config, seed: search)
+    begin(path, 1)
+    other = replace(TINY, agent=replace(TINY.agent, discount=0.5))
+    for length in (2, 3, 3):
+        with pytest.raises(UserError, match=r"begun with agent.discount = 0.99, not 0.5"):
+            searches.finish(other, 0, path)
+        assert len(searches.finish(of_length(length), 0, path)) == length
+    assert story(path) == whole
 
 
 def test_a_lost_proxy_is_written_anew(tmp_path, whole):

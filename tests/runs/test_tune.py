@@ -390,6 +390,8 @@ def test_killed_and_resumed_from_the_command_line(tmp_path, capsys):
 
 def test_how_to_go_on_after_ctrl_c(monkeypatch, capsys):
     def interrupt(command):
+        command.out.mkdir()
+        (command.out / "config.json").touch()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tune_command, "tune", interrupt)

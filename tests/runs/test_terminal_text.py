@@ -1,0 +1,86 @@
+"""What a user named is shown as it is: on the terminal, in its bars and tables, and in pictures."""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from synthenv.core.types import Curve
+from synthenv.runs import benchmark_plot, commands, curve_plot, figures, tables, tune_command
+from synthenv.runs.curves import Learned, summarise
+
+NAMES = ["lr[a]", "[/y]", "[bold]x[/bold]", "a:bug:b", "\\[z]", "x" * 300]
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """What the terminal shows, with the console's own settings."""
+    text = io.StringIO()
+    monkeypatch.setattr(tables.console, "_file", text)
+    return text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lines_and_tables(said, name):
+    tables.say(f"run directory: {name}")
+    assert said.getvalue() == f"run directory: {name}\n", "whole, however long"
+    if len(name) < 50:
+        tables.listing(f"of {name}", (f"head {name}",), [(f"cell {name}",)])
+        for part in ("of", "head", "cell"):
+            assert f"{part} {name}" in said.getvalue()
+
+
+@pytest.mark.parametrize("name", NAMES[:-1])
+def test_bars_and_spinners(name):
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, color_system=None, width=200, markup=False, emoji=False)
+    with Progress(*tables.COLUMNS, console=console) as progress:
+        progress.add_task(f"of {name}", total=2, numbers=f"at {name}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "console", console)
+        with tables.busy(f"training in {name}"):
+            pass
+    assert all(f"{word} {name}" in text.getvalue() for word in ("of", "at", "training in"))
+
+
+def test_the_console_of_all_commands_takes_nothing_for_markup():
+    for module in (commands, tune_command):
+        assert module.console is tables.console
+    assert not tables.console._markup and not tables.console._emoji
+
+
+def test_how_a_search_went_is_told_without_markup(said):
+    result = {"generations": 3, "seconds": 1.0, "best_incumbent": 196.0}
+    for solved, word in ((True, "solved"), (False, "not solved"), (None, "finished")):
+        line = commands.verdict(result | {"solved": solved}, "max_reward")
+        assert line.startswith(f"{word} after 3 generations")
+
+
+@pytest.mark.parametrize("name", ["a$b$c", r"$\frac$", "_run", r"\$x$", "lr[a]"])
+def test_pictures(name, tmp_path):
+    """No formula is made of it, which might be none, and no label is left out of a legend."""
+    curve = Curve(np.full((2, 12), 20.0), np.tile(np.arange(1, 13), (2, 1)))
+    learned = Learned(curve, np.full(2, 12), np.zeros(2, int), 10.0, 12)
+    summary = {"agents": {"ddqn": {"proxies": {name: summarise(learned)}}}, "tested_on": name}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = curve_plot.draw_curves(summary, {f"ddqn: {name}": learned}, name)
+        figures.save(figure, tmp_path / "x.png")
+    (legend,) = figure.legends
+    for text in (legend.get_texts()[0], figure.axes[1].get_yticklabels()[0], figure._suptitle):
+        shown, is_formula = text._preprocess_math(text.get_text())
+        assert (shown.strip(), is_formula) == (name, False)
+    assert benchmark_plot.literal is figures.literal
+
+
+def test_commands_to_copy_are_quoted(said, monkeypatch):
+    result = {"solved": True, "generations": 3, "seconds": 1.0, "best_incumbent": 196.0}
+    monkeypatch.setattr(commands.search_run, "meta_train", lambda *args: result)
+    monkeypatch.setattr(commands, "write_report", lambda out: None)
+    commands.meta_train(commands.synthetic_presets.FAST, 0, Path("a [b]"), False)
+    assert "synthenv evaluate --proxy 'a [b]' --num-agents 40\n" in said.getvalue()
+    assert "synthenv plot 'a [b]'\n" in said.getvalue()
