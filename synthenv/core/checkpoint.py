@@ -180,7 +180,8 @@ def _describe(leaf: Any) -> str:
 
 def _describe_single(leaf: Any) -> str:
     """What JAX would have made of a leaf without ``jax_enable_x64``."""
-    if not jax.config.jax_enable_x64 or isinstance(leaf, np.ndarray | np.generic) or _is_key(leaf):
+    double = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
+    if not double or isinstance(leaf, np.ndarray | np.generic) or _is_key(leaf):
         return _describe(leaf)
     with jax.enable_x64(False):
         dtype = jax.dtypes.canonicalize_dtype(getattr(leaf, "dtype", np.asarray(leaf).dtype))

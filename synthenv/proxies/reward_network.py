@@ -16,6 +16,7 @@ References:
     Ng et al. (1999), Policy invariance under reward transformations, for potentials.
 """
 
+import dataclasses
 import math
 from typing import Any
 
@@ -107,8 +108,11 @@ class RewardNetwork(AroundTask):
     def env_params(self, proxy_params: Params, discount: Any = 0.99) -> RewardParams:
         """Put evolved weights and the discount of the agent in training where the environment finds them."""
         listed = self.phi(proxy_params, jnp.eye(self.obs_size)) if self.listed else None
-        return self.default_params.replace(
-            net=proxy_params, discount=jnp.asarray(discount, jnp.float32), potentials=listed
+        return dataclasses.replace(
+            self.default_params,
+            net=proxy_params,
+            discount=jnp.asarray(discount, jnp.float32),
+            potentials=listed,
         )
 
     @property

@@ -14,6 +14,7 @@ References:
     Lange et al., gymnax (the environment interface).
 """
 
+import dataclasses
 import math
 from typing import Any
 
@@ -74,7 +75,7 @@ class _Synthetic(AroundTask):
 
     def env_params(self, proxy_params: dict[str, Params], discount: Any = None) -> SyntheticParams:
         """Put evolved weights where the environment finds them; the agent's discount is not needed."""
-        return self.default_params.replace(nets=proxy_params)
+        return dataclasses.replace(self.default_params, nets=proxy_params)
 
     @property
     def default_params(self) -> SyntheticParams:
@@ -83,7 +84,7 @@ class _Synthetic(AroundTask):
 
     def is_truncated(self, state: SyntheticState, params: SyntheticParams) -> jax.Array:
         """Whether a time limit, and not the synthetic MDP, has ended the episode."""
-        return jnp.bool_(False) if self.ends_terminal else state.time >= params.max_steps_in_episode
+        return jnp.logical_and(not self.ends_terminal, state.time >= params.max_steps_in_episode)
 
     def observation_space(self, params: SyntheticParams | None = None) -> spaces.Box:
         """Unbounded: a network's output obeys no physical limit."""
@@ -130,7 +131,7 @@ class SyntheticMDP(_Synthetic):
         """Whether the episode's last step was made; what a done network said is in the answer of ``step_env`` only."""
         if self.config.done != "never":
             return super().is_terminated(state, params)
-        return (state.time >= params.max_steps_in_episode) & self.ends_terminal
+        return jnp.logical_and(self.ends_terminal, state.time >= params.max_steps_in_episode)
 
     def reset_env(self, key: jax.Array, params: SyntheticParams) -> tuple[jax.Array, SyntheticState]:
         """Draw an initial state."""
@@ -164,7 +165,7 @@ class SyntheticBandit(_Synthetic):
 
     def is_terminated(self, state: SyntheticState, params: SyntheticParams) -> jax.Array:
         """After its one step."""
-        return state.time >= 1
+        return jnp.greater_equal(state.time, 1)
 
     def is_truncated(self, state: SyntheticState, params: SyntheticParams) -> jax.Array:
         """Never: the one step ends the episode."""

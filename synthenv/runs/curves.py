@@ -46,7 +46,7 @@ def steps_to_solve(learned: Learned) -> tuple[np.ndarray, np.ndarray]:
     before = np.pad(good, ((0, 0), (1, 0)))
     stays = (before[:, WINDOW:] - before[:, :-WINDOW]) == WINDOW  # [A, K - 9]: of tests k to k + 9
     stays = np.pad(stays, ((0, 0), (0, 1)))  # of fewer tests than ten none begins a row of ten
-    solved = stays.any(axis=1)
+    solved = np.asarray(stays.any(axis=1))
     first = steps[np.arange(len(steps)), stays.argmax(axis=1)]
     return np.where(solved, first, learned.budget), solved
 
@@ -116,7 +116,7 @@ def curious(agent: AgentConfig) -> list[tuple[str, AgentConfig]]:
         return [("count_based", replace(agent, count_bonus=agent.count_bonus or TABLE12.count_bonus))]
     if not hasattr(agent, "curiosity"):
         return []
-    return [("icm", replace(agent, curiosity=agent.curiosity or ICMConfig()))]
+    return [("icm", replace(agent, curiosity=getattr(agent, "curiosity", None) or ICMConfig()))]
 
 
 def bounded(agent: AgentConfig, task: str, max_steps: int | None, vary: bool) -> AgentConfig:
