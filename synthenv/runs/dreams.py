@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import EvalResult
@@ -41,19 +42,14 @@ class Dreams:
         self.task = None if command.task is None else dream_places.real_task(command.task)
         self.model = dream_places.world_model(command.model)
         self.agent = dreaming_agent(command.agent, command.task, command.max_steps)
-        self.logged: Context | None = None
+        self.logged: Context | None = None  # what is shown of a file
+        self.log: Context | None = None  # all of it
         self.notes: list[str] = []  # what the user should know before it begins
         self.max_steps = 0
         if command.context_file is not None:
-            self.logged, longest, num_rows = dream_places.context_of_file(
-                command.context_file, command.context, self.task
-            )
-            self.max_steps = max(2, longest)
-            if num_rows > command.context:
-                self.notes.append(
-                    f"{command.context:,} of {num_rows:,} logged transitions are shown, spread evenly: --context shows"
-                    " more"
-                )
+            logged = dream_places.context_of_file(command.context_file, command.context, self.task)
+            self.logged, self.log, self.notes = logged.context, logged.log, logged.notices
+            self.max_steps = logged.longest_episode
         if self.task is not None:
             self.max_steps = self.preset.dream_steps or self.task.max_steps
         about = self._about()
@@ -117,10 +113,21 @@ class Dreams:
         }
 
     def dream(self, cache: Any, context: Context) -> EnvParams:
-        """Parameters of the environment for an encoded context."""
-        if self.termination is None and isinstance(cache, experts_model.Cache) and cache.limits is not None:
-            limits.check(cache.limits)
-        return env_params(cache, context, self.max_steps, self.resolved()["pessimism"])
+        """Parameters of the environment for an encoded context.
+
+        Of a file all rows tell where episodes end and begin and which observations there may be, shown or not.
+
+        Raises:
+            UserError: the model cannot say where episodes end.
+        """
+        if isinstance(cache, experts_model.Cache) and (found := cache.limits) is not None:
+            if self.log is not None:
+                steps = self.log.transitions
+                found = limits.find(np.asarray(steps.next_obs), np.asarray(steps.terminated))
+            if self.termination is None:
+                limits.check(found)
+            cache = cache._replace(limits=found)
+        return env_params(cache, self.log or context, self.max_steps, self.resolved()["pessimism"])
 
     def play(
         self, key: jax.Array, act: PolicyAct, params: Any, num_episodes: int, dream: EnvParams

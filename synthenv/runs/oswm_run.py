@@ -17,8 +17,8 @@ import numpy as np
 
 from synthenv.core.files import make_directory
 from synthenv.core.sealed_file import write_sealed
-from synthenv.core.types import EvalResult, Prediction, WorldModel
-from synthenv.runs import dream_places, oswm_plot
+from synthenv.core.types import EvalResult, WorldModel
+from synthenv.runs import dream_places, foresight, oswm_plot
 from synthenv.runs.dream_places import PolicyAct
 from synthenv.runs.dream_training import Learned, Picked, keys_of_seed, learn, pick_untrained
 from synthenv.runs.dreams import Dreams, context_of_seed
@@ -31,7 +31,6 @@ from synthenv.worldmodel.context_file import save_context
 _NUM_HELD_OUT = 1000  # real steps; fewer would miss what is rare
 NUM_LAST = 10  # tests at the end of a training, whose mean is less a matter of luck than the last one
 
-Predict = Callable[[Any, jax.Array, jax.Array], Prediction]
 Show = Callable[[int, int, float], None]  # seed, training steps so far, mean return of the test after them
 
 
@@ -61,7 +60,7 @@ def run_seed(dreams: Dreams, seed: int, show: Show) -> tuple[dict[str, Any], Any
 
     judged = judge(play, trainer.act, dreams.random, learned, untrained)
     dreamt = dreams.play_dreamt(keys.judge, trainer.act, learned.params, command.test_episodes, dream)
-    error, error_steps = held_out_error(dreams, keys.held_out, cache)
+    error, error_steps, doubts = held_out_error(dreams, keys.held_out, cache, context)
     is_real = dreams.task is not None
     evaluation = learned.picked.num_real_steps * is_real
     judging = sum(int(np.sum(result.lengths)) for result in judged.values()) * is_real
@@ -73,6 +72,7 @@ def run_seed(dreams: Dreams, seed: int, show: Show) -> tuple[dict[str, Any], Any
         "last_evaluations_return": float(np.mean(learned.picked.returns[-NUM_LAST:])),
         "dream_return": float(np.mean(dreamt.returns)),
         "one_step_error": error,
+        "notices": doubts if dreams.log is not None else [f"seed {seed}: {doubt}" for doubt in doubts],
         "real_steps": {
             "context": context.real_steps,
             "expert": expert_steps,
@@ -112,18 +112,23 @@ def judge(
     return {name: play(*pair) for name, pair in policies.items()}
 
 
-def held_out_error(dreams: Dreams, key: jax.Array, cache: Any) -> tuple[dict[str, float] | None, int]:
+def held_out_error(
+    dreams: Dreams, key: jax.Array, cache: Any, context: Context
+) -> tuple[dict[str, float] | None, int, list[str]]:
     """How well the world model foresees real steps that it was not shown, and how many these are.
 
     Returns:
         mean squared errors as shares of the variance of what is predicted: ``next_obs`` (of its change, mean over the
-        columns) and ``reward``; NaN where nothing varies. None if there is no task to step.
+        columns) and ``reward``; NaN where nothing varies. None if there is no task to step. The steps, and what to say
+        of a model that foresees nothing; without a task, it is asked how sure it is of its context.
     """
     if dreams.task is None:
-        return None, 0
+        steps = context.transitions
+        said = foresight.predict_all(cache, steps.obs, steps.action, dreams.model.predict)
+        return None, 0, foresight.by_own_account(said, context)
     held_out = dreams.task.collect(key, dreams.collection("held", _NUM_HELD_OUT))
     steps = held_out.transitions
-    next_obs, reward = _predict_all(cache, steps.obs, steps.action, dreams.model.predict)
+    said = foresight.predict_all(cache, steps.obs, steps.action, dreams.model.predict)
 
     def share(said: Any, target: Any) -> float:
         error, variance = np.asarray(said) - target, np.var(target, axis=0)
@@ -131,16 +136,10 @@ def held_out_error(dreams: Dreams, key: jax.Array, cache: Any) -> tuple[dict[str
         return float(np.mean(np.square(error).mean(axis=0)[told] / variance[told])) if told.any() else np.nan
 
     errors = {
-        "next_obs": share(next_obs - steps.obs, steps.next_obs - steps.obs),
-        "reward": share(reward[:, None], steps.reward[:, None]),
+        "next_obs": share(said.next_obs - steps.obs, steps.next_obs - steps.obs),
+        "reward": share(said.reward[:, None], steps.reward[:, None]),
     }
-    return errors, held_out.real_steps
-
-
-@functools.partial(jax.jit, static_argnames="predict")
-def _predict_all(cache: Any, obs: Any, action: Any, predict: Predict) -> tuple[jax.Array, jax.Array]:
-    said = jax.vmap(predict, in_axes=(None, 0, 0))(cache, obs, action)
-    return said.next_obs, said.reward
+    return errors, held_out.real_steps, foresight.of_task(said, held_out, dreams.log)
 
 
 def run(
@@ -158,7 +157,8 @@ def run(
         out: the run directory.
         show: called after every test.
         tell: called with the line of every seed that is done.
-        notify: told what differs from the machine that began the run, and of rows of a file that are left out.
+        notify: told what differs from the machine that began the run, what became of the rows of a file, and of world
+            models that foresee nothing.
         begin: called when nothing stands in the way any more.
 
     Raises:
@@ -172,15 +172,22 @@ def run(
         begin()
         done = len(run.read_metrics())
         run.truncate_metrics(done)  # of a line that was half written
+        told = [notice for line in run.read_metrics() for notice in line.get("notices", [])]
+        notices = list(dict.fromkeys([*dreams.notes, *told]))
         for seed in range(done, command.seeds):
             line, policy, context = run_seed(dreams, seed, show)
             save_policy(run.path, seed, policy, config)
             make_directory(run.path / "contexts")
             save_context(run.path / "contexts" / f"seed{seed}.safetensors", context)
             run.append_metrics(line)
+            for notice in line["notices"]:
+                if notice not in notices:
+                    notify(notice)
+            notices = list(dict.fromkeys([*notices, *line["notices"]]))
             tell(line)
         lines = run.read_metrics()
-        result = summarise(dreams.name, real=dreams.task is not None, lines=lines) | {"out": str(out)}
+        result = summarise(dreams.name, real=dreams.task is not None, lines=lines)
+        result |= {"out": str(out), "notices": notices}
         oswm_plot.write(lines, run.plots, dreams.name, dreams.task and dreams.task.solved_return)
         run.save_result(result)
     return result

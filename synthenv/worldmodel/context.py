@@ -86,6 +86,12 @@ def spread(rows: np.ndarray, num_rows: int) -> np.ndarray:
     return rows[np.arange(num_rows) * (len(rows) - 1) // max(1, num_rows - 1)]
 
 
+def at_rows(transitions: Transition, rows: np.ndarray) -> Transition:
+    """Those of these indices, or where a mask [C] says so, in NumPy."""
+    leaves: Any = (np.asarray(leaf)[rows] for leaf in transitions)
+    return Transition(*leaves)
+
+
 def thinned(context: Context, num_rows: int) -> Context:
     """Drop all but ``num_rows`` rows; if there are no more, drop none.
 
@@ -98,8 +104,7 @@ def thinned(context: Context, num_rows: int) -> Context:
     most = max(num_rows // 2, -(-num_rows * int(ended.sum()) // len(ended)))
     ends = spread(np.flatnonzero(ended), most)
     rows = np.sort(np.concatenate([ends, spread(np.flatnonzero(~ended), num_rows - len(ends))]))
-    kept: dict[str, Any] = {name: value[rows] for name, value in context.transitions._asdict().items()}
-    return replace(context, transitions=Transition(**kept))
+    return replace(context, transitions=at_rows(context.transitions, rows))
 
 
 def check_context(context: Context) -> Context:

@@ -27,7 +27,7 @@ from synthenv.core.files import disk_error
 from synthenv.core.sealed_file import read_sealed, write_sealed
 from synthenv.core.types import Transition
 from synthenv.worldmodel import logged_numbers, logged_rows
-from synthenv.worldmodel.context import Context, as_host, check_context
+from synthenv.worldmodel.context import Context, as_host, at_rows, check_context
 
 _FORMAT = "synthenv context 1"
 _DESCRIBED = ("num_actions", "action_bound", "task", "strategy", "real_steps")
@@ -77,10 +77,10 @@ def read_npz(
 ) -> Context:
     """Read transitions that others made; see the head of this file for the arrays.
 
-    Rows that are no steps are left out (``logged_rows``), numbers that look like something else are read as that or told
-    of (``logged_numbers``); the context's ``notices`` say which. The first observations are those that the file's
-    episodes begin with: the first row, any that follows a termination or truncation, and, if the file does not say where
-    time limits ended episodes, any that is not where the step before it led.
+    Rows that are no steps are left out (``logged_rows``), numbers that look like something else are read as that or
+    told of (``logged_numbers``); the context's ``notices`` say which. The first observations are those that the file's
+    episodes begin with: the first row, any that follows a termination or truncation, and, if the file does not say
+    where time limits ended episodes, any that is not where the step before it led.
 
     Args:
         num_actions: number of discrete actions; None takes the largest action plus one.
@@ -99,9 +99,7 @@ def read_npz(
             f"{path} has {obs.shape[1]} numbers an observation and the task {obs_size}: name the task that it is of, or"
             " take another file"
         )
-    action, one_hot = arrays["actions"], []
-    if action_bound is None:
-        action, one_hot = logged_numbers.from_one_hot(path.name, action, num_actions)
+    action, told = logged_numbers.actions_of(path.name, arrays["actions"], num_actions, action_bound)
     action, num_actions, action_bound = _actions(path, action, num_actions, action_bound)
     reward = arrays["rewards"].reshape(-1)
     rows: Any = (obs, action, reward, next_obs, terminated, truncated)
@@ -114,7 +112,7 @@ def read_npz(
         task=path.name,
         strategy="file",
         real_steps=len(reward),
-        notices=tuple(one_hot),
+        notices=tuple(told),
     )
     check_context(context)  # before anything relies on its shapes
     return check_context(_steps_of(context, written, tells_time_limits))
@@ -130,7 +128,7 @@ def _steps_of(context: Context, written: Transition, tells_time_limits: bool) ->
     """
     name, num_actions = context.task, context.num_actions
     found = logged_rows.sort_out(name, written, num_actions, tells_time_limits)
-    written = Transition(*(np.asarray(leaf)[found.rows] for leaf in written))
+    written = at_rows(written, found.rows)
     written, told = logged_numbers.without_time_limits(name, written, found.cuts)
     transitions = as_host(written, is_discrete=num_actions is not None)
     return replace(

@@ -1,4 +1,4 @@
-"""What the numbers of a log look as if they were: time limits among terminations, actions in other clothes, lost digits.
+"""What the numbers of a log look like: time limits among terminations, actions in other clothes, lost digits.
 
 Where there is one way to read them, they are read so; where there are several, whoever brought the log is told.
 
@@ -19,21 +19,34 @@ _LEAST_ROWS = 20
 _FITS = 1e-3  # of the variance: columns that fit as well as this are where they belong
 
 
-def from_one_hot(name: str, action: np.ndarray, num_actions: int | None) -> tuple[np.ndarray, list[str]]:
-    """Actions [N, a] as integers [N] if each is one of several columns, or as they are; and what to say of it.
+def actions_of(
+    name: str, action: np.ndarray, num_actions: int | None, action_bound: float | None
+) -> tuple[np.ndarray, list[str]]:
+    """Actions [N] or [N, a], as integers [N] if each is one of several columns, and what to say of them.
 
     Args:
         name: of the log, for messages.
-        action: as it was written.
-        num_actions: of the task, or None if no task is known.
+        action: as they were written.
+        num_actions: of the task, or None if they are continuous or no task is known.
+        action_bound: of the task, or None if they are discrete or no task is known.
     """
-    if action.ndim != 2 or action.shape[1] < 2 or num_actions not in (None, action.shape[1]):
+    if action_bound is not None:
         return action, []
-    is_one_hot = np.isin(action, (0, 1)).all() and (action.sum(axis=1) == 1).all()
-    if not is_one_hot or len(set(numbers := np.argmax(action, axis=1))) < 2:
+    if action.ndim == 2 and action.shape[1] > 1 and num_actions in (None, action.shape[1]):
+        numbers = np.argmax(action, axis=1)
+        is_one_hot = np.isin(action, (0, 1)).all() and (action.sum(axis=1) == 1).all()
+        if is_one_hot and len(np.unique(numbers)) > 1:
+            told = f"each row of actions in {name} has a single 1: they are read as the number of its column (one-hot)"
+            return numbers, [told]
+    values = np.unique(action)
+    if num_actions is not None or action.dtype.kind != "f" or action.size != len(action) or len(values) > 20:
         return action, []
-    told = f"each row of actions in {name} has a single 1: they are read as one-hot, the number of the column each"
-    return numbers, [told]
+    if len(values) < 2 or values[0] < 0 or not np.array_equal(values, np.round(values)):
+        return action, []
+    some = ", ".join(f"{value:g}" for value in values[:3]) + (", ..." if len(values) > 3 else "")
+    return action, [
+        f"actions in {name} are {some}, written as floats, and read as amounts: write integers if they number actions"
+    ]
 
 
 def without_time_limits(name: str, steps: Transition, cuts: np.ndarray) -> tuple[Transition, list[str]]:
@@ -75,7 +88,6 @@ def doubts(name: str, steps: Transition, num_actions: int | None) -> list[str]:
     """
     return [
         *_lost_digits(name, np.asarray(steps.obs), np.asarray(steps.next_obs)),
-        *_numbered_actions(name, np.asarray(steps.action), num_actions),
         *_piled_rewards(name, steps),
         *_shifted(name, steps, num_actions),
     ]
@@ -109,25 +121,13 @@ def _digits(values: np.ndarray) -> float:
     return 0.0 if is_exact else float(np.finfo(np.float32).eps)
 
 
-def _numbered_actions(name: str, action: np.ndarray, num_actions: int | None) -> list[str]:
-    values = np.unique(action)
-    if num_actions is not None or action.size != len(action) or not 2 <= len(values) <= 20:
-        return []
-    if values[0] < 0 or not np.array_equal(values, np.round(values)):
-        return []
-    told = ", ".join(f"{value:g}" for value in values[:3]) + (", ..." if len(values) > 3 else "")
-    return [
-        f"actions in {name} are {told}, written as floats, and read as amounts: write integers if they number actions"
-    ]
-
-
 def _piled_rewards(name: str, steps: Transition) -> list[str]:
     """Rewards that are all alike, or many of which are exactly the least or the largest and the rest anything."""
     reward = np.asarray(steps.reward)
     if (reward == reward[0]).all() and not np.asarray(steps.terminated).any():
         return [
-            f"every step of {name} pays {reward[0]:g} and none ends an episode by a termination: there is nothing to learn"
-            " from it, unless the task's own rule ends dreamt episodes"
+            f"every step of {name} pays {reward[0]:g} and none ends an episode by a termination: there is nothing to"
+            " learn from it, unless the task's own rule ends dreamt episodes"
         ]
     told = []
     for value, most in ((reward.min(), "less"), (reward.max(), "more")):
@@ -144,6 +144,7 @@ def _piled_rewards(name: str, steps: Transition) -> list[str]:
 def _shifted(name: str, steps: Transition, num_actions: int | None) -> list[str]:
     """Rewards and actions that fit the row before or after better than their own."""
     inside = continues(steps)
+    inside[1:] &= ~(np.asarray(steps.terminated) | np.asarray(steps.truncated))[:-1]
     inside[:-1] &= inside[1:]
     inside[[0, -1]] = False
     rows = np.flatnonzero(inside)

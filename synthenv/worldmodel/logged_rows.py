@@ -14,7 +14,7 @@ import numpy as np
 from synthenv.core.errors import UserError
 from synthenv.core.types import Transition
 from synthenv.worldmodel import quadratic_law
-from synthenv.worldmodel.context import spread
+from synthenv.worldmodel.context import at_rows, spread
 from synthenv.worldmodel.quadratic_law import Surprise
 
 _SAME = 1e-5  # of a column's spread: what a logger's rounding may do to a number that it writes twice
@@ -57,7 +57,7 @@ def sort_out(name: str, steps: Transition, num_actions: int | None, tells_time_l
     rows = np.arange(len(steps.reward))
     firsts = {0}
     again = _repeats(steps)
-    if _share_in_order(_at(steps, rows[~again])) >= 0.5:
+    if _share_in_order(at_rows(steps, rows[~again])) >= 0.5:
         if again.any():
             rows = rows[~again]
             notices.append(
@@ -69,7 +69,7 @@ def sort_out(name: str, steps: Transition, num_actions: int | None, tells_time_l
         notices.append(
             f"rows of {name} are steps of {turns} environments by turns: they are read one environment after the other"
         )
-    ordered = _at(steps, rows)
+    ordered = at_rows(steps, rows)
     begins, dropped, told = _after_ends(name, ordered, num_actions)
     begins[list(firsts)] = True
     cuts = ~continues(ordered)
@@ -108,10 +108,6 @@ def _tolerance(obs: np.ndarray, next_obs: np.ndarray) -> np.ndarray:
     narrow = max(np.finfo(array.dtype).eps if array.dtype.kind == "f" else 0.0 for array in (obs, next_obs))
     rounding = 0.0 if obs.dtype == next_obs.dtype else narrow * np.abs(obs).max(axis=0)
     return _SAME * (high - low) + rounding
-
-
-def _at(steps: Transition, rows: np.ndarray) -> Transition:
-    return Transition(*(np.asarray(leaf)[rows] for leaf in steps))
 
 
 def _ended(steps: Transition) -> np.ndarray:
@@ -174,15 +170,23 @@ def _after_ends(
     if law.is_far(after) or (pays_alike and law.error > _NO_LAW and not law.is_far(last)):
         dropped[after], begins[after] = True, False
         begins[after[after + 1 < len(ended)] + 1] = True
-        return begins, dropped, [f"{told} are followed by the reset of a vector environment: no steps, left out"]
+        return (
+            begins,
+            dropped,
+            [f"{told} are followed by the reset of a vector environment: no steps, left out"],
+        )
     if law.is_far(last):
         _check_final(steps, last, told)
         dropped[last] = True
         return begins, dropped, [f"{told} lead to where the next episode begins: these rows are left out"]
     begins[after] = False
-    return begins, dropped, [
-        f"{told} are flagged within a trajectory that goes on: the rows after them are taken for no beginnings"
-    ]
+    return (
+        begins,
+        dropped,
+        [
+            f"{told} are flagged within a trajectory that goes on: the rows after them are taken for no beginnings"
+        ],
+    )
 
 
 def _law(steps: Transition, num_actions: int | None, ordinary: np.ndarray) -> Surprise:

@@ -1,4 +1,4 @@
-"""One quadratic law for all rows of a log, which tells the rows that do not follow it and columns that belong elsewhere.
+"""One quadratic law for all rows of a log, which tells rows that do not follow it and columns that belong elsewhere.
 
 It is cheap and crude: a check of files, not a world model. Everything is NumPy in double precision.
 
