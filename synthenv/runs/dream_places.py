@@ -21,6 +21,7 @@ from synthenv.worldmodel.collect import actions_of, collect, units_of
 from synthenv.worldmodel.collect_gymnasium import collect_gymnasium
 from synthenv.worldmodel.context import Context, check_context, thinned
 from synthenv.worldmodel.context_file import load_context, read_npz
+from synthenv.worldmodel.logged_rows import continues
 from synthenv.worldmodel.strategies import Act, Actions, Collection
 from synthenv.zoo import world_models as pretrained
 from synthenv.zoo.registry import sha256
@@ -174,6 +175,10 @@ def contents_of(*names: str) -> dict[str, str]:
     return {name: sha256(file)[:16] for name, file in files.items() if file.is_file()}
 
 
+_LONG = 1000  # steps: dreamt episodes are no longer if the log does not say how long its own are
+_UNKNOWN = 200  # steps of dreamt episodes if the rows of a log are in no order
+
+
 class Logged(NamedTuple):
     """Transitions of a file.
 
@@ -181,15 +186,19 @@ class Logged(NamedTuple):
         context: those that are shown.
         longest_episode: in steps, of all.
         num_rows: how many the file has.
+        log: all of them. Where episodes end and begin and what observations there may be is found in these.
+        notices: what the user should know.
     """
 
     context: Context
     longest_episode: int
     num_rows: int
+    log: Context
+    notices: list[str]
 
 
 def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> Logged:
-    """Logged transitions, of which at most ``num_rows`` are shown, spread evenly over the file.
+    """Logged transitions, of which at most ``num_rows`` are shown; which ones, see ``thinned``.
 
     Nothing real was stepped for them by us: their ``real_steps`` are 0.
 
@@ -217,8 +226,30 @@ def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> Logged:
                 f"{path} has {has[0]} numbers an observation and {_told(*has[1:])}, {task.name} has {needs[0]} and"
                 f" {_told(*needs[1:])}: pass the --task that it is of, or another file"
             )
-    kept = check_context(thinned(context, num_rows))
-    return Logged(replace(kept, real_steps=0), longest_episode(context), context.num_rows)
+    shown = replace(check_context(thinned(context, num_rows)), real_steps=0)
+    longest, told = longest_episode(context), []
+    if task is None and longest > _LONG and not context.transitions.truncated.any():
+        told = [
+            f"episodes of {path.name} go on for {longest:,} steps with no time limit told: dreamt ones are cut after"
+            f" {_LONG:,}; --episode-steps sets another length"
+        ]
+        longest = _LONG
+    notices = [*context.notices, *told, *_thinning(context, shown)]
+    return Logged(shown, longest, context.num_rows, context, notices)
+
+
+def _thinning(log: Context, shown: Context) -> list[str]:
+    """What to say of the rows of a log that are left out, if any are."""
+    if shown.num_rows == log.num_rows:
+        return []
+    ended, kept = (int(context.transitions.terminated.sum()) for context in (log, shown))
+    about = ", spread evenly"
+    if ended:
+        all_of = f"all {ended:,}" if kept == ended else f"{kept:,} of {ended:,}"
+        about = f", {all_of} that ended an episode and others, spread evenly; where episodes end is found in all rows"
+    return [
+        f"{shown.num_rows:,} of {log.num_rows:,} logged transitions are shown{about}: --context shows more"
+    ]
 
 
 def in_units_of(task: RealTask, context: Context, path: Path) -> Context:
@@ -255,9 +286,11 @@ def _told(size: int, num_actions: int | None) -> str:
 
 
 def longest_episode(context: Context) -> int:
-    """In steps; an episode goes on as long as each row begins where the last one led."""
+    """In steps; an episode goes on as long as each row begins where the last one led. A guess if hardly any does."""
     steps = context.transitions
-    goes_on = np.isclose(steps.obs[1:], steps.next_obs[:-1], rtol=1e-5, atol=1e-6).all(axis=1)
-    goes_on &= ~(steps.terminated | steps.truncated)[:-1]
-    ends = np.flatnonzero(np.concatenate([[True], ~goes_on, [True]]))
+    ended = steps.terminated | steps.truncated
+    goes_on = continues(steps)[1:]
+    if not ended[:-1].all() and goes_on[~ended[:-1]].mean() < 0.5:
+        return _UNKNOWN
+    ends = np.flatnonzero(np.concatenate([[True], ~goes_on | ended[:-1], [True]]))
     return int(np.diff(ends).max())

@@ -44,19 +44,14 @@ class Dreams:
         )
         self.model = dream_places.world_model(command.model)
         self.agent = dreaming_agent(command.agent, command.task, command.max_steps)
-        self.logged: Context | None = None
+        self.logged: Context | None = None  # what is shown of a file
+        self.log: Context | None = None  # all of it
         self.notes: list[str] = []  # what the user should know before it begins
         self.max_steps = 0
         if command.context_file is not None:
-            self.logged, longest, num_rows = dream_places.context_of_file(
-                command.context_file, command.context, self.task
-            )
-            self.max_steps = command.episode_steps or max(2, longest)
-            if num_rows > command.context:
-                self.notes.append(
-                    f"{command.context:,} of {num_rows:,} logged transitions are shown, spread evenly: --context shows"
-                    " more"
-                )
+            logged = dream_places.context_of_file(command.context_file, command.context, self.task)
+            self.logged, self.log, self.notes = logged.context, logged.log, logged.notices
+            self.max_steps = command.episode_steps or logged.longest_episode
         dream_places.check_memory(self.model, self._num_asked())
         if self.task is not None:
             self.max_steps = min(self.preset.dream_steps or self.task.max_steps, self.task.max_steps)
@@ -130,10 +125,21 @@ class Dreams:
         }
 
     def dream(self, cache: Any, context: Context) -> EnvParams:
-        """Parameters of the environment for an encoded context."""
-        if self.termination is None and isinstance(cache, experts_model.Cache) and cache.limits is not None:
-            limits.check(cache.limits)
-        return env_params(cache, context, self.max_steps, self.resolved()["pessimism"])
+        """Parameters of the environment for an encoded context.
+
+        Of a file all rows tell where episodes end and begin and which observations there may be, shown or not.
+
+        Raises:
+            UserError: the model cannot say where episodes end.
+        """
+        if isinstance(cache, experts_model.Cache) and (found := cache.limits) is not None:
+            if self.log is not None:
+                steps = self.log.transitions
+                found = limits.find(np.asarray(steps.next_obs), np.asarray(steps.terminated))
+            if self.termination is None:
+                limits.check(found)
+            cache = cache._replace(limits=found)
+        return env_params(cache, self.log or context, self.max_steps, self.resolved()["pessimism"])
 
     def play(
         self, key: jax.Array, act: PolicyAct, params: Any, num_episodes: int, dream: EnvParams

@@ -18,8 +18,8 @@ import numpy as np
 
 from synthenv.core.files import make_directory
 from synthenv.core.sealed_file import write_sealed
-from synthenv.core.types import EvalResult, Prediction, WorldModel
-from synthenv.runs import dream_places, metrics, oswm_plot
+from synthenv.core.types import EvalResult, WorldModel
+from synthenv.runs import dream_places, foresight, metrics, oswm_plot
 from synthenv.runs.dream_places import PolicyAct
 from synthenv.runs.dream_training import Learned, Picked, keys_of_seed, learn, pick_untrained
 from synthenv.runs.dreams import Dreams, context_of_seed
@@ -32,10 +32,8 @@ from synthenv.worldmodel.context_file import save_context
 _NUM_HELD_OUT = 1000  # real steps; fewer would miss what is rare
 NUM_LAST = 10  # tests at the end of a training, whose mean is less a matter of luck than the last one
 
-Predict = Callable[[Any, jax.Array, jax.Array], Prediction]
 Show = Callable[[int, int, float], None]  # seed, training steps so far, mean return of the test after them
 Keep = Callable[[int, Any, Context], None]  # seed, params of its policy, its context
-Notify = Callable[[str], None]
 
 
 def run_seed(
@@ -43,7 +41,6 @@ def run_seed(
     seed: int,
     show: Show,
     keep: Keep = lambda seed, params, context: None,
-    notify: Notify = lambda line: None,
 ) -> tuple[dict[str, Any], Any, Context]:
     """Everything that one seed does.
 
@@ -52,7 +49,6 @@ def run_seed(
         seed: its number.
         show: called after every test.
         keep: called as soon as the training is over, before anything else can go wrong.
-        notify: told of measurements that failed.
 
     Returns:
         its line of ``metrics.jsonl``, the params of the policy at the end of its training, and its context.
@@ -78,7 +74,7 @@ def run_seed(
 
     judged = judge(play, trainer.act, dreams.random, learned, untrained)
     dreamt = dreams.play_dreamt(keys.judge, trainer.act, learned.params, command.test_episodes, dream)
-    error, error_steps = held_out_error(dreams, keys.held_out, cache, seed, notify)
+    error, error_steps, doubts = held_out_error(dreams, keys.held_out, cache, context, seed)
     is_real = dreams.task is not None
     evaluation = learned.picked.num_real_steps * is_real
     judging = sum(int(np.sum(result.lengths)) for result in judged.values()) * is_real
@@ -90,6 +86,7 @@ def run_seed(
         "last_evaluations_return": float(np.mean(learned.picked.returns[-NUM_LAST:])),
         "dream_return": float(np.mean(dreamt.returns)),
         "one_step_error": error,
+        "notices": doubts,
         "real_steps": {
             "context": context.real_steps,
             "expert": expert_steps,
@@ -130,31 +127,37 @@ def judge(
 
 
 def held_out_error(
-    dreams: Dreams, key: jax.Array, cache: Any, seed: int, notify: Notify
-) -> tuple[dict[str, float] | None, int]:
+    dreams: Dreams, key: jax.Array, cache: Any, context: Context, seed: int
+) -> tuple[dict[str, float] | None, int, list[str]]:
     """How well the world model foresees real steps that it was not shown, and how many these are.
 
     It comes after the training, so nothing that goes wrong here is worth more than a notice.
 
     Returns:
         mean squared errors as shares of the variance of what is predicted: ``next_obs`` (of its change, mean over the
-        columns) and ``reward``; NaN where nothing varies. None if there is no task to step, or its
-        steps could not be used.
+        columns) and ``reward``; NaN where nothing varies. None if there is no task to step, or its steps could not be
+        used. The steps, and what to say of a model that foresees nothing; without a task, it is asked how sure it is of
+        its context.
     """
     if dreams.task is None:
-        return None, 0
+        steps = context.transitions
+        said = foresight.predict_all(cache, steps.obs, steps.action, dreams.model.predict)
+        return None, 0, foresight.by_own_account(said, context)
     try:
         held_out = dreams.task.collect(key, dreams.collection("held", _NUM_HELD_OUT))
     except Exception as error:  # an environment of anybody's may do anything
         cause = " ".join(str(error).partition(": ")[0].split()) or type(error).__name__
         cause = cause.replace("the context", "the held-out steps")  # that of the training is sound
-        notify(
-            f"seed {seed}: one_step_error is null, because of {_NUM_HELD_OUT:,} real steps taken after the training to"
-            f" measure it some could not be used ({cause}); nothing else depends on them"
+        return (
+            None,
+            _NUM_HELD_OUT,
+            [
+                f"seed {seed}: one_step_error is null, because of {_NUM_HELD_OUT:,} real steps taken after the training"
+                f" to measure it some could not be used ({cause}); nothing else depends on them"
+            ],
         )
-        return None, _NUM_HELD_OUT
     steps = held_out.transitions
-    next_obs, reward = _predict_all(cache, steps.obs, steps.action, dreams.model.predict)
+    said = foresight.predict_all(cache, steps.obs, steps.action, dreams.model.predict)
 
     def share(said: Any, target: Any) -> float:
         error, variance = np.asarray(said) - target, np.var(target, axis=0)
@@ -162,16 +165,13 @@ def held_out_error(
         return float(np.mean(np.square(error).mean(axis=0)[told] / variance[told])) if told.any() else np.nan
 
     errors = {
-        "next_obs": share(next_obs - steps.obs, steps.next_obs - steps.obs),
-        "reward": share(reward[:, None], steps.reward[:, None]),
+        "next_obs": share(said.next_obs - steps.obs, steps.next_obs - steps.obs),
+        "reward": share(said.reward[:, None], steps.reward[:, None]),
     }
-    return errors, held_out.real_steps
-
-
-@functools.partial(jax.jit, static_argnames="predict")
-def _predict_all(cache: Any, obs: Any, action: Any, predict: Predict) -> tuple[jax.Array, jax.Array]:
-    said = jax.vmap(predict, in_axes=(None, 0, 0))(cache, obs, action)
-    return said.next_obs, said.reward
+    doubts = foresight.of_task(said, held_out, dreams.log)
+    if dreams.log is None:  # every seed has a context of its own
+        doubts = [f"seed {seed}: {doubt}" for doubt in doubts]
+    return errors, held_out.real_steps, doubts
 
 
 def run(
@@ -189,8 +189,8 @@ def run(
         out: the run directory.
         show: called after every test.
         tell: called with the line of every seed that is done.
-        notify: told what differs from the machine that began the run, of rows of a file that are left out, and of
-            measurements that failed.
+        notify: told what differs from the machine that began the run, what became of the rows of a file, of
+            measurements that failed, and of world models that foresee nothing.
         begin: called when nothing stands in the way any more.
 
     Raises:
@@ -213,12 +213,19 @@ def run(
         begin()
         todo = metrics.missing(out, command.seeds)
         run.truncate_metrics(command.seeds)  # of what cannot be read
+        told = [notice for line in run.read_metrics() for notice in line.get("notices", [])]
+        notices = list(dict.fromkeys([*dreams.notes, *told]))
         for seed in todo:
-            line = run_seed(dreams, seed, show, keep, notify)[0]
+            line = run_seed(dreams, seed, show, keep)[0]
             run.append_metrics(line)
+            for notice in line["notices"]:
+                if notice not in notices:
+                    notify(notice)
+            notices = list(dict.fromkeys([*notices, *line["notices"]]))
             tell(line)
         lines = run.read_metrics()
-        result = summarise(dreams.name, real=dreams.task is not None, lines=lines) | {"out": str(out)}
+        result = summarise(dreams.name, real=dreams.task is not None, lines=lines)
+        result |= {"out": str(out), "notices": notices}
         oswm_plot.write(lines, run.plots, dreams.name, dreams.task and dreams.task.solved_return)
         run.save_result(result)
     return result
@@ -238,7 +245,8 @@ def asked_for(command: OswmRun, out: Path) -> dict[str, Any]:
         for content in dream_places.contents_of(name).values():
             before = begun.get(flag)
             is_the_same = begun.get("contents", {}).get(before) == content
-            asked[flag] = before if is_the_same else os.path.abspath(name)
+            spelled = name if dream_places.is_shipped(name) else os.path.abspath(name)
+            asked[flag] = before if is_the_same else spelled
             contents[asked[flag]] = content
     return asked | ({"contents": contents} if contents else {})
 

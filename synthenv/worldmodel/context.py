@@ -33,6 +33,7 @@ class Context:
         strategy: how the actions were chosen.
         real_steps: steps taken in the real task to get this, those of dropped rows among them.
         units: the actions that the task itself takes; None where nobody has put them on record.
+        notices: what whoever uses it should know of it, sentences; files of contexts do not keep them.
     """
 
     transitions: Transition
@@ -43,6 +44,7 @@ class Context:
     strategy: str
     real_steps: int
     units: ActionUnits | None = None
+    notices: tuple[str, ...] = ()
 
     @property
     def num_rows(self) -> int:
@@ -80,14 +82,33 @@ def digest(context: Context) -> str:
     ]
 
 
+def spread(rows: np.ndarray, num_rows: int) -> np.ndarray:
+    """``num_rows`` of these indices, spread evenly from the first to the last; all, if there are no more."""
+    if len(rows) <= num_rows:
+        return rows
+    # Evenly spaced real numbers at least 1 apart, hence distinct when rounded down.
+    return rows[np.arange(num_rows) * (len(rows) - 1) // max(1, num_rows - 1)]
+
+
+def at_rows(transitions: Transition, rows: np.ndarray) -> Transition:
+    """Those of these indices, or where a mask [C] says so, in NumPy."""
+    leaves: Any = (np.asarray(leaf)[rows] for leaf in transitions)
+    return Transition(*leaves)
+
+
 def thinned(context: Context, num_rows: int) -> Context:
-    """Drop all but ``num_rows`` rows, spread evenly from the first to the last; if there are no more, drop none."""
+    """Drop all but ``num_rows`` rows; if there are no more, drop none.
+
+    Rows that ended an episode are few and tell what no other does, so all of them stay, as long as they are no more
+    than half of what is kept or, if more than half of all rows ended, their share. The others are spread evenly.
+    """
     if context.num_rows <= num_rows:
         return context
-    # Evenly spaced real numbers at least 1 apart, hence distinct when rounded down.
-    rows = np.arange(num_rows) * (context.num_rows - 1) // max(1, num_rows - 1)
-    kept: dict[str, Any] = {name: value[rows] for name, value in context.transitions._asdict().items()}
-    return replace(context, transitions=Transition(**kept))
+    ended = np.asarray(context.transitions.terminated)
+    most = max(num_rows // 2, -(-num_rows * int(ended.sum()) // len(ended)))
+    ends = spread(np.flatnonzero(ended), most)
+    rows = np.sort(np.concatenate([ends, spread(np.flatnonzero(~ended), num_rows - len(ends))]))
+    return replace(context, transitions=at_rows(context.transitions, rows))
 
 
 def check_context(context: Context) -> Context:
@@ -102,7 +123,8 @@ def check_context(context: Context) -> Context:
     _check_numbers(who, context)
     if context.num_rows < MIN_ROWS:
         raise UserError(f"{who} has {context.num_rows} rows: collect at least {MIN_ROWS}, better 1000")
-    if np.array_equal(context.transitions.obs, context.transitions.next_obs):
+    steps = context.transitions
+    if np.array_equal(steps.obs, steps.next_obs) and not np.all(steps.terminated):  # as in a bandit
         raise UserError(
             f"no state ever changes in {who}: check that next observations are those after the step, and the actions"
         )

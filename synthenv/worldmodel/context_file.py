@@ -28,7 +28,8 @@ from synthenv.core.sealed_file import read_sealed, write_sealed
 from synthenv.core.types import Transition
 from synthenv.envs import action_units
 from synthenv.envs.action_units import ActionUnits
-from synthenv.worldmodel.context import Context, as_host, check_context
+from synthenv.worldmodel import logged_numbers, logged_rows
+from synthenv.worldmodel.context import Context, as_host, at_rows, check_context
 
 _FORMAT = "synthenv context 1"
 _DESCRIBED = ("num_actions", "action_bound", "task", "strategy", "real_steps")
@@ -85,8 +86,10 @@ def read_npz(
 ) -> Context:
     """Read transitions that others made; see the head of this file for the arrays.
 
-    The first observations are those that the file's episodes begin with: the first row, any that follows a termination
-    or truncation, and any that is not where the step before it led.
+    Rows that are no steps are left out (``logged_rows``), numbers that look like something else are read as that or
+    told of (``logged_numbers``); the context's ``notices`` say which. The first observations are those that the file's
+    episodes begin with: the first row, any that follows a termination or truncation, and, if the file does not say
+    where time limits ended episodes, any that is not where the step before it led.
 
     Args:
         num_actions: number of discrete actions, counted from 0; None takes those from the smallest to the largest one
@@ -100,7 +103,7 @@ def read_npz(
         UserError: the file is missing, damaged or no ``.npz``, lacks an array, or ``check_context`` objects.
     """
     path = Path(path)
-    arrays = _read_arrays(path)
+    arrays, tells_time_limits = _read_arrays(path)
     terminated, truncated = (_flags(path, arrays, name) for name in ("terminations", "truncations"))
     obs, next_obs = _before_and_after(path, arrays, terminated | truncated)
     if obs_size is not None and obs.ndim == 2 and obs.shape[1] != obs_size:
@@ -110,29 +113,70 @@ def read_npz(
         )
     if num_actions is not None and action_bound is not None:
         raise UserError(f"actions in {path} cannot have both a number and a bound: give one of the two")
-    action, units = _actions(path, arrays["actions"], num_actions, action_bound, units)
+    known = (num_actions, action_bound) if units is None else (units.num_actions, units.bound)
+    action, told = logged_numbers.actions_of(path.name, arrays["actions"], *known)
+    action, units = _actions(path, action, num_actions, action_bound, units)
     reward = arrays["rewards"].reshape(-1)
     rows: Any = (obs, action, reward, next_obs, terminated, truncated)
-    transitions: Any = as_host(Transition(*rows), is_discrete=units.is_discrete)
+    written = Transition(*rows)
     context = Context(
-        transitions=transitions,
-        first_obs=transitions.obs,
+        transitions=as_host(written, is_discrete=units.is_discrete),
+        first_obs=np.asarray(obs, np.float32),
         num_actions=units.num_actions,
         action_bound=units.bound,
         task=path.name,
         strategy="file",
         real_steps=len(reward),
         units=units,
+        notices=tuple(told),
     )
     check_context(context)  # before anything relies on its shapes
-    return replace(context, first_obs=transitions.obs[_begins(transitions)])
+    return check_context(_steps_of(context, written, tells_time_limits))
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays by our spelling, numbers all of them; no truncation if the file has none of that name."""
+def _steps_of(context: Context, written: Transition, tells_time_limits: bool) -> Context:
+    """The steps among the rows of a file, in the order in which they were taken, and what is to be said of them.
+
+    Args:
+        context: all rows.
+        written: the same in the precision of the file.
+        tells_time_limits: whether the file has an array for them.
+    """
+    name, num_actions = context.task, context.num_actions
+    found = logged_rows.sort_out(name, written, num_actions, tells_time_limits)
+    written = at_rows(written, found.rows)
+    written, told = logged_numbers.without_time_limits(name, written, found.cuts)
+    transitions = as_host(written, is_discrete=num_actions is not None)
+    return replace(
+        context,
+        transitions=transitions,
+        first_obs=transitions.obs[found.begins],
+        notices=(
+            *context.notices,
+            *found.notices,
+            *told,
+            *logged_numbers.doubts(name, written, num_actions),
+        ),
+    )
+
+
+def _read_arrays(path: Path) -> tuple[dict[str, np.ndarray], bool]:
+    """The arrays by our spelling, numbers all of them, and whether one of them tells of truncations.
+
+    Others that the file may hold are not looked at.
+    """
+    arrays = {}
     try:
         with np.load(path, allow_pickle=False) as file:
-            stored = {name: np.asarray(file[name]) for name in file.files}
+            for name, spellings in _SPELLINGS.items():
+                found = [spelling for spelling in spellings if spelling in file.files]
+                if found:
+                    arrays[name] = _numbers(path, file, found[0])
+                elif name not in _OPTIONAL:
+                    has = ", ".join(file.files) or "nothing"
+                    raise UserError(
+                        f"{path} has no array {' or '.join(map(repr, spellings))} (it has {has}): add it"
+                    )
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: check the path") from None
     except OSError as error:
@@ -141,18 +185,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise UserError(
             f"{path} is no .npz of plain arrays: write it with numpy.savez, without objects"
         ) from error
-    arrays = {}
-    for name, spellings in _SPELLINGS.items():
-        found = [spelling for spelling in spellings if spelling in stored]
-        if found:
-            arrays[name] = stored[found[0]]
-        elif name not in _OPTIONAL:
-            has = ", ".join(stored) or "nothing"
-            raise UserError(f"{path} has no array {' or '.join(map(repr, spellings))} (it has {has}): add it")
-        if found and arrays[name].dtype.kind not in "biuf":
-            raise UserError(
-                f"{found[0]} in {path} are of type {arrays[name].dtype}: write them as real numbers"
-            )
+    tells_time_limits = "truncations" in arrays
     arrays = {"truncations": np.zeros(arrays["terminations"].shape, bool)} | arrays
     sizes = {name: array.shape[0] if array.ndim else 0 for name, array in arrays.items()}
     steps = {size for name, size in sizes.items() if "observations" not in name}
@@ -161,7 +194,22 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise UserError(
             f"the arrays in {path} are empty or differ in length ({told}): give all one row per step"
         )
-    return arrays
+    return arrays, tells_time_limits
+
+
+def _numbers(path: Path, file: Any, name: str) -> np.ndarray:
+    """One array of an open ``.npz``, which is to hold real numbers."""
+    try:
+        array = np.asarray(file[name])
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+        raise UserError(
+            f"{name} in {path} are Python objects: concatenate episodes to one array of numbers, one row per step"
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise UserError(f"{name} in {path} are of type {array.dtype}: write them as real numbers")
+    return array
 
 
 def _flags(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
@@ -257,9 +305,3 @@ def _seen_box(path: Path, action: np.ndarray, bound: float | None) -> ActionUnit
         low = -high
     dtype = action.dtype if action.dtype.kind == "f" else np.dtype(np.float32)
     return action_units.box(low.tolist(), high.tolist(), str(dtype), _NEARLY_SYMMETRIC)
-
-
-def _begins(steps: Transition) -> np.ndarray:
-    """Which rows begin an episode, bool [N]."""
-    continued = np.isclose(steps.obs[1:], steps.next_obs[:-1], rtol=1e-5, atol=1e-6).all(axis=1)
-    return np.concatenate([[True], steps.terminated[:-1] | steps.truncated[:-1] | ~continued])

@@ -35,7 +35,9 @@ def find(next_obs: np.ndarray, terminated: np.ndarray) -> Limits:
     going, ended = after[~terminated], after[terminated]
     limits = np.full(after.shape[1], np.inf)
     left = np.ones(len(ended), bool)
-    outermost = going.max(axis=0) if len(going) else limits
+    if len(ended) and not len(going):  # as in a bandit: every step is the last one of its episode
+        limits[0], left = -np.inf, ~left
+    outermost = going.max(axis=0) if len(going) else np.full_like(limits, np.inf)
     beyond = ended > outermost
     while (counts := (beyond & left[:, None]).sum(axis=0)).any():
         column = int(np.argmax(counts))
@@ -51,6 +53,11 @@ def is_beyond(limits: Limits, obs: jax.Array) -> jax.Array:
     return jnp.any((obs < limits.low) | (obs > limits.high))
 
 
+def are_beyond(limits: Limits, obs: np.ndarray) -> np.ndarray:
+    """Which of many observations [N, d] end an episode. bool [N]"""
+    return np.any((obs < np.asarray(limits.low)) | (obs > np.asarray(limits.high)), axis=1)
+
+
 def check(limits: Limits) -> None:
     """Refuse to dream where episodes end for other reasons.
 
@@ -59,6 +66,7 @@ def check(limits: Limits) -> None:
     """
     if limits.explained < _ENOUGH:
         raise UserError(
-            f"limits of single observed numbers account for {limits.explained:.0%} of the ends in this context: pass"
-            " --termination known, or --model small, which learns other ends too"
+            f"limits of single observed numbers account for {limits.explained:.0%} of the ends in this context, the"
+            " others lie amid observations from which episodes went on: write time limits as truncations, pass"
+            " --termination known if the task's rule is known, or --model small, which learns other ends too"
         )

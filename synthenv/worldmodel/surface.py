@@ -11,12 +11,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from synthenv.worldmodel.context import spread
+
 # Of an equation's root mean square over the context, in terms of mean square 1: that of rounding is 2e-8 to 1.2e-7 in
 # contexts of Pendulum and Reacher, that of the next best equation 1.4e-6 (Reacher) to 0.06.
 _EXACT = 3e-7
 _STEPS = 2
 _DAMPING = 1e-5  # share of the trace: above rounding, below what an independent equation adds
 _TINY = 1e-12  # where nothing can move at all
+_BLOCK = 8192  # observations
+_MOST_WORK = 1e9  # observations times squared terms, beyond a block: seconds of linear algebra
 
 
 class Surface(NamedTuple):
@@ -39,6 +43,10 @@ def find(obs: np.ndarray) -> Surface:
     Columns of whole numbers, which are rounded anyway, and constant ones are left out. A few observations lie on many
     surfaces, so an equation of n terms takes 3 n distinct ones.
     """
+    # A context is taken whole, of long logs as many observations as a few seconds of linear algebra allow.
+    num_terms = (obs.shape[1] + 1) * (obs.shape[1] + 2) // 2
+    most = max(_BLOCK, int(_MOST_WORK / num_terms**2))
+    obs = obs[spread(np.arange(len(obs)), most)]
     seen = np.unique(obs.astype(np.float64), axis=0)
     mean, std = seen.mean(axis=0), seen.std(axis=0)
     used = (std > 1e-9) & ~np.all(seen == np.round(seen), axis=0)
@@ -52,13 +60,21 @@ def find(obs: np.ndarray) -> Surface:
         scale = np.sqrt(np.mean(np.square(terms), axis=0))
         told = scale > 0  # nothing is known of a product that has always been zero
         first, second, terms, scale = first[told], second[told], terms[:, told], scale[told]
-        _, values, right = np.linalg.svd(terms / scale / np.sqrt(len(seen)), full_matrices=False)
+        _, values, right = np.linalg.svd(_fewer(terms / scale / np.sqrt(len(seen))), full_matrices=False)
         equations = right[values < _EXACT][-num_used:] / scale
     places = np.append(np.flatnonzero(used), size - 1)
     quadrics = np.zeros((len(equations), size, size))
     quadrics[:, places[first], places[second]] = equations
     quadrics = 0.5 * (quadrics + np.swapaxes(quadrics, 1, 2))
     return Surface(*(jnp.asarray(array, jnp.float32) for array in (mean, std, quadrics)))
+
+
+def _fewer(terms: np.ndarray) -> np.ndarray:
+    """Of many rows [N, T] at most a block with the same singular values and right singular vectors."""
+    while len(terms) > _BLOCK and terms.shape[1] < _BLOCK // 2:
+        blocks = [terms[start : start + _BLOCK] for start in range(0, len(terms), _BLOCK)]
+        terms = np.concatenate([np.linalg.qr(block, mode="r") for block in blocks])
+    return terms
 
 
 @jax.default_matmul_precision("highest")

@@ -186,6 +186,7 @@ def write_log(path: Path, num_rows: int = 60) -> None:
     source = np.random.default_rng(0)
     obs = source.normal(size=(num_rows, 1))
     next_obs = np.concatenate([obs[1:], [[0.0]]])
+    next_obs[19] = 0.5  # the episode ends, and the next one begins elsewhere
     truncated = np.zeros(num_rows, bool)
     truncated[19] = True
     np.savez(
@@ -208,14 +209,19 @@ def test_logged_transitions_take_no_steps(task):
         small = dataclasses.replace(small, max_steps=128)
     told = []
     result = oswm_run.run(small, Path("run"), notify=told.append)
-    assert told == ["40 of 60 logged transitions are shown, spread evenly: --context shows more"]
+    assert told[0] == "40 of 60 logged transitions are shown, spread evenly: --context shows more"
+    assert result["notices"] == told
+    nothing_foreseen = (
+        "foresees observation column 0 of SimpleEnv no better than the mean does: is log.npz of this"
+    )
+    assert [nothing_foreseen in notice for notice in told[1:]] == [True] * bool(task)
     steps = result["real_steps"]
     assert steps["context"] == steps["expert"] == 0
     assert steps["evaluation"] == (240 if task else 0)
     if task is None:
         assert result["tested_on"] == "the dream of log.npz" and steps["measurement"] == 0
         assert result["one_step_error"] is None
-        context, longest, num_rows = context_of_file(Path("log.npz"), 40, None)
+        context, longest, num_rows, *_ = context_of_file(Path("log.npz"), 40, None)
         assert (longest, context.num_rows, num_rows) == (40, 40, 60)
         expected = 40 * float(np.mean(context.transitions.reward))
         assert result["final_return"] == result["dream_return"] == pytest.approx(expected, rel=1e-4)

@@ -145,7 +145,7 @@ BAD = {
         {"terminations": np.zeros((40, 2))},
         r"terminations in .* shape \[40, 2\]: make it \[rows\]",
     ),
-    "objects": ({"actions": np.array([{}] * 40)}, "no .npz of plain arrays: write it with numpy.savez"),
+    "objects": ({"actions": np.array([{}] * 40)}, "actions in .* are Python objects: concatenate"),
     "zeros": ({"actions": np.zeros(40)}, "are all 0: give their bound"),
 }
 

@@ -1,0 +1,118 @@
+"""Whether a world model foresees anything, said in sentences: a model that does not is no ground for any number.
+
+Axis letters here: C rows, d columns of an observation.
+"""
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from synthenv.core.types import Prediction, Transition
+from synthenv.worldmodel.context import Context
+
+Predict = Callable[[Any, jax.Array, jax.Array], Prediction]
+
+_CONSTANT = 1e-9  # of the mean square: what varies by less does not vary
+_STRAYS = 0.1  # of the size of a constant reward, 0.01 of the deviation of a column that never changes
+_OUTSIDE = 0.5  # of the range of a task's first observations
+
+
+@functools.partial(jax.jit, static_argnames="predict")
+def predict_all(cache: Any, obs: Any, action: Any, predict: Predict) -> Prediction:
+    """What a world model says to C questions; every field of it with the leading axis [C]."""
+    return jax.vmap(predict, in_axes=(None, 0, 0))(cache, obs, action)
+
+
+def of_task(said: Prediction, held_out: Context, log: Context | None) -> list[str]:
+    """What to say of a model that was asked about steps of the real task.
+
+    Args:
+        said: its answers to them. [C]
+        held_out: these steps, and first observations of the task.
+        log: the file that the model was shown, if it is one.
+    """
+    obs, _, reward, next_obs, *_ = (np.asarray(leaf) for leaf in held_out.transitions)
+    change, reward, going = next_obs - obs, reward[:, None], _before_failures(held_out.transitions)
+    missed = np.square(np.asarray(said.next_obs) - next_obs)
+    missed_reward = np.square(np.asarray(said.reward)[:, None] - reward)
+    columns = np.flatnonzero(_is_unforeseen(missed[going], change[going], 0.1 * _STRAYS * obs.std(axis=0)))
+    known = np.abs(reward if log is None else np.append(reward, log.transitions.reward)).max(initial=0.0)
+    pays = _is_unforeseen(missed_reward[going], reward[going], np.array([_STRAYS * known]))
+    notices = []
+    if what := _listed(columns, bool(pays[0])):
+        remedy = (
+            "show it more with --context"
+            if log is None
+            else f"is {log.task} of this task, its columns and rows in order and in the task's units?"
+        )
+        notices.append(
+            f"the world model foresees {what} of {held_out.task} no better than the mean does: {remedy}"
+        )
+    if log is not None and (away := _listed(_starts_elsewhere(log, held_out), False)):
+        notices.append(
+            f"episodes of {log.task} begin with {away} where those of {held_out.task} never do: is it of this task, its"
+            " columns in order and in the task's units?"
+        )
+    return notices
+
+
+def by_own_account(said: Prediction, shown: Context) -> list[str]:
+    """What to say of a model of a file whose task nobody knows, from how unsure it is of the rows that it was shown.
+
+    Args:
+        said: its answers to them. [C]
+        shown: these rows.
+    """
+    obs, _, reward, next_obs, *_ = (np.asarray(leaf) for leaf in shown.transitions)
+    doubt, doubt_of_reward = (np.square(np.asarray(std)) for std in (said.next_obs_std, said.reward_std))
+    columns = np.flatnonzero(_is_unforeseen(doubt, next_obs - obs, np.zeros(obs.shape[1])))
+    pays = _is_unforeseen(doubt_of_reward[:, None], reward[:, None], np.zeros(1))
+    if not (what := _listed(columns, bool(pays[0]))):
+        return []
+    return [
+        f"by its own account the world model foresees {what} of {shown.task} no better than the mean does: are its"
+        " columns and rows in order?"
+    ]
+
+
+def _is_unforeseen(missed: np.ndarray, target: np.ndarray, strays: np.ndarray) -> np.ndarray:
+    """Which columns a constant would foresee as well. bool [Y]
+
+    Args:
+        missed: squared errors. [C, Y]
+        target: what came. [C, Y]
+        strays: by how much a column that does not vary may be missed; 0 leaves such columns out. [Y]
+    """
+    variance, size = target.var(axis=0), np.square(target).mean(axis=0)
+    varies = variance > _CONSTANT * size
+    bound = np.where(varies, variance, np.square(strays))
+    return (bound > 0) & (missed.mean(axis=0) >= bound)
+
+
+def _before_failures(steps: Transition) -> np.ndarray:
+    """Which rows are no steps on after a failure, where no test ever is. bool [C]"""
+    going = np.ones(len(steps.reward), bool)
+    going[1:] = ~(
+        steps.terminated[:-1] & steps.terminated[1:] & (steps.obs[1:] == steps.next_obs[:-1]).all(axis=1)
+    )
+    return going
+
+
+def _starts_elsewhere(log: Context, held_out: Context) -> np.ndarray:
+    """Columns in which most episodes of a log begin where none of the task's does."""
+    if len(log.first_obs) == log.num_rows:  # nobody knows where they begin
+        return np.zeros(0, int)
+    low, high = held_out.first_obs.min(axis=0), held_out.first_obs.max(axis=0)
+    room = _OUTSIDE * (high - low) + 0.01 * held_out.transitions.obs.std(axis=0)
+    outside = (log.first_obs < low - room) | (log.first_obs > high + room)
+    return np.flatnonzero(outside.mean(axis=0) > 0.5)
+
+
+def _listed(columns: Iterable[int], with_reward: bool) -> str:
+    """In words; empty if there are none."""
+    numbers = [str(column) for column in columns]
+    parts = [f"observation column{'s' * (len(numbers) > 1)} {', '.join(numbers)}"] if numbers else []
+    return " and ".join(parts + ["the reward"] * with_reward)
