@@ -1,6 +1,5 @@
 """A command that is stopped says what can be gone on with, and one that is to go on does so only where something is."""
 
-import dataclasses
 import json
 import os
 import signal
@@ -23,6 +22,7 @@ from synthenv.runs import (
     pretrain_command,
     tune_command,
 )
+from synthenv.runs.config import to_stored
 
 RESUMABLE = {
     "meta-train": (commands, "meta_train"),
@@ -210,7 +210,7 @@ def test_results_go_to_what_is_no_file_too(monkeypatch):
 def test_a_demo_whose_search_is_done_goes_on_with_its_agents(monkeypatch, capsys):
     """Ctrl-C has just said so."""
     config, out = commands.synthetic_presets.FAST, Path("demo")
-    asked = {"command": "meta-train", "seed": 4, **dataclasses.asdict(config)}
+    asked = {"command": "meta-train", "seed": 4, **to_stored(config)}
     result = {"solved": True, "generations": 3, "seconds": 1.0, "best_incumbent": 196.0}
     out.mkdir()
     stored = {"config": asked, "environment": {}}

@@ -221,7 +221,7 @@ def run(
             for notice in line["notices"]:
                 if notice not in notices:
                     notify(notice)
-            notices = list(dict.fromkeys([*notices, *line["notices"]]))
+                    notices.append(notice)
             tell(line)
         lines = run.read_metrics()
         result = summarise(dreams.name, real=dreams.task is not None, lines=lines)

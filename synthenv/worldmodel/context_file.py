@@ -254,7 +254,8 @@ def _actions(
     if num_actions is not None:
         units = action_units.discrete(num_actions)
     is_discrete = are_integers and action_bound is None if units is None else units.is_discrete
-    if is_discrete and not are_integers:
+    are_whole = are_integers or (np.isfinite(action).all() and np.array_equal(action, np.round(action)))
+    if is_discrete and not are_whole:
         raise UserError(
             f"actions in {path} are no integers, and the task has {units and units.num_actions} discrete ones: write"
             " them as integers, or name the task that they are of"

@@ -87,9 +87,20 @@ def doubts(name: str, steps: Transition, num_actions: int | None) -> list[str]:
         num_actions: number of discrete actions, or None.
     """
     return [
+        *_many_ends(name, np.asarray(steps.terminated)),
         *_lost_digits(name, np.asarray(steps.obs), np.asarray(steps.next_obs)),
         *_piled_rewards(name, steps),
         *_shifted(name, steps, num_actions),
+    ]
+
+
+def _many_ends(name: str, terminated: np.ndarray) -> list[str]:
+    """Terminations [N] that are the rule: those of bandits, or flags that say the opposite."""
+    if terminated.mean() <= 0.5:
+        return []
+    return [
+        f"{terminated.sum():,} of {len(terminated):,} rows in {name} terminate an episode: dreams end as often; are the"
+        " flags those of the end, not of going on?"
     ]
 
 

@@ -128,7 +128,7 @@ TESTED = replace(SMALL, test_episodes=2, max_episodes=9, stop_window=3)
 
 
 @functools.cache
-def tested_training(stop):
+def training_with_tests(stop):
     """A jitted training of a key and hyperparameters, in the delayed probe with tests on real CartPole."""
     agent = make(replace(TESTED, stop=stop), pole_of_one_number())
     return jax.jit(lambda key, h: agent.train(key, DELAYED, DELAYED.default_params, h))
@@ -137,7 +137,7 @@ def tested_training(stop):
 def run_tested(stop="none", solved_return=195.0, **changes):
     """Its result, with hyperparameters of their own."""
     hyperparams = fixed_hyperparams(replace(TESTED, **changes), solved_return)
-    return tested_training(stop)(jax.random.key(0), hyperparams)
+    return training_with_tests(stop)(jax.random.key(0), hyperparams)
 
 
 @functools.cache
@@ -187,7 +187,7 @@ def test_tested_members_do_not_wait_for_each_other():
     """Side by side as alone: every member plays its tests in steps of its own."""
     hyperparams = fixed_hyperparams(TESTED, 195.0)
     keys = jax.random.split(jax.random.key(3), 3)
-    run = tested_training("none")
+    run = training_with_tests("none")
     together, alone = jax.jit(jax.vmap(run, (0, None)))(keys, hyperparams), lambda key: run(key, hyperparams)
     for i in range(3):
         one = alone(keys[i])

@@ -195,6 +195,10 @@ def test_a_log_alone_is_dreamt_of_within_what_it_shows(tmp_path):
 
 def test_discrete_actions_with_a_column_each_are_not_taken_for_amounts(tmp_path):
     log = _log_of(tmp_path / "log.npz", np.eye(3, dtype=np.float32)[np.arange(60) % 3])
+    context = dream_places.context_of_file(log, 60, None).context
+    assert context.num_actions == 3 and context.transitions.action.tolist() == [row % 3 for row in range(60)]
+    assert any("read as the number of its column" in notice for notice in context.notices)
+    _log_of(log, np.eye(3, dtype=np.float32)[np.zeros(60, int)])
     with pytest.raises(UserError, match=r"look like discrete ones, a column each: write their numbers"):
         dream_places.context_of_file(log, 60, None)
 
