@@ -36,9 +36,10 @@ from synthenv.zoo import registry as zoo
 
 HERE = Path(__file__).resolve().parent
 NUM_TESTS = 20
-# The evolution strategy: policies of one hidden layer, antithetic pairs, the same synthetic episodes for all of a
-# generation.
+# The evolution strategy: policies of one hidden layer, the same synthetic episodes for all of a generation, in which a
+# share of the actions is random, as with any agent that explores.
 HIDDEN, POPULATION, GENERATIONS, EPISODES, MAX_STEPS, STD, STEP_SIZE = 16, 128, 150, 64, 4, 0.3, 0.05
+EXPLORATION = 0.3
 
 
 def evolve(env: Any, params: Any, key: jax.Array) -> Any:
@@ -50,15 +51,18 @@ def evolve(env: Any, params: Any, key: jax.Array) -> Any:
     )
 
     def episode(flat: jax.Array, key: jax.Array) -> jax.Array:
-        def step(carry: Any, _: None) -> tuple[Any, None]:
+        def step(carry: Any, key: jax.Array) -> tuple[Any, None]:
             obs, state, total, running = carry
-            action = jnp.argmax(apply_mlp(unravel(flat), obs, "tanh"))
+            key_random, key_action = jax.random.split(key)
+            best = jnp.argmax(apply_mlp(unravel(flat), obs, "tanh"))
+            any_action = jax.random.randint(key_action, (), 0, env.num_actions)
+            action = jnp.where(jax.random.uniform(key_random) < EXPLORATION, any_action, best)
             obs, state, reward, terminated, _ = env.step_env(key, state, action, params)
             ended = terminated | env.is_truncated(state, params)
             return (obs, state, total + running * reward, running & ~ended), None
 
         start = (*env.reset_env(key, params), jnp.float32(0), jnp.bool_(True))
-        return jax.lax.scan(step, start, None, MAX_STEPS)[0][2]
+        return jax.lax.scan(step, start, jax.random.split(key, MAX_STEPS))[0][2]
 
     def generation(state: Any, key: jax.Array) -> tuple[Any, None]:
         key_ask, key_play, key_tell = jax.random.split(key, 3)

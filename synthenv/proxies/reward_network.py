@@ -107,7 +107,7 @@ class RewardNetwork(AroundTask):
 
     def env_params(self, proxy_params: Params, discount: Any = 0.99) -> RewardParams:
         """Put evolved weights and the discount of the agent in training where the environment finds them."""
-        listed = self.phi(proxy_params, jnp.eye(self.obs_size)) if self.listed else None
+        listed = self.phi(proxy_params, jnp.eye(self.obs_size, dtype=jnp.float32)) if self.listed else None
         return dataclasses.replace(
             self.default_params,
             net=proxy_params,
