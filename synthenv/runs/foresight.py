@@ -38,9 +38,7 @@ def of_task(said: Prediction, held_out: Context, log: Context | None) -> list[st
     change, reward, going = next_obs - obs, reward[:, None], _before_failures(held_out.transitions)
     missed = np.square(np.asarray(said.next_obs) - next_obs)
     missed_reward = np.square(np.asarray(said.reward)[:, None] - reward)
-    columns = np.flatnonzero(
-        _is_unforeseen(missed[going], change[going], 0.1 * _STRAYS * obs.std(axis=0))
-    )
+    columns = np.flatnonzero(_is_unforeseen(missed[going], change[going], 0.1 * _STRAYS * obs.std(axis=0)))
     known = np.abs(reward if log is None else np.append(reward, log.transitions.reward)).max(initial=0.0)
     pays = _is_unforeseen(missed_reward[going], reward[going], np.array([_STRAYS * known]))
     notices = []
