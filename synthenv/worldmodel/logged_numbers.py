@@ -174,6 +174,15 @@ def _shifted(name: str, steps: Transition, num_actions: int | None) -> list[str]
         return quadratic_law.surprise(np.concatenate(inputs, axis=1), targets, np.ones(len(rows), bool)).error
 
     told = []
+    # Rewards of the row before may follow from where a row begins; only those of the episode before do not.
+    first = np.flatnonzero(
+        np.append(False, (np.asarray(steps.terminated) | np.asarray(steps.truncated))[:-1])
+    )
+    law = quadratic_law.surprise(np.concatenate([obs, next_obs, action], axis=1), reward, inside)
+    if len(first) > 1 and law.is_far(first):
+        told.append(
+            f"the first rewards of episodes in {name} follow no law of the others: are the rewards shifted by a row?"
+        )
     for what in ("actions",) if np.ptp(reward[rows]) == 0 else ("actions", "rewards"):
         if (own := error(what, 0)) < _FITS:
             continue

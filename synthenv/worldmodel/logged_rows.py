@@ -155,8 +155,17 @@ def _after_ends(
     if ended.mean() < 0.5:  # rows after a failure, which are ends as well, are no episodes of one step
         begins[1:] &= ~(ended[1:] & same[1:])
     last = np.flatnonzero(ended[:-1] & same[1:] & ~ended[1:])  # ends whose next row begins where they led
+    if ended.all() and len(ended) > 1 and same[1:].mean() > 0.5:
+        return (
+            begins,
+            dropped,
+            [
+                f"every row of {name} ended an episode, though the next one begins where it led: dreamt episodes have"
+                " one step"
+            ],
+        )
     if len(last) < 0.5 * np.sum(ended[:-1] & ~ended[1:]) or not len(last):
-        return begins, dropped, []
+        return begins, dropped, _stand_ins(name, steps, num_actions)
     told = f"{len(last):,} of the {ended.sum():,} ends in {name}"
     ordinary = ~(ended | np.append(False, ended[:-1]))
     if ordinary.sum() < _LEAST_ROWS:
@@ -187,6 +196,24 @@ def _after_ends(
             f"{told} are flagged within a trajectory that goes on: the rows after them are taken for no beginnings"
         ],
     )
+
+
+def _stand_ins(name: str, steps: Transition, num_actions: int | None) -> list[str]:
+    """What to say of final observations that stand for nothing: one and the same, or the one before the step."""
+    obs, next_obs, ended = np.asarray(steps.obs), np.asarray(steps.next_obs), _ended(steps)
+    last, ordinary = np.flatnonzero(ended), ~ended
+    if len(last) < 2 or ordinary.sum() < _LEAST_ROWS:
+        return []
+    still = (obs == next_obs).all(axis=1)
+    stays = still[last].all() and still[ordinary].mean() ** len(last) < _BY_CHANCE
+    is_one = (next_obs[last] == next_obs[last[0]]).all()
+    if not stays and not (is_one and _law(steps, num_actions, ordinary).is_far(last)):
+        return []
+    what = "where they began" if stays else "to one and the same observation, where no other row leads"
+    return [
+        f"all {len(last):,} rows of {name} that ended an episode lead {what}: write the last observations of episodes"
+        " there, else what the world model learns of them is wrong"
+    ]
 
 
 def _law(steps: Transition, num_actions: int | None, ordinary: np.ndarray) -> Surprise:
