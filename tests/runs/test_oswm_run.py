@@ -211,7 +211,9 @@ def test_logged_transitions_take_no_steps(task):
     result = oswm_run.run(small, Path("run"), notify=told.append)
     assert told[0] == "40 of 60 logged transitions are shown, spread evenly: --context shows more"
     assert result["notices"] == told
-    nothing_foreseen = "foresees observation column 0 and the reward of SimpleEnv no better than the mean does: is log.npz of this"
+    nothing_foreseen = (
+        "foresees observation column 0 and the reward of SimpleEnv no better than the mean does: is log.npz"
+    )
     assert [nothing_foreseen in notice for notice in told[1:]] == [True] * bool(task)
     steps = result["real_steps"]
     assert steps["context"] == steps["expert"] == 0
