@@ -63,8 +63,8 @@ class MetaTrain:
         preset: Named configuration that the other flags override.
         proxy: Form of the proxy: se (MDP), scb (contextual bandit) or rn (reward network, whose flags --proxy rn
             --help lists).
-        resume: Go on with the unfinished run in --out, whose flags need not be repeated; where there is none,
-            begin it.
+        resume: Go on with the unfinished run in --out, whose flags need not be repeated, or with a finished one that is
+            asked for more with a larger --outer.num-generations; where there is none, begin what the flags say.
         config: The preset's fields.
     """
 
@@ -87,7 +87,8 @@ class Train:
     """Train agents in any environment and test them on the real task.
 
     Attributes:
-        env: A task (CartPole-v0), a shipped proxy (synthetic/CartPole-v0, or :i for one) or a run directory.
+        env: A task (CartPole-v0), a shipped proxy (synthetic/CartPole-v0, or :i for one) or a run directory (./name, if
+            something is shipped by that name).
         agent: The learner; if not given, whom the proxy was evolved with, or one that fits the task. as_evolved: with
             the hyperparameters of its search too, not those of the papers' evaluations.
         num_agents: Fresh agents to train.
@@ -169,7 +170,7 @@ class Demo:
 
     Attributes:
         out: Run directory to write; a new one under runs/ if not given.
-        resume: Go on with the unfinished demo in --out.
+        resume: Go on with the unfinished demo in --out, be it with its search or with the agents after it.
     """
 
     out: Path | None = None
@@ -202,7 +203,7 @@ class Tune:
             third of them.
         num_searches: Searches of a trial, whose losses are added (3 in the paper for se).
         resume: Go on with the unfinished study in --out, whose flags need not be repeated; where there is none, begin
-            it.
+            what the flags say.
     """
 
     out: Path | None = None

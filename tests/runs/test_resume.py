@@ -83,7 +83,7 @@ def test_a_finished_search_is_given_more_generations(tmp_path, whole, monkeypatc
     result = runs.meta_train(TINY, 0, path, resume=True)
     assert story(path) == whole and result["generations"] == 3
     assert runs.finished_result(TINY, 0, path) == result
-    with pytest.raises(UserError, match=r"begun with outer.num_generations = 3, not 2"):
+    with pytest.raises(UserError, match="is finished: choose another --out"):
         runs.meta_train(of_length(2), 0, path, resume=True)
 
 
@@ -91,7 +91,8 @@ def test_an_experiment_goes_on_with_a_search_of_the_same_config_only(tmp_path, w
     """Begun, finished, or finished with fewer generations; one of another config is left alone."""
     path, search = tmp_path / "run", search_once(TINY, 0)
     monkeypatch.setattr(runs, "Search", lambda config, seed: search)
-    begin(path, 1)
+    with pytest.raises(Interrupted):
+        runs.meta_train(of_length(2), 0, path, on_generation=stop_after(1))
     other = replace(TINY, agent=replace(TINY.agent, discount=0.5))
     for length in (2, 3, 3):
         with pytest.raises(UserError, match=r"begun with agent.discount = 0.99, not 0.5"):

@@ -4,6 +4,7 @@ import io
 import warnings
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich.console import Console
@@ -63,7 +64,7 @@ def test_how_a_search_went_is_told_without_markup(said):
 @pytest.mark.parametrize("name", ["a$b$c", r"$\frac$", "_run", r"\$x$", "lr[a]"])
 def test_pictures(name, tmp_path):
     """No formula is made of it, which might be none, and no label is left out of a legend."""
-    curve = Curve(np.full((2, 12), 20.0), np.tile(np.arange(1, 13), (2, 1)))
+    curve = Curve(jnp.full((2, 12), 20.0), jnp.tile(jnp.arange(1, 13), (2, 1)))
     learned = Learned(curve, np.full(2, 12), np.zeros(2, int), 10.0, 12)
     summary = {"agents": {"ddqn": {"proxies": {name: summarise(learned)}}}, "tested_on": name}
     with warnings.catch_warnings():
@@ -71,8 +72,8 @@ def test_pictures(name, tmp_path):
         figure = curve_plot.draw_curves(summary, {f"ddqn: {name}": learned}, name)
         figures.save(figure, tmp_path / "x.png")
     (legend,) = figure.legends
-    for text in (legend.get_texts()[0], figure.axes[1].get_yticklabels()[0], figure._suptitle):
-        shown, is_formula = text._preprocess_math(text.get_text())
+    for text in (legend.get_texts()[0], figure.axes[1].get_yticklabels()[0], *figure.texts):
+        shown, is_formula = text._preprocess_math(text.get_text())  # type: ignore[attr-defined]
         assert (shown.strip(), is_formula) == (name, False)
     assert benchmark_plot.literal is figures.literal
 
