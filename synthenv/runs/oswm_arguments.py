@@ -44,8 +44,8 @@ class OswmRun:
         eval_episodes: Episodes of each of these tests.
         test_episodes: Episodes that the final, the best, an untrained and a random policy are judged by.
         out: Run directory to write; a new one under runs/ if not given.
-        resume: Go on with the unfinished run in --out, whose flags need not be repeated; where there is none, begin what
-            the flags say.
+        resume: Go on with the unfinished run in --out, whose flags need not be repeated; where there is none, begin
+            what the flags say.
     """
 
     task: str | None = None
@@ -119,8 +119,8 @@ class OswmPretrain:
             not given.
         workers: Threads that prepare batches, without influence on any number; one a core if not given.
         out: Run directory to write; a new one under runs/ if not given.
-        resume: Go on with the unfinished run in --out, whose flags need not be repeated; where there is none, begin what
-            the flags say.
+        resume: Go on with the unfinished run in --out, whose flags need not be repeated; where there is none, begin
+            what the flags say.
     """
 
     preset: PretrainPresetName | None = None
