@@ -42,6 +42,7 @@ def test_as_many_rows_as_the_context_at_most(monkeypatch):
     assert cache["mask"].shape == (50,) and cache["mask"].sum() == 49
 
 
+@pytest.mark.long
 def test_filling_up_changes_no_prediction(monkeypatch):
     context = collect(jax.random.key(0), registry.make("GridWorld"), Collection("held", 400))
     said = []

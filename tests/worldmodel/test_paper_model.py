@@ -143,7 +143,11 @@ def test_loss_by_hand():
         assert float(loss(params, SMALL, x, y, 2, columns)) == pytest.approx((9 + 1 + 12) / (2 * 2 + 2 * 4))
 
 
-@pytest.mark.parametrize(("config", "real_only"), [(SMALL, True), (MLP, False)], ids=["cat", "mlp"])
+@pytest.mark.parametrize(
+    ("config", "real_only"),
+    [(SMALL, True), pytest.param(MLP, False, marks=pytest.mark.long)],
+    ids=["cat", "mlp"],
+)
 def test_traced_context_is_the_static_one(config, real_only):
     """Value and gradients, which are finite, from a context of one row and of several."""
     params, (x, y) = sharpened(config), rows()

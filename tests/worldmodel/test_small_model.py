@@ -1,5 +1,7 @@
 """The pretrained model around a context: before training it is the experts, whatever the slots it is padded to."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,10 +23,12 @@ def context():
     return collect(jax.random.key(0), registry.make("SimpleEnv"), collection)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def untrained(config=CONFIG):
     return model.init(jax.random.key(1), config)
 
 
+@jax.jit
 def shaken(params):
     """Weights that are nowhere zero."""
     leaves, structure = jax.tree.flatten(params)
@@ -55,10 +59,11 @@ def test_shared_cache_answers_like_a_full_pass(context):
     world_model = small_model.make(params, CONFIG)
     cache = world_model.encode(params, context.transitions, context.num_actions)
     obs, action = jnp.array([[1.0], [-4.0]]), jnp.array([[3.0], [5.0]])
-    together = jax.vmap(world_model.predict, in_axes=(None, 0, 0))(cache, obs, action)
+    predict = jax.jit(world_model.predict)
+    together = jax.jit(jax.vmap(world_model.predict, in_axes=(None, 0, 0)))(cache, obs, action)
     for i in range(2):
         again = world_model.encode(params, context.transitions, context.num_actions)
-        alone = world_model.predict(again, obs[i], action[i])
+        alone = predict(again, obs[i], action[i])
         for one, of_many in zip(alone, jax.tree.map(lambda leaf: leaf[i], together), strict=True):  # noqa: B023
             np.testing.assert_allclose(one, of_many, atol=3e-3)  # a ten-thousandth of 30
 
@@ -67,8 +72,9 @@ def test_as_much_of_a_step_is_taken_as_is_trusted(context):
     world_model = small_model.make(shaken(untrained()), CONFIG)
     cache = world_model.encode(world_model.params, context.transitions, context.num_actions)
     obs, action = jnp.array([1.0]), jnp.array([3.0])
+    predict = jax.jit(world_model.predict)
     none, half, all_ = (
-        world_model.predict(cache._replace(trust=jnp.full(CONFIG.num_targets, trust)), obs, action)
+        predict(cache._replace(trust=jnp.full(CONFIG.num_targets, trust)), obs, action)
         for trust in (0.0, 0.5, 1.0)
     )
     assert abs(float(all_.reward - none.reward)) > 1e-4
@@ -108,7 +114,7 @@ def test_a_step_that_helps_is_trusted(monkeypatch):
         return given._replace(mean=given.mean + jnp.arange(CONFIG.num_targets) / 4)
 
     monkeypatch.setattr(model, "answer", knows)
-    trust = small_model._trust(params, CONFIG, shown, questions)
+    trust = jax.jit(small_model._trust, static_argnums=1)(params, CONFIG, shown, questions)
     # Steps of 0, 1/4, ... 1 where 1 is right: all of each is taken, but none of what is none.
     np.testing.assert_array_equal(trust, [0.0, 1.0, 1.0, 1.0, 1.0])
 

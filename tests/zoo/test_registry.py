@@ -185,12 +185,20 @@ def test_a_file_that_is_no_proxy(tmp_path):
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_proxies_load_and_step(name):
+def test_shipped_proxies_load(name):
     (proxy,) = zoo.load(name)
     entry = zoo.manifest()[name]
     assert proxy.spec.name == proxy.metadata["task"] == name.split("/")[1].split(":")[0]
     assert proxy.metadata["scores"] == entry["scores"] and entry["scores"]["num_agents"] > 0
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(proxy.proxy_params))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.long) if "HalfCheetah" in name else name for name in SHIPPED],
+)
+def test_shipped_proxies_step(name):
+    """Brax's take long to compile."""
     observations, rewards, _ = play(*synthenv.make(name), 12)
     assert np.isfinite(observations).all() and np.isfinite(rewards).all()
 
