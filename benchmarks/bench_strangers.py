@@ -1,6 +1,6 @@
 """Agents that no search of ours knew, trained in every shipped synthetic environment and bandit, tested for real.
 
-    python benchmarks/bench_strangers.py [--agents dqn ppo es] [--seeds 0 1 2 3 4] [--json FILE]
+    python benchmarks/bench_strangers.py [--agents es dqn ppo ppo_little_entropy] [--seeds 0 1 2 3 4] [--json FILE]
 
 DQN and PPO of Stable-Baselines3, if ``SYNTHENV_SB3_PYTHON`` names their interpreter (see ``peers/README.md``), and a
 policy that evosax's OpenES evolves from returns in the proxy alone, without a gradient. 20 greedy episodes of
@@ -36,6 +36,7 @@ from synthenv.zoo import registry as zoo
 
 HERE = Path(__file__).resolve().parent
 NUM_TESTS = 20
+AGENTS = ["es", "dqn", "ppo", "ppo_little_entropy"]
 # The evolution strategy: policies of one hidden layer, the same synthetic episodes for all of a generation, in which a
 # share of the actions is random, as with any agent that explores.
 HIDDEN, POPULATION, GENERATIONS, EPISODES, MAX_STEPS, STD, STEP_SIZE = 16, 128, 150, 64, 4, 0.3, 0.05
@@ -158,7 +159,7 @@ def summarise(rows: dict[str, Any]) -> None:
 def main() -> None:
     """Train and test whatever is missing, write it as it comes, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--agents", nargs="+", choices=("dqn", "ppo", "es"), default=["es", "dqn", "ppo"])
+    parser.add_argument("--agents", nargs="+", choices=AGENTS, default=AGENTS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--json", type=Path, default=HERE / "results" / "strangers.json")
     a = parser.parse_args()
