@@ -157,7 +157,7 @@ def summarise(rows: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Train and test whatever is missing, write it as it comes, and print the table."""
+    """Train and test whatever is missing, write it as it comes, and print the table of what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--agents", nargs="+", choices=AGENTS, default=AGENTS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
@@ -187,7 +187,13 @@ def main() -> None:
     if peer is not None and peer.stdin is not None:
         peer.stdin.close()
         peer.wait()
-    summarise(rows)
+    summarise(
+        {
+            name: row
+            for name, row in rows.items()
+            if name.split()[1] in a.agents and int(name.split()[2]) in a.seeds
+        }
+    )
 
 
 if __name__ == "__main__":
