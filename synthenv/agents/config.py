@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from synthenv.core.bounds import (
     Bounds,
     Count,
-    CountOrNone,
+    CountOrZero,
     Misfit,
     NotNegative,
     Positive,
@@ -67,7 +67,7 @@ class AgentConfig:
 
     name: str = ""
     discount: Share = 0.99
-    init_episodes: CountOrNone = 10
+    init_episodes: CountOrZero = 10
     max_episodes: Count = 1000
     max_steps: Count = 1_000_000
     buffer_size: Count = 100_000
@@ -76,7 +76,7 @@ class AgentConfig:
     plateau_tolerance: NotNegative = 0.01
     time_limit: Literal["terminal", "bootstrap"] = "bootstrap"
     action_repeat: Count = 1
-    test_episodes: CountOrNone = 0
+    test_episodes: CountOrZero = 0
     vary: bool = False
     variation: Variation = field(default_factory=Variation)
 
@@ -237,7 +237,7 @@ class TabularConfig(AgentConfig):
 
     name: Literal["q_learning", "sarsa"] = "q_learning"
     discount: Share = 0.8
-    init_episodes: CountOrNone = 0
+    init_episodes: CountOrZero = 0
     buffer_size: Annotated[int, Bounds(1, 1)] = 1  # it learns from the last transition only
     time_limit: Literal["terminal", "bootstrap"] = "terminal"
     learning_rate: Positive = 1.0

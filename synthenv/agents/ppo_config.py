@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from synthenv.agents.config import Activation, AgentConfig, ICMConfig, Variation
-from synthenv.core.bounds import Count, CountOrNone, Misfit, NotNegative, Positive, Share
+from synthenv.core.bounds import Count, CountOrZero, Misfit, NotNegative, Positive, Share
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class PPOConfig(AgentConfig):
     """
 
     name: Literal["ppo"] = "ppo"
-    init_episodes: CountOrNone = 0
+    init_episodes: CountOrZero = 0
     max_episodes: Count = 1_000_000
     max_steps: Count = 200_000
     buffer_size: Count = 1
@@ -103,7 +103,7 @@ class PPOMonteCarloConfig(AgentConfig):
     """
 
     name: Literal["ppo_monte_carlo"] = "ppo_monte_carlo"
-    init_episodes: CountOrNone = 0
+    init_episodes: CountOrZero = 0
     max_episodes: Count = 3000
     max_steps: Count = 3_000_000
     buffer_size: Count = 1

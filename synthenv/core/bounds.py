@@ -51,7 +51,7 @@ NotNegative = Annotated[float, Bounds(0)]
 Share = Annotated[float, Bounds(0, 1)]
 Rate = Annotated[float, Bounds(0, 1, above=True)]
 Count = Annotated[int, Bounds(1)]
-CountOrNone = Annotated[int, Bounds(0)]
+CountOrZero = Annotated[int, Bounds(0)]
 
 
 class Misfit(NamedTuple):

@@ -35,9 +35,7 @@ def _groups() -> list[Path]:
 def _of_group(group: Path) -> int | None:
     for limit, use in _LIMITS:
         most, used = _text(group / limit).strip(), _text(group / use).strip()
-        if (
-            most.isdigit() and used.isdigit()
-        ):  # an unlimited group says "max", or a number that no machine has
+        if most.isdigit() and used.isdigit():  # an unlimited group says "max", or more than any machine has
             return max(0, int(most) - int(used) + _reclaimable(group))
     return None
 

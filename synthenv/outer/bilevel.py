@@ -31,9 +31,8 @@ class OuterState(NamedTuple):
     generation: jax.Array  # finished generations
     best_proxy: jax.Array  # [D]: the incumbent with the best mean score so far
     best_score: jax.Array
-    decided: (
-        jax.Array
-    )  # whether that score is what deciding agents said (runs.search): then only they may replace it
+    # Whether that score is what deciding agents said (runs.search); then only they may replace it.
+    decided: jax.Array
 
 
 class Trials(NamedTuple):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, NamedTuple
 
 import tyro
 
-from synthenv.core.bounds import Bounds, Count, CountOrNone, Finite, NotNegative, Positive, Share
+from synthenv.core.bounds import Bounds, Count, CountOrZero, Finite, NotNegative, Positive, Share
 
 StrategyName = Literal["paper_nes", "open_es", "snes", "sep_cma_es"]
 TransformationName = Literal[
@@ -73,12 +73,12 @@ class OuterConfig(NamedTuple):
 
     num_generations: Count = 200
     num_starts: Count = 1
-    num_incumbents: CountOrNone = 16
+    num_incumbents: CountOrZero = 16
     agents_per_member: Count = 1
     common_random_numbers: bool = False
     num_test_episodes: Count = 10
     stop_when_solved: bool = False
     solved_score: Finite | None = None
-    confirm_agents: CountOrNone = 0
+    confirm_agents: CountOrZero = 0
     objective: Annotated[ObjectiveName, tyro.conf.arg(aliases=["--objective"])] = "max_reward"
     unsolved_weight: NotNegative = 100.0

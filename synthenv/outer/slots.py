@@ -14,9 +14,8 @@ import jax.numpy as jnp
 
 PyTree = Any
 
-_COPIES = (
-    4  # of all states that a program may hold at once: before and after a step, fresh ones, what steps need
-)
+# Of all states, what a program may hold at once: those before and after a step, fresh ones, and what steps need.
+_COPIES = 4
 
 
 class SlotSteps(NamedTuple):

@@ -68,10 +68,8 @@ def _find_device() -> None:
 
     try:
         jax.devices()
-    except (
-        RuntimeError,
-        AssertionError,
-    ) as error:  # the latter, without a word, where JAX's build lacks the platform
+    except (RuntimeError, AssertionError) as error:
+        # The latter comes without a word where JAX's build lacks the platform.
         asked = os.environ.get("JAX_PLATFORMS")
         cause = " ".join(str(error).split()).rstrip(".") or f"its build knows no platform {asked}"
         remedy = (

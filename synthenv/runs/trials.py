@@ -32,7 +32,7 @@ from synthenv.proxies.registry import AnyProxy
 PyTree = Any
 
 
-MOST_SLOTS = 4096
+MOST_SLOTS = 4096  # members that an accelerator steps together; its memory may allow fewer
 
 
 def memory_of_device() -> int | None:

@@ -87,7 +87,7 @@ def test_stride_of_ppo():
 
 
 def test_slots_that_fit_into_memory():
-    """A member of 80 bytes, and four copies of everybody; never less than one slot."""
+    """A member of 76 bytes, and four copies of everybody; never less than one slot."""
     member = jax.eval_shape(
         lambda: {"rows": jnp.zeros((4, 4)), "step": jnp.int32(0), "key": jax.random.key(0)}
     )
