@@ -23,7 +23,12 @@ def fixed_hyperparams(config: AgentConfig, solved_return: float) -> Any:
 
 
 def sample(
-    key: jax.Array, config: AgentConfig, solved_return: float, num: int, blocked: bool = False
+    key: jax.Array,
+    config: AgentConfig,
+    solved_return: float,
+    num: int,
+    blocked: bool = False,
+    shapes: dict[str, np.ndarray] | None = None,
 ) -> tuple[Any, list[Bucket]]:
     """Draw ``num`` agents.
 
@@ -34,6 +39,7 @@ def sample(
         num: how many.
         blocked: whether a varying batch is worked off in blocks (right on a CPU, where a loop of varying length costs
             what it runs; on an accelerator members run in lockstep and one masked block is better).
+        shapes: networks that the agents take by turns, of ``few_shapes``; None draws one for each.
 
     Returns:
         hyperparams with leading axis [num] (numpy), and each agent's bucket.
@@ -43,6 +49,7 @@ def sample(
         lambda x: np.full(num, x, np.int32 if isinstance(x, int) else np.float32), base
     )
     drawn = draw(key, config.variation, num) if config.vary else {}
+    drawn |= {name: np.resize(values, num) for name, values in (shapes or {}).items()}
     depths = drawn.pop("depth", np.full(num, getattr(config, "depth", 1)))
     hyperparams = hyperparams.replace(**drawn)
     return hyperparams, bucket_of_each(
@@ -50,9 +57,30 @@ def sample(
     )
 
 
+def few_shapes(key: jax.Array, config: AgentConfig, num: int) -> dict[str, np.ndarray]:
+    """Shapes of ``num`` networks, each drawn as an agent's is, that lie evenly in the ranges (a Latin hypercube).
+
+    Every shape is a program to compile, so many agents that share few shapes cost little more than their training.
+    Agents without networks that vary have no shapes: the answer is empty.
+    """
+    if not config.vary or not isinstance(config.variation, Variation):
+        return {}
+    key_order, key_place = jax.random.split(key)
+    order = jax.random.permutation(
+        key_order, np.tile(np.arange(num), (len(config.variation), 1)), axis=1, independent=True
+    )
+    uniform = (np.asarray(order) + np.asarray(jax.random.uniform(key_place, order.shape))) / num
+    values = _at(uniform, config.variation)
+    return {name: values[name] for name in ("hidden_size", "depth")}
+
+
 def draw(key: jax.Array, ranges: Variation | TabularVariation, num: int) -> dict[str, np.ndarray]:
     """One value of every range for each of ``num`` agents, by name; ranges that are None are left out."""
-    uniform = np.asarray(jax.random.uniform(key, (len(ranges), num)))
+    return _at(np.asarray(jax.random.uniform(key, (len(ranges), num))), ranges)
+
+
+def _at(uniform: np.ndarray, ranges: Variation | TabularVariation) -> dict[str, np.ndarray]:
+    """The values that stand at these shares [R, N] of the ranges."""
     values = {}
     for row, (name, ends) in zip(uniform, ranges._asdict().items(), strict=True):
         if ends is None:

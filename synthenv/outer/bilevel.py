@@ -142,9 +142,9 @@ def generation(
 
 
 def choose_start(
-    key: jax.Array, candidates: np.ndarray, run_trials: RunTrials, std: float
+    key: jax.Array, candidates: np.ndarray, run_trials: RunTrials, std: float, num: int = 1
 ) -> tuple[np.ndarray, list[Outcome]]:
-    """Find a promising point to start from: a search that starts flat spends its first generations blind.
+    """Find promising points to start from: a search that starts flat spends its first generations blind.
 
     Every candidate is tried by two agents, then the best sixteenth (eight at least) by eight more each, which decide
     alone. Every agent meets its own perturbation of the candidate: what a search climbs is the mean score around a
@@ -155,9 +155,10 @@ def choose_start(
         candidates: random proxies [N, D].
         run_trials: trains and tests agents.
         std: standard deviation of the perturbations.
+        num: how many of the best to choose.
 
     Returns:
-        the chosen proxy [D], and what the trials used.
+        the chosen proxies [num, D], best first, and what the trials used.
     """
 
     def mean_scores(key: jax.Array, proxies: np.ndarray, repeats: int) -> tuple[np.ndarray, Outcome]:
@@ -170,6 +171,40 @@ def choose_start(
 
     key_all, key_best = jax.random.split(key)
     scores, first = mean_scores(key_all, candidates, 2)
-    best = candidates[np.argsort(-scores, kind="stable")[: max(8, len(candidates) // 16)]]
+    best = candidates[np.argsort(-scores, kind="stable")[: max(8, num, len(candidates) // 16)]]
     scores, second = mean_scores(key_best, best, 8)
-    return best[np.argmax(scores)], [first, second]
+    return best[np.argsort(-scores, kind="stable")[:num]], [first, second]
+
+
+def race(
+    key: jax.Array,
+    starts: list[OuterState],
+    generations: int,
+    advance: Callable[[jax.Array, OuterState], Any],
+) -> tuple[OuterState, list[Outcome]]:
+    """Climb a little from every start, and go on from where the members score best by then.
+
+    Some starts lie below a plateau that takes a search many generations to leave. The mean score of a handful of
+    generations tells them apart much better than that of the starts, which all teach next to nothing.
+
+    Args:
+        key: random key.
+        starts: searches that have not begun.
+        generations: how far each of them is taken; the members of the last third are what counts.
+        advance: one generation under a key.
+
+    Returns:
+        the search that leads, counted as one that has not begun, and what the trials used.
+    """
+    ends, heights, outcomes = [], [], []
+    for lane, state in enumerate(starts):
+        logs = []
+        for _ in range(generations):
+            state, log = advance(jax.random.fold_in(key, lane), state)
+            logs.append(log)
+        last = [finite_mean(log.member_scores) for log in logs[-max(1, generations // 3) :]]
+        ends.append(state)
+        heights.append(np.nan_to_num(np.mean(last), nan=-np.inf))
+        outcomes += [log.outcome for log in logs]
+    winner = int(np.argmax(heights))
+    return starts[winner]._replace(strategy=ends[winner].strategy), outcomes

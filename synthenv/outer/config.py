@@ -54,6 +54,9 @@ class OuterConfig(NamedTuple):
         num_generations: Most generations.
         num_starts: Random proxies tried before the first generation; the search starts at the one around which
             agents learn best. 1: at a random one, as in the papers.
+        num_climbs: Of those, the best so many (at most all) are searched from for climb_generations, and only the
+            search whose members score best by then goes on. 1: the best start, unclimbed.
+        climb_generations: Generations before that choice; they do not count among num_generations.
         num_incumbents: Fresh agents trained on the unperturbed proxy in every generation.
         agents_per_member: Fresh agents whose mean score is a member's score.
         common_random_numbers: Whether the two halves of a mirrored pair share hyperparameters and seeds.
@@ -73,6 +76,8 @@ class OuterConfig(NamedTuple):
 
     num_generations: Count = 200
     num_starts: Count = 1
+    num_climbs: Count = 1
+    climb_generations: Count = 9
     num_incumbents: CountOrZero = 16
     agents_per_member: Count = 1
     common_random_numbers: bool = False

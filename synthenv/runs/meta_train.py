@@ -150,8 +150,10 @@ def _restore(search: Search, run: RunDir, notify: Callable[[str], None]) -> tupl
     state = search.start()
     restored = _store(run).restore(state)
     if restored is None:
-        num = search.config.outer.num_starts
-        notify("compiling" + (f", and trying {num} random proxies to start from" if num > 1 else "") + " ...")
+        outer = search.config.outer
+        tries = f", and trying {outer.num_starts} random proxies to start from" if outer.num_starts > 1 else ""
+        climbs = f", the best {outer.num_climbs} by short searches" if tries and outer.num_climbs > 1 else ""
+        notify(f"compiling{tries}{climbs} ...")
         run.check_nothing_is_lost()
         run.truncate_metrics(0)
         return state, False

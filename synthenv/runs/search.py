@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from synthenv.agents.hyperparams import few_shapes
 from synthenv.outer import bilevel
 from synthenv.outer.bilevel import GenerationLog, OuterState
 from synthenv.outer.objectives import make_objective
@@ -19,6 +20,10 @@ from synthenv.runs.config import MetaTrainConfig, check
 from synthenv.runs.trials import TrialRunner, proxy_ground, task_for
 
 NUM_OWN = 32  # more agents of the search's own that have to agree before dearer ones of table 2 are asked
+NUM_SHAPES = (
+    6  # of the networks of those of table 2: each takes as long to compile as several agents to train
+)
+ROUND = 12  # of them are asked at a time: every shape twice
 
 
 class Verdict(NamedTuple):
@@ -44,40 +49,52 @@ class Search:
         self.proxy_config = as_seen(config.proxy, config.agent.time_limit)
         self.proxy = proxies.make(self.spec.env, self.spec.env_params, self.proxy_config)
         # A generation uses fold_in(root_key, generation); everything else has a stream of its own, a key for each use.
-        apart = jax.random.split(jax.random.fold_in(self.root_key, 2**31 - 1), 5)
-        key_proxy, self.key_init, self.key_starts, self.key_choice, self.key_decide = apart
+        apart = jax.random.split(jax.random.fold_in(self.root_key, 2**31 - 1), 7)
+        key_proxy, self.key_init, self.key_starts, self.key_choice, self.key_race = apart[:5]
+        self.key_decide, key_shapes = apart[5:]
         ground, self.first_proxy, self.unravel = proxy_ground(self.proxy, self.proxy.init_params(key_proxy))
         outer = config.outer
         objective = make_objective(outer.objective, self.spec.solved_return, outer.unsolved_weight)
         self.runner = TrialRunner(config.agent, ground, self.spec, outer.num_test_episodes, objective)
         whole = dataclasses.replace(config.agent, variation=type(config.agent)().variation)  # of table 2
-        self.confirmer = TrialRunner(whole, ground, self.spec, outer.num_test_episodes)
+        shapes = few_shapes(key_shapes, whole, NUM_SHAPES)
+        self.confirmer = TrialRunner(whole, ground, self.spec, outer.num_test_episodes, shapes=shapes)
         asked = outer.solved_score
         self.solved_score = self.spec.solved_return if asked is None else asked
         self.strategy = make_strategy(config.strategy, self.first_proxy.size, self.solved_score)
 
-    def start(self) -> OuterState:
-        """The state before the first generation."""
-        return bilevel.init_state(self.key_init, self.strategy, jnp.asarray(self.first_proxy))
+    def start(self, proxy: np.ndarray | None = None) -> OuterState:
+        """The state before the first generation, at a random proxy or this one [D]."""
+        proxy = self.first_proxy if proxy is None else proxy
+        return bilevel.init_state(self.key_init, self.strategy, jnp.asarray(proxy))
 
     def choose_start(self) -> tuple[OuterState, int]:
         """The same at the best of ``num_starts`` random proxies, and the training steps that finding it took."""
-        num = self.config.outer.num_starts
-        if num <= 1:
+        outer = self.config.outer
+        if outer.num_starts <= 1:
             return self.start(), 0
-        keys = jax.random.split(self.key_starts, num)
+        keys = jax.random.split(self.key_starts, outer.num_starts)
         candidates = jax.vmap(lambda key: ravel_pytree(self.proxy.init_params(key))[0])(keys)
-        self.first_proxy, outcomes = bilevel.choose_start(
+        best, outcomes = bilevel.choose_start(
             self.key_choice,
             np.asarray(candidates),
             self.runner,
             self.config.strategy.std,
+            outer.num_climbs,
         )
-        return self.start(), int(sum(outcome.num_steps.sum() for outcome in outcomes))
+        state = self.start(best[0])
+        if outer.num_climbs > 1:
+            starts = [self.start(proxy) for proxy in best]
+            state, climbs = bilevel.race(self.key_race, starts, outer.climb_generations, self._advance)
+            outcomes += climbs
+        return state, int(sum(outcome.num_steps.sum() for outcome in outcomes))
 
     def advance(self, state: OuterState) -> tuple[OuterState, GenerationLog]:
         """One generation."""
-        return bilevel.generation(self.root_key, state, self.strategy, self.runner, self.config.outer)
+        return self._advance(self.root_key, state)
+
+    def _advance(self, key: jax.Array, state: OuterState) -> tuple[OuterState, GenerationLog]:
+        return bilevel.generation(key, state, self.strategy, self.runner, self.config.outer)
 
     def check_solved(
         self, state: OuterState, log: GenerationLog, notify: Callable[[str], None] = lambda line: None
@@ -111,13 +128,13 @@ class Search:
         return Verdict(state, solved, mean, steps + more_steps)
 
     def confirm(self, key: jax.Array, incumbent: np.ndarray) -> tuple[np.ndarray, int]:
-        """Scores of fresh agents on ``incumbent`` [D], and their training steps; asked in rounds of 16.
+        """Scores of fresh agents on ``incumbent`` [D], and their training steps; asked in rounds.
 
         Most incumbents that are asked about fall short, and the first round usually shows it.
         """
         scores, steps, wanted = np.zeros(0, np.float32), 0, self.config.outer.confirm_agents
         while len(scores) < wanted:
-            round_key, num = jax.random.fold_in(key, len(scores)), min(16, wanted - len(scores))
+            round_key, num = jax.random.fold_in(key, len(scores)), min(ROUND, wanted - len(scores))
             more, more_steps = try_agents(round_key, self.confirmer, incumbent, num)
             scores, steps = np.append(scores, more), steps + more_steps
             if not np.mean(scores) + standard_error(scores) >= self.solved_score:

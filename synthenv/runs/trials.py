@@ -49,6 +49,7 @@ class TrialRunner:
         spec: the real task they are tested on.
         num_test_episodes: greedy episodes per agent.
         objective: makes a score of a training and its test.
+        shapes: the shapes of network that the agents take by turns, of ``few_shapes``; None draws one for each.
     """
 
     def __init__(
@@ -58,12 +59,13 @@ class TrialRunner:
         spec: EnvSpec,
         num_test_episodes: int,
         objective: Objective = max_reward,
+        shapes: dict[str, np.ndarray] | None = None,
     ):
         if agent.action_repeat > 1:
             ground = ground._replace(env=ActionRepeat(ground.env, agent.action_repeat))
             spec = spec._replace(env=ActionRepeat(spec.env, agent.action_repeat))
         self.agent, self.ground, self.spec = agent, ground, spec
-        self.num_test_episodes, self.objective = num_test_episodes, objective
+        self.num_test_episodes, self.objective, self.shapes = num_test_episodes, objective, shapes
         self.on_cpu = jax.default_backend() == "cpu"
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.workers = max(1, cores // jax.local_device_count()) if self.on_cpu else 1
@@ -116,7 +118,7 @@ class TrialRunner:
         """As ``run``, with the share of the workers' time that advanced a training."""
         key_hyperparams, key_seeds = jax.random.split(key)
         hyperparams, buckets = sample(
-            key_hyperparams, self.agent, self.spec.solved_return, num_agents, blocked=self.on_cpu
+            key_hyperparams, self.agent, self.spec.solved_return, num_agents, self.on_cpu, self.shapes
         )
         seeds = np.asarray(jax.random.key_data(jax.random.split(key_seeds, num_agents)))
         expected = costs(hyperparams, buckets, self.spec.env.observation_space(self.spec.env_params).shape[0])

@@ -8,8 +8,8 @@ import pytest
 
 from synthenv.agents.bucket import BLOCK, Bucket, rung
 from synthenv.agents.config import Variation
-from synthenv.agents.hyperparams import costs, fixed_hyperparams, sample
-from synthenv.agents.presets import TABLE3_CARTPOLE, TABLE5
+from synthenv.agents.hyperparams import costs, few_shapes, fixed_hyperparams, sample
+from synthenv.agents.presets import AGENTS, TABLE3_CARTPOLE, TABLE5
 
 VARIED = replace(TABLE5, vary=True)
 
@@ -90,3 +90,30 @@ def test_costs_by_hand():
     """batch x (width x (inputs + outputs) + (depth - 1) x width^2)."""
     hyperparams = fixed_hyperparams(TABLE5, 195.0).replace(batch_size=np.array([10]))
     assert costs(hyperparams, [Bucket(3, 8)], 4).tolist() == [10 * (8 * 6 + 2 * 64)]
+
+
+def test_few_shapes_are_drawn_as_agents_are_and_lie_evenly():
+    """Over many keys each shape has table 2's distribution; under one key every sixth of the widths has one."""
+    config, num = replace(TABLE5, vary=True), 6
+    drawn = [few_shapes(jax.random.key(seed), config, num) for seed in range(60)]
+    shares = np.array([np.log(one["hidden_size"] / 42) / np.log(384 / 42) for one in drawn])
+    above = np.sort(shares, axis=1) - np.arange(num) / num
+    assert above.min() > -0.011 and above.max() <= 1 / num  # truncation may cost a unit
+    assert np.abs(shares.mean(axis=0) - 0.5).max() < 0.15 and len(np.unique(shares[:, 0])) > 30
+    assert all(sorted(one["depth"].tolist()) == [1, 1, 2, 2, 3, 3] for one in drawn)
+    pairs = np.array([[one["hidden_size"], one["depth"]] for one in drawn]).transpose(1, 0, 2).reshape(2, -1)
+    assert abs(np.corrcoef(pairs)[0, 1]) < 0.15
+
+
+def test_agents_take_few_shapes_by_turns():
+    """Nothing else of them is shared; agents that do not vary, or have no networks, have no shapes."""
+    config = replace(TABLE5, vary=True)
+    shapes = few_shapes(jax.random.key(1), config, 6)
+    hyperparams, buckets = sample(jax.random.key(2), config, 195.0, 13, shapes=shapes)
+    assert hyperparams.hidden_size.tolist() == np.resize(shapes["hidden_size"], 13).tolist()
+    assert [bucket.depth for bucket in buckets[:6]] == shapes["depth"].tolist()
+    free, _ = sample(jax.random.key(2), config, 195.0, 13)
+    np.testing.assert_array_equal(hyperparams.learning_rate, free.learning_rate)
+    np.testing.assert_array_equal(hyperparams.batch_size, free.batch_size)
+    assert few_shapes(jax.random.key(1), TABLE5, 6) == {}
+    assert few_shapes(jax.random.key(1), replace(AGENTS["q_learning"], vary=True), 6) == {}

@@ -91,9 +91,9 @@ def test_confirming_agents_decide(scores, solved):
     ("scores", "asked", "solved"),
     [
         ([200] * 40, 40, True),
-        ([180] * 16 + [200] * 24, 16, False),  # hopeless after the first round
-        ([200] * 14 + [150] * 2 + [200] * 24, 40, True),  # 193.8 with standard error 4.1 is still open
-        ([200] * 16 + [150] * 16 + [200] * 8, 32, False),
+        ([180] * 12 + [200] * 28, 12, False),  # hopeless after the first round
+        ([200] * 10 + [150] * 2 + [200] * 28, 40, True),  # 191.7 with standard error 5.4 is still open
+        ([200] * 12 + [150] * 12 + [200] * 16, 24, False),
     ],
 )
 def test_confirming_agents_are_asked_in_rounds(scores, asked, solved):
@@ -151,10 +151,9 @@ def test_agents_that_decide_share_no_seed_with_a_generation():
         key = jax.random.fold_in(search.root_key, generation)
         seen += [tuple(jax.random.key_data(part).tolist()) for part in (key, *jax.random.split(key, 3))]
     starts = jax.random.split(search.key_starts, 3)
-    seen += [
-        tuple(jax.random.key_data(key).tolist()) for key in (search.key_choice, search.key_init, *starts)
-    ]
-    assert len(set(seen)) == len(seen) == 2 + 24 + 5
+    others = (search.key_choice, search.key_init, search.key_race, *starts)
+    seen += [tuple(jax.random.key_data(key).tolist()) for key in others]
+    assert len(set(seen)) == len(seen) == 2 + 24 + 6
 
 
 def test_confirming_agents_come_from_the_whole_of_table_2():
@@ -162,3 +161,34 @@ def test_confirming_agents_come_from_the_whole_of_table_2():
     search = Search(TINY, 0)
     assert search.runner.agent.variation == TINY.agent.variation != Variation()
     assert search.confirmer.agent == replace(TINY.agent, variation=Variation())
+
+
+def test_confirming_agents_share_six_shapes_all_through_a_search():
+    """Each is a program to compile: agents decided again cost no compilation, whichever generation they are of."""
+    config = replace(TINY, agent=replace(TINY.agent, vary=True))
+    first, again, other = (Search(config, seed).confirmer.shapes for seed in (0, 0, 1))
+    assert len(first["hidden_size"]) == 6 and sorted(first["depth"].tolist()) == [1, 1, 2, 2, 3, 3]
+    assert {name: values.tolist() for name, values in first.items()} == {
+        name: values.tolist() for name, values in again.items()
+    }
+    assert first["hidden_size"].tolist() != other["hidden_size"].tolist()
+
+
+@pytest.mark.rank_promotion_ok
+def test_a_search_sets_out_from_where_a_short_climb_has_led(monkeypatch):
+    """The four best starts climb; the search goes on from the leader, counted as not begun."""
+    config = replace(TINY, outer=TINY.outer._replace(num_starts=6, num_climbs=3, climb_generations=2))
+    search, seen = Search(config, 0), []
+
+    def trials(key, trials):
+        seen.append(len(trials.agents))
+        scores = trials.proxies.sum(axis=1)
+        return Outcome(scores, scores, np.ones(len(scores), int), np.ones(len(scores), int), 1.0)
+
+    search.runner = trials
+    state, steps = search.choose_start()
+    assert int(state.generation) == 0 and float(state.best_score) == -np.inf and not state.decided
+    assert len(seen) == 2 + 3 * 2 and steps == sum(seen)
+    assert not np.array_equal(search.strategy.mean(state.strategy), search.start().best_proxy)
+    again, _ = search.choose_start()
+    np.testing.assert_array_equal(search.strategy.mean(again.strategy), search.strategy.mean(state.strategy))

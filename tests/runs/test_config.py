@@ -50,13 +50,23 @@ def test_varied():
 
 
 def test_varied_stable():
-    """The paper's SE, incumbents and generations; all else is fast with a larger population and a longer step."""
+    """The paper's SE, incumbents and generations; the remedies of fast, with its numbers of its own."""
     ours, paper = VARIED_STABLE, VARIED
     assert (ours.proxy.hidden_size, ours.proxy.depth) == (paper.proxy.hidden_size, paper.proxy.depth)
     for name in ("num_generations", "num_incumbents", "num_test_episodes", "stop_when_solved"):
         assert getattr(ours.outer, name) == getattr(paper.outer, name), name
     assert ours.strategy == FAST.strategy._replace(num_pairs=64, step_size=0.04, step_decay=0.6)
-    assert (ours.proxy, ours.agent, ours.outer.confirm_agents) == (FAST.proxy, FAST.agent, 48)
+    assert ours.proxy == FAST.proxy._replace(max_steps=4)
+    own = {
+        name: getattr(ours.agent, name) for name in ("init_episodes", "max_steps", "buffer_size", "variation")
+    }
+    assert ours.agent == replace(FAST.agent, **own)
+    assert (own["max_steps"], own["variation"].hidden_size, own["variation"].depth) == (
+        1000,
+        (32, 128),
+        (1, 3),
+    )
+    assert (ours.outer.num_climbs, ours.outer.confirm_agents) == (1, 48)
 
 
 def test_faithful_presets_carry_no_remedy():
@@ -67,7 +77,7 @@ def test_faithful_presets_carry_no_remedy():
 
 
 def test_bandit_form_keeps_the_warm_up_steps():
-    """Ten episodes of four steps are forty episodes of one."""
+    """Twenty episodes of two steps are forty episodes of one."""
     bandit = bandit_form(FAST)
     assert (bandit.proxy.form, bandit.proxy.max_steps, bandit.agent.init_episodes) == ("bandit", 1, 40)
 
