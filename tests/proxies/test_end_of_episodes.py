@@ -29,10 +29,11 @@ SYNTHETIC = [name for name in zoo.names() if name.split("/")[0] in ("synthetic",
 
 def ends(env, params, num_steps=4):
     """(terminated, truncated, discount) of each step of an episode, without resets."""
+    step = jax.jit(env.step_env)
     _, state = env.reset_env(jax.random.key(0), params)
     seen = []
     for _ in range(num_steps):
-        _, state, _, terminated, info = env.step_env(jax.random.key(1), state, 0, params)
+        _, state, _, terminated, info = step(jax.random.key(1), state, 0, params)
         truncated = env.is_truncated(state, params)
         seen.append((bool(terminated), bool(truncated), float(info["discount"])))
         if terminated or truncated:

@@ -160,7 +160,7 @@ def test_a_run_is_a_world_model(finished, place):
     model = world_model(str(finished / place))
     context = collect(jax.random.key(0), registry.make("SimpleEnv"), Collection("held", 32, num_resets=1))
     cache = model.encode(model.params, context.transitions, context.num_actions)
-    said = model.predict(cache, context.transitions.obs[0], context.transitions.action[0])
+    said = jax.jit(model.predict)(cache, context.transitions.obs[0], context.transitions.action[0])
     assert np.isfinite(said.reward) and said.next_obs.shape == (1,)
 
 

@@ -85,6 +85,7 @@ def test_lines(finished):
     assert (finished / "plots" / "pretraining.png").exists()
 
 
+@pytest.mark.long  # the small model's is tested in test_pretrain.py, by the same loop
 def test_interrupted_and_resumed_is_uninterrupted(finished, tmp_path, monkeypatch, capsys):
     out, append = tmp_path / "run", pretrain.RunDir.append_metrics
 

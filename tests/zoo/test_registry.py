@@ -184,7 +184,14 @@ def test_a_file_that_is_no_proxy(tmp_path):
         zoo.load_file(tmp_path / "x.safetensors", "x")
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+# Brax takes long to build and to compile.
+by_name = pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.long) if "HalfCheetah" in name else name for name in SHIPPED],
+)
+
+
+@by_name
 def test_shipped_proxies_load(name):
     (proxy,) = zoo.load(name)
     entry = zoo.manifest()[name]
@@ -193,12 +200,8 @@ def test_shipped_proxies_load(name):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(proxy.proxy_params))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.long) if "HalfCheetah" in name else name for name in SHIPPED],
-)
+@by_name
 def test_shipped_proxies_step(name):
-    """Brax's take long to compile."""
     observations, rewards, _ = play(*synthenv.make(name), 12)
     assert np.isfinite(observations).all() and np.isfinite(rewards).all()
 
