@@ -13,6 +13,7 @@ from synthenv.runs.csv_files import read_csv
 from tests.still_world_model import install
 
 
+@pytest.mark.long
 @pytest.mark.rank_promotion_ok
 def test_it_runs_and_trains_nobody_twice(tmp_path, monkeypatch):
     install(monkeypatch)

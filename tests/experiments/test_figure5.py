@@ -22,6 +22,7 @@ def compared(tmp_path_factory):
     return config
 
 
+@pytest.mark.long
 def test_summary(compared, capsys):
     results = json.loads((compared.out / "summary.json").read_text())
     assert set(results["agents"]) == {"q_learning", "q_learning, varied", "sarsa"}
@@ -37,12 +38,14 @@ def test_summary(compared, capsys):
     assert told.count(f"{results['named']} has a mean return") == len(solves) - sum(solves)
 
 
+@pytest.mark.long
 def test_pictures(compared):
     assert (compared.out / "curves.png").read_bytes().startswith(b"\x89PNG")
     lines = read_csv(compared.out / "curves.csv")
     assert {line["agent"] for line in lines} == {"q_learning", "q_learning, varied", "sarsa"}
 
 
+@pytest.mark.long
 def test_finished_searches_are_left_alone(compared):
     proxies = sorted(compared.out.glob("*/best_proxy.safetensors"))
     before = [p.stat().st_mtime_ns for p in proxies]
@@ -92,6 +95,7 @@ def test_ratios():
     )
 
 
+@pytest.mark.long
 def test_the_command_draws_curves(compared, tmp_path, capsys):
     """A run directory, two agents, baselines: a table, a picture, steps to solve in the JSON."""
     run = str(compared.out / "additive_potential-0")
