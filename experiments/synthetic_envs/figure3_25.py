@@ -36,7 +36,8 @@ class Config:
         proxy: Shipped proxies (synthetic/CartPole-v0: all of the task, :i one of them) and run directories.
         agent: Who trains: DDQN, or an agent that no search has met.
         num_agents: Agents in all proxies together, spread evenly.
-        num_baseline_agents: Agents trained on the real task, and as many untrained ones.
+        num_baseline_agents: Agents trained on the real task, and as many untrained ones. 0: those of the tables that
+            are in ``out`` already, which other proxies do not change, are kept.
         max_steps: Overrides the training steps of every agent.
         max_baseline_steps: Bounds the agents on the real task; max_steps if not given.
         num_chosen: Also report so many proxies on their own, chosen by the returns of other agents; 0: none.
@@ -73,7 +74,7 @@ def run(config: Config) -> None:
         config.num_agents,
         config.seed,
         vary=True,
-        baselines=True,
+        baselines=config.num_baseline_agents > 0,
         agent=config.agent,
         max_steps=config.max_steps,
         num_baseline_agents=config.num_baseline_agents,
@@ -81,9 +82,15 @@ def run(config: Config) -> None:
     )
     if config.num_chosen:
         summary["chosen"], scores["chosen"] = choose(config)
-    config.out.mkdir(parents=True, exist_ok=True)
-    write_csv(config.out / "figure3_25.csv", as_rows(scores))
     asked = {name: value for name, value in asdict(config).items() if name != "out"}  # where, says nothing
+    rows = as_rows(scores)
+    if not config.num_baseline_agents:
+        kept = json.loads((config.out / "figure3_25.json").read_text())
+        summary["baselines"] = kept["results"]["baselines"]
+        asked["num_baseline_agents"] = kept["config"]["num_baseline_agents"]
+        rows += [row for row in read_csv(config.out / "figure3_25.csv") if row["row"] in summary["baselines"]]
+    config.out.mkdir(parents=True, exist_ok=True)
+    write_csv(config.out / "figure3_25.csv", rows)
     results = {"config": asked, "results": summary}
     (config.out / "figure3_25.json").write_text(to_json(results, indent=2) + "\n")
 

@@ -175,7 +175,7 @@ def test_figure3_25(tmp_path, run_dirs):
     assert ((returns >= 1) & (returns <= 200)).all()
     np.testing.assert_allclose([float(x["mean_return"]) for x in lines], returns.mean(axis=1), rtol=1e-6)
     assert [int(x["train_steps"]) for x in lines] == [60, 60, 60, 1]
-    assert [int(x["train_episodes"]) for x in lines[:2]] == [15, 15]  # of four steps
+    assert [int(x["train_episodes"]) for x in lines[:2]] == [30, 30]  # of two steps
 
     results = json.loads((tmp_path / "figure3_25.json").read_text())["results"]
     assert results["tested_on"] == "CartPole-v0" and results["num_agents"] == 2
@@ -186,6 +186,9 @@ def test_figure3_25(tmp_path, run_dirs):
         [entry["mean_return"] for entry in results["proxies"]], returns[:2].mean(axis=1), rtol=1e-6
     )
     assert min(png_size(tmp_path / "figure3_25.png")) > 500
+    figure3_25.run(replace(config, num_baseline_agents=0))  # of other proxies, say: agents on the real task are kept
+    assert read_csv(tmp_path / "figure3_25.csv") == lines
+    assert json.loads((tmp_path / "figure3_25.json").read_text())["results"] == results
 
 
 @pytest.mark.long
