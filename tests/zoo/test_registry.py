@@ -203,7 +203,6 @@ def test_shipped_proxies_step(name):
     assert np.isfinite(observations).all() and np.isfinite(rewards).all()
 
 
-@pytest.mark.skipif("synthetic/CartPole-v0:0" not in SHIPPED, reason="no shipped proxy yet")
 def test_the_first_shipped_proxy_is_the_default():
     env, params = synthenv.make("synthetic/CartPole-v0")
     first = zoo.load("synthetic/CartPole-v0:0")[0]
