@@ -44,7 +44,7 @@ def draw_curves(summary: Mapping[str, Any], curves: Mapping[str, Learned], title
     figure = new_figure(6.2 * len(agents) + 0.4, 7.4, title)
     panels = figure.subplots(2, len(agents), height_ratios=(1.7, 1), squeeze=False)
     proxies = dict.fromkeys(row for kinds in agents.values() for row in kinds["proxies"])
-    colors = dict(zip(proxies, CYCLE * 9, strict=False)) | _COLORS
+    colors: dict[str, str] = {**dict(zip(proxies, CYCLE * 9, strict=False)), **_COLORS}
     solved = [
         row["solved_share"] for kinds in agents.values() for rows in kinds.values() for row in rows.values()
     ]
