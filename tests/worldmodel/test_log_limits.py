@@ -8,7 +8,7 @@ import pytest
 
 from synthenv.runs.dreams import Dreams
 from synthenv.runs.oswm_arguments import OswmRun
-from synthenv.worldmodel import experts_model, limits
+from synthenv.worldmodel import experts_model, limits, surface
 from tests.small_logs import spring
 
 pytestmark = pytest.mark.rank_promotion_ok
@@ -65,3 +65,21 @@ def test_a_dream_ends_beyond_the_limits_of_all_rows(log):
     obs = np.asarray(log["next_observations"], np.float32)
     np.testing.assert_array_equal(ends(all_rows, obs), log["terminations"])
     assert np.any(ends(cache.limits, obs) != log["terminations"]), "nothing is shown by this"
+
+
+def test_the_surface_is_that_of_all_rows(tmp_path, monkeypatch):
+    """Of 3,000 observations on a circle one lies beside it, which is not among those shown."""
+    monkeypatch.chdir(tmp_path)
+    source = np.random.default_rng(0)
+    angle = np.cumsum(source.normal(0.2, 0.1, 3001))
+    obs = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    obs[1501] *= 1.5
+    no_ends = np.zeros(3000, bool)
+    steps = {"observations": obs[:-1], "next_observations": obs[1:], "actions": source.integers(3, size=3000)}
+    np.savez("log.npz", **steps, rewards=source.normal(size=3000), terminations=no_ends, truncations=no_ends)
+    dreams = Dreams(OswmRun(context_file=Path("log.npz"), context=NUM_SHOWN, max_steps=64))
+    assert dreams.logged is not None
+    shown = dreams.logged.transitions
+    assert len(surface.find(np.concatenate([shown.obs, shown.next_obs])).quadrics) == 1
+    params = dreams.dream(encoded(dreams.logged), dreams.logged)
+    assert len(params.surface.quadrics) == 0
