@@ -27,6 +27,7 @@ from synthenv.runs.arguments import AgentName
 from synthenv.runs.config import agent_from_stored
 from synthenv.runs.presets import preset as preset_of
 from synthenv.runs.synthetic_presets import bandit_form
+from tests.error_lines import is_line
 from tests.tiny_run import FLAGS, TINY
 
 pytestmark = pytest.mark.rank_promotion_ok
@@ -161,67 +162,149 @@ def test_every_agent_can_be_named_and_made():
 # ---------------------------------------------------------------- errors
 
 ERRORS = {
-    "meta-train --task CartPol-v0": "did you mean 'CartPole-v0'",
-    "meta-train --task Pendulum-v1": "choose a task such as CartPole-v0",
-    "meta-train --devices 0": "pass 1 or more",
+    "meta-train --task CartPol-v0": (
+        "unknown environment 'CartPol-v0'; did you mean 'CartPole-v0'? known ids: ..."
+    ),
+    "meta-train --task Pendulum-v1": (
+        "ddqn needs discrete actions, but Pendulum-v1 has continuous ones: choose a task such as "
+        "CartPole-v0, or the agent td3 or ppo"
+    ),
+    "meta-train --devices 0": "--devices 0 leaves nothing to compute on: pass 1 or more",
     "meta-train --strategy.num-pairs 0": "--strategy.num-pairs 0 makes no sense: pass 2 or more",
-    "meta-train --agent.max-steps 0": "pass 1 or more",
-    "meta-train --outer.num-generations 0": "pass 1 or more",
-    "meta-train --strategy.std nan": "pass a finite number above 0",
-    "meta-train --agent.variation.depth 3 1": "pass the lower end first",
-    "meta-train --outer.num-incumbents 0": "or --outer.no-stop-when-solved",
-    "meta-train --preset released --agent.batch-size 200000": "--agent.batch-size 200000 makes no sense: pass at most"
-    " the replay's capacity, --agent.buffer-size 100000",
+    "meta-train --agent.max-steps 0": "--agent.max-steps 0 makes no sense: pass 1 or more",
+    "meta-train --outer.num-generations 0": "--outer.num-generations 0 makes no sense: pass 1 or more",
+    "meta-train --strategy.std nan": "--strategy.std nan makes no sense: pass a finite number above 0",
+    "meta-train --agent.variation.depth 3 1": (
+        "--agent.variation.depth 3 1 makes no sense: pass the lower end first"
+    ),
+    "meta-train --outer.num-incumbents 0": (
+        "--outer.num-incumbents 0 makes no sense: pass 1 or more, or --outer.no-stop-when-solved"
+    ),
+    "meta-train --preset released --agent.batch-size 200000": (
+        "--agent.batch-size 200000 makes no sense: pass at most the replay's capacity, "
+        "--agent.buffer-size 100000"
+    ),
     "meta-train --agent.discount 2": "--agent.discount 2.0 makes no sense: pass a number from 0 to 1",
-    "meta-train --proxy scb --proxy.form mdp": "contradict each other: pass --proxy se, scb or rn alone",
-    "meta-train --proxy.form bandit": "contradict each other: pass --proxy se, scb or rn alone",
-    "meta-train --resume": "Pass its directory with --out",
+    "meta-train --proxy scb --proxy.form mdp": (
+        "--proxy scb and --proxy.form contradict each other: pass --proxy se, scb or rn alone"
+    ),
+    "meta-train --proxy.form bandit": (
+        "--proxy se and --proxy.form contradict each other: pass --proxy se, scb or rn alone"
+    ),
+    "meta-train --resume": "--resume goes on with which run? Pass its directory with --out",
     "meta-train --out taken": "taken is not empty and holds no run (file): choose another --out",
-    "meta-train --distributed nowhere": "pass auto, or HOST:PORT,NUM_PROCESSES,PROCESS_ID",
-    "meta-train --distributed host:1,2,2": "PROCESS_ID from 0 to NUM_PROCESSES - 1",
-    "meta-train --distributed auto": "start it with srun or on a TPU pod, or pass HOST:PORT",
-    "meta-train --json nowhere/x.json": "nowhere is no directory: pass another --json FILE",
+    "meta-train --distributed nowhere": (
+        "--distributed nowhere is not understood: pass auto, or HOST:PORT,NUM_PROCESSES,PROCESS_ID with "
+        "PROCESS_ID from 0 to NUM_PROCESSES - 1"
+    ),
+    "meta-train --distributed host:1,2,2": (
+        "--distributed host:1,2,2 is not understood: pass auto, or HOST:PORT,NUM_PROCESSES,PROCESS_ID "
+        "with PROCESS_ID from 0 to NUM_PROCESSES - 1"
+    ),
+    "meta-train --distributed auto": (
+        "--distributed auto found no other processes (...): start it with srun or on a TPU pod, or pass "
+        "HOST:PORT,NUM_PROCESSES,PROCESS_ID"
+    ),
+    "meta-train --json nowhere/x.json": (
+        "cannot write nowhere/x.json, because nowhere is no directory: pass another --json FILE"
+    ),
     "meta-train --variant additive_potential": "--variant is for reward networks: add --proxy rn",
-    "train --env CartPol-v0": "did you mean 'CartPole-v0'",
-    "train --env nothing": "'nothing'; known ids: CartPole-v0",
-    "train --env reward/CliffWalking:9": "choose from reward/CliffWalking:0 to :2, or reward/CliffWalking for all",
-    "plot nothing": "or pass a shipped proxy or a run directory",
-    "train --env Pendulum-v1 --agent ddqn": "ddqn needs discrete actions",
-    "train --env CartPole-v0 --agent td3": "td3 needs continuous actions, but CartPole-v0 has discrete ones",
-    "train --env Pendulum-v1 --agent td3_discrete": "such as CartPole-v0, or the agent td3 or ppo",
-    "train --env CartPole-v0 --agent sarsa": "choose ddqn, or a task such as CliffWalking",
-    "evaluate --proxy synthetic/CartPole-v0 --agent td3": "choose td3_discrete",
-    "train --env CartPole-v0 --num-agents 0": "pass 1 or more",
+    "train --env CartPol-v0": (
+        "unknown environment 'CartPol-v0'; did you mean 'CartPole-v0'? known ids: ...; or pass a shipped "
+        "proxy or a run directory"
+    ),
+    "train --env nothing": (
+        "unknown environment 'nothing'; known ids: ...; or pass a shipped proxy or a run directory"
+    ),
+    "train --env reward/CliffWalking:9": (
+        "no shipped proxy 'reward/CliffWalking:9': choose from reward/CliffWalking:0 to :2, or "
+        "reward/CliffWalking for all"
+    ),
+    "plot nothing": (
+        "unknown environment 'nothing'; known ids: ...; or pass a shipped proxy or a run directory"
+    ),
+    "train --env Pendulum-v1 --agent ddqn": (
+        "ddqn needs discrete actions, but Pendulum-v1 has continuous ones: choose a task such as "
+        "CartPole-v0, or the agent td3 or ppo"
+    ),
+    "train --env CartPole-v0 --agent td3": (
+        "td3 needs continuous actions, but CartPole-v0 has discrete ones: choose td3_discrete, or a task "
+        "such as Pendulum-v1"
+    ),
+    "train --env Pendulum-v1 --agent td3_discrete": (
+        "td3_discrete needs discrete actions, but Pendulum-v1 has continuous ones: choose a task such as "
+        "CartPole-v0, or the agent td3 or ppo"
+    ),
+    "train --env CartPole-v0 --agent sarsa": (
+        "sarsa needs a table's worth of observations, but CartPole-v0 has real-valued ones: choose ddqn, "
+        "or a task such as CliffWalking"
+    ),
+    "evaluate --proxy synthetic/CartPole-v0 --agent td3": (
+        "td3 needs continuous actions, but CartPole-v0 has discrete ones: choose td3_discrete, or a task "
+        "such as Pendulum-v1"
+    ),
+    "train --env CartPole-v0 --num-agents 0": "--num-agents 0 trains nobody: pass 1 or more",
     "train --env CartPole-v0 --max-steps 0": "--max-steps 0 trains nobody: pass 1 or more",
     "evaluate --proxy taken --max-steps -5": "--max-steps -5 trains nobody: pass 1 or more",
-    "train --env CartPole-v0 --seed -1": "pass an integer from 0",
-    "evaluate --proxy synthetic/Nothing-v0": "shipped prox",
-    "evaluate --proxy taken": "holds no finished proxy: finish the run that was begun there with --resume",
-    "evaluate --proxy taken/file": "put back a copy of it",
-    "evaluate --proxy runs/never": "runs/never does not exist: pass the directory of a finished run",
-    "evaluate --proxy taken --num-agents 0": "pass 1 or more",
-    "evaluate --proxy taken --out new": "add --curves, or write the numbers with --json FILE",
-    "evaluate --proxy taken --json taken": "it is a directory: pass another --json FILE",
+    "train --env CartPole-v0 --seed -1": "--seed -1 is no seed: pass an integer from 0 to 4294967295",
+    "evaluate --proxy synthetic/Nothing-v0": (
+        "no shipped proxy 'synthetic/Nothing-v0': choose from ..., or :i for one of them"
+    ),
+    "evaluate --proxy taken": (
+        "taken holds no finished proxy: finish the run that was begun there with --resume, or pass "
+        "another (best_proxy.safetensors is missing)"
+    ),
+    "evaluate --proxy taken/file": (
+        "taken/file is damaged or foreign: put back a copy of it, or delete it and write it anew with "
+        "meta-train --resume --out RUN"
+    ),
+    "evaluate --proxy runs/never": (
+        "runs/never does not exist: pass the directory of a finished run, or a shipped proxy"
+    ),
+    "evaluate --proxy taken --num-agents 0": "--num-agents 0 trains nobody: pass 1 or more",
+    "evaluate --proxy taken --out new": (
+        "--out is where --curves draws: add --curves, or write the numbers with --json FILE"
+    ),
+    "evaluate --proxy taken --json taken": (
+        "cannot write taken, because it is a directory: pass another --json FILE"
+    ),
     "plot": "nothing to plot: pass a run directory or a shipped proxy",
     "plot CartPole-v0": "CartPole-v0 is no proxy: pass a run directory or a shipped proxy",
-    "plot taken": "holds no finished proxy: finish the run that was begun there with --resume",
-    "plot synthetic/Nothing-v0": "no shipped proxy 'synthetic/Nothing-v0'",
-    "plot synthetic/CartPole-v0:0 reward/CliffWalking:0": "pick one, or some alike",
-    "plot synthetic/CartPole-v0 --agent ppo": "choose --agent ddqn, dueling_ddqn or td3",
-    "plot reward/CliffWalking --num-agents 0": "pass 1 or more",
+    "plot taken": (
+        "taken holds no finished proxy: finish the run that was begun there with --resume, or pass "
+        "another (best_proxy.safetensors is missing)"
+    ),
+    "plot synthetic/Nothing-v0": (
+        "no shipped proxy 'synthetic/Nothing-v0': choose from ..., or :i for one of them"
+    ),
+    "plot synthetic/CartPole-v0:0 reward/CliffWalking:0": (
+        "the proxies of synthetic/CartPole-v0:0, reward/CliffWalking:0 differ in shape or training "
+        "budget: pick one, or some alike"
+    ),
+    "plot synthetic/CartPole-v0 --agent ppo": (
+        "ppo keeps no replay to look into: choose --agent ddqn, dueling_ddqn or td3"
+    ),
+    "plot reward/CliffWalking --num-agents 0": "--num-agents 0 trains nobody: pass 1 or more",
     "plot reward/CliffWalking --max-steps 0": "--max-steps 0 trains nobody: pass 1 or more",
-    "plot reward/CliffWalking --out taken/file": "cannot use taken/file",
-    "tune --resume": "Pass its directory with --out",
+    "plot reward/CliffWalking --out taken/file": (
+        "cannot use taken/file (File exists): check the path and the disk"
+    ),
+    "tune --resume": "--resume goes on with which run? Pass its directory with --out",
     "tune --num-trials 0": "--num-trials 0 does nothing: pass 1 or more",
-    "tune --num-workers 0": "pass 1 or more",
-    "tune --num-generations 0": "pass 1 or more",
-    "tune --proxy se --task CliffWalking": "have no ranges for --proxy se --task CliffWalking: choose from CartPole-v0",
-    "tune --proxy se --variant additive_potential": "add --proxy rn, or drop it",
-    "tune --proxy se --preset paper": "has no preset 'paper': choose from fast",
+    "tune --num-workers 0": "--num-workers 0 does nothing: pass 1 or more",
+    "tune --num-generations 0": "--num-generations 0 does nothing: pass 1 or more",
+    "tune --proxy se --task CliffWalking": (
+        "the papers' tables have no ranges for --proxy se --task CliffWalking: choose from CartPole-v0, "
+        "Acrobot-v1"
+    ),
+    "tune --proxy se --variant additive_potential": (
+        "--variant is one of reward networks: add --proxy rn, or drop it"
+    ),
+    "tune --proxy se --preset paper": "--proxy se has no preset 'paper': choose from ...",
     "tune --out taken": "taken is not empty and holds no run (file): choose another --out",
-    "tune --distributed auto": "tune runs on one machine: drop --distributed",
-    "demo --resume": "Pass its directory with --out",
-    "demo --distributed auto": "drop --distributed",
+    "tune --distributed auto": "tune runs on one machine: drop --distributed, or use meta-train",
+    "demo --resume": "--resume goes on with which run? Pass its directory with --out",
+    "demo --distributed auto": "demo runs on one machine: drop --distributed, or use meta-train",
 }
 
 
@@ -231,8 +314,7 @@ def test_an_error_is_one_line_with_a_remedy(words, capsys, tmp_path):
     (tmp_path / "taken" / "file").write_text("x")
     assert main(words.split()) == 2
     errors = capsys.readouterr().err
-    assert errors.startswith("synthenv: ") and errors.count("\n") == 1, errors
-    assert ERRORS[words] in errors
+    assert is_line(ERRORS[words], errors), errors
     assert {p.name for p in tmp_path.iterdir()} == {"taken"}, "something was begun"
 
 

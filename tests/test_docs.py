@@ -5,11 +5,12 @@ import shlex
 import sys
 import types
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from synthenv.cli import main
 
 REPO = Path(__file__).resolve().parents[1]
 LAUNCHERS = {"srun", "taskset"}
@@ -83,7 +84,6 @@ def test_no_example_is_exempt(name):
     assert text.count("\n```") % 2 == 0, "a fence is left open"
 
 
-@pytest.mark.skipif(find_spec("synthenv.cli") is None, reason="synthenv.cli does not exist yet")
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_command_exists(command, monkeypatch, capsys):
     words = [*command, "-"]
@@ -97,8 +97,6 @@ def test_command_exists(command, monkeypatch, capsys):
 
 def show_help(words: list[str], monkeypatch, capsys) -> str:
     """Return what ``synthenv WORDS --help`` prints."""
-    from synthenv.cli import main
-
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(sys, "argv", ["synthenv", *words, "--help"])
     with pytest.raises(SystemExit) as stop:

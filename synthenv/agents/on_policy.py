@@ -209,7 +209,6 @@ def result(schedule: OnPolicySchedule, state: TrainState) -> TrainResult:
         params=schedule.learner.policy(state.learner),
         num_steps=state.step,
         num_episodes=state.num_episodes,
-        last_return=state.stop.mean_return,
         stopped_early=state.stop.triggered,
         curve=state.curve,
     )

@@ -80,6 +80,21 @@ AGENTS: dict[str, AgentConfig] = {
 }
 
 
+def as_released(agent: AgentConfig) -> AgentConfig:
+    """The same agent with what the papers' code does otherwise than their text.
+
+    A dueling head takes the mean of advantages over the whole batch, the count-based bonus is beta / sqrt(n), and TD3
+    explores in tests, too.
+    """
+    if isinstance(agent, TD3Config):
+        return replace(agent, test_noise=True)
+    if isinstance(agent, TabularConfig):
+        return replace(agent, count_form="sqrt_n")
+    if isinstance(agent, DDQNConfig) and agent.name == "dueling_ddqn":
+        return replace(agent, advantage_mean="batch")
+    return agent
+
+
 def name_of(agent: AgentConfig) -> str:
     """The name in ``AGENTS`` of an agent of this kind, curiosity included; its numbers may be others."""
     return f"{agent.name}_icm" if getattr(agent, "curiosity", None) else agent.name

@@ -287,7 +287,6 @@ def result(schedule: Schedule, state: TrainState) -> TrainResult:
         params=schedule.learner.policy(state.learner),
         num_steps=state.step * schedule.config.action_repeat,
         num_episodes=state.episode.count,
-        last_return=state.episode.stop.mean_return,
         stopped_early=state.episode.stop.triggered,
         curve=None if state.test is None else state.test.curve,
     )

@@ -8,7 +8,7 @@ Imports nothing heavy, as the configs themselves.
 import math
 import struct
 from collections.abc import Iterator
-from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 _MOST = 2**31 - 1
 
@@ -55,7 +55,7 @@ CountOrZero = Annotated[int, Bounds(0)]
 
 
 class Misfit(NamedTuple):
-    """A number that makes no sense: its dotted path in the config, the number or pair of ends, and what to pass."""
+    """What makes no sense: its dotted path in the config, the number, pair of ends or name, and what to pass."""
 
     path: str
     value: Any
@@ -63,7 +63,9 @@ class Misfit(NamedTuple):
 
 
 def misfits(config: Any, path: str = "") -> Iterator[Misfit]:
-    """The numbers of a config, and of the configs in it, that their fields do not allow.
+    """The numbers and names of a config, and of the configs in it, that their fields do not allow.
+
+    The command line knows which names there are, but what another version has stored may hold others.
 
     Args:
         config: a dataclass or named tuple.
@@ -71,8 +73,10 @@ def misfits(config: Any, path: str = "") -> Iterator[Misfit]:
     """
     for name, hint in get_type_hints(type(config), include_extras=True).items():
         value, at = getattr(config, name), f"{path}.{name}".lstrip(".")
-        bounds = bounds_of(hint)
-        if bounds is None:
+        bounds, names = bounds_of(hint), _names_of(hint)
+        if names and value not in names:
+            yield Misfit(at, value, f"one of {', '.join(names)}")
+        elif bounds is None:
             if hasattr(type(value), "__annotations__"):
                 yield from misfits(value, at)
         elif isinstance(value, tuple):
@@ -90,6 +94,12 @@ def bounds_of(hint: Any) -> Bounds | None:
     own = [mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Bounds)]
     inner = [bounds_of(part) for part in get_args(hint)]
     return next((bounds for bounds in own + inner if bounds is not None), None)
+
+
+def _names_of(hint: Any) -> tuple[str, ...]:
+    """Those that a field's type declares; none where it declares no choice of names."""
+    hint = get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
+    return get_args(hint) if get_origin(hint) is Literal else ()
 
 
 def _in_32_bits(number: float) -> float:

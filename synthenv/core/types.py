@@ -10,7 +10,7 @@ differ between population members, ``params`` are weights.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 
@@ -49,7 +49,6 @@ class TrainResult(NamedTuple):
         params: weights of the policy after the last gradient step.
         num_steps: environment steps used, warm-up episodes included. int32 [].
         num_episodes: finished training episodes. int32 [].
-        last_return: mean training return over the last early-stop window, in the training environment.
         stopped_early: whether an early-stop rule ended training before its bounds did. bool [].
         curve: tests on the way, if there were any.
     """
@@ -57,7 +56,6 @@ class TrainResult(NamedTuple):
     params: PyTree
     num_steps: jax.Array
     num_episodes: jax.Array
-    last_return: jax.Array
     stopped_early: jax.Array
     curve: Curve | None = None
 
@@ -104,14 +102,6 @@ class Agent(NamedTuple):
             lambda state: self.step(state, env, env_params, hyperparams),
             self.init(key, env, env_params, hyperparams),
         )
-
-
-class Proxy(Protocol):
-    """A gymnax environment whose ``EnvParams`` hold learned weights, and the agent's discount if it needs that."""
-
-    def init_params(self, key: jax.Array) -> PyTree: ...
-
-    def env_params(self, proxy_params: PyTree, discount: Any) -> Any: ...
 
 
 class Prediction(NamedTuple):

@@ -5,29 +5,12 @@ reward (x velocity minus 0.1 times the squared action), its start (noise uniform
 0.05 s per step, its limit of 1000 steps without termination, and in every mass, joint and friction. It differs in:
 
 * What touches the floor. In MuJoCo every part does; in brax torso, back shin and front shin pass through it.
-* Physics. ``mjx`` is MuJoCo's, with 5 substeps, in float32 and with 4 solver iterations instead of up to 100.
-  ``generalized`` is brax's own, with 5 substeps; ``positional`` and ``spring`` have 16, and gears of 100 instead of
-  60 (front shin) and 30 (front foot).
+* Physics. ``mjx`` is MuJoCo's, with 5 substeps, in float32 and with 4 solver iterations instead of up to 100. brax's
+  other kinds (``generalized``, ``positional``, ``spring``) make other animals of it.
 * The x position. With ``mjx`` position, velocity and run reward lag by one substep of 0.01 s.
 
-Measured outside the repository, against gymnasium's v5 with MuJoCo 4.0, on 2 shared x86 cores. One step: error of the
-observation after a step from an equal state, over 500 (percentages: 200) states that random actions visit. Returns:
-mean and 95 % bootstrap interval over 40 episodes. Speed: steps per CPU-second of one copy (16 copies), resets under a
-``cond``.
-
-    ============ ================================= ======================= ======================= ==============
-    physics      one step                          uniform actions         a sine for each joint   speed
-    ============ ================================= ======================= ======================= ==============
-    MuJoCo       0                                 -279.0 [-296.4, -261.3] -150.9 [-155.0, -147.0] not measured
-    mjx          median 4e-6, 99 % 0.23, most 1.1  -276.9 [-299.7, -253.9] -178.2 [-190.7, -167.3] 2,980 (2,696)
-    generalized  14 % of the change in positions   -365.6 [-418.8, -315.0] -335.3 [-422.3, -254.9] 4,929 (3,507)
-    positional   76 %                              -111.5 [-126.6, -96.5]  -483.2 [-600.1, -381.4] 2,356 (4,888)
-    spring       75 %                              -71.9 [-102.0, -43.5]   -179.9 [-223.0, -141.3] 9,341 (14,254)
-    ============ ================================= ======================= ======================= ==============
-
-Only ``mjx`` is near enough to HalfCheetah-v3 for the SE/RN papers' threshold of 3000 to carry over (which no trained
-policy has tested); the others are other animals. It takes 36 seconds to trace and compile a program that steps and
-resets, ``spring`` takes 12; a reset costs 43 and 15 microseconds.
+``benchmarks/README.md`` has steps, returns and speeds of all four beside MuJoCo's: only ``mjx`` is near enough to
+HalfCheetah-v3 for the SE/RN papers' threshold of 3000 to carry over, which no trained policy has tested.
 """
 
 import contextlib
@@ -143,7 +126,7 @@ def half_cheetah(name: str, backend: str) -> BraxEnvironment:
 
     Args:
         name: what ``env.name`` answers.
-        backend: brax's physics: mjx, generalized, positional or spring, see above.
+        backend: brax's physics: mjx, or another one for what any physics will do for, see above.
 
     Raises:
         UserError: brax, or something it needs, is not installed.
@@ -163,10 +146,8 @@ def reacher(name: str) -> BraxEnvironment:
     after the step (v4: before it). And an episode has 1000 steps of 0.02 s instead of 50: that is the length that
     ``brax.envs.create`` and brax's trainings give it. Nothing terminates.
 
-    Returns of 64 episodes, mean +- standard deviation: zero action -221 +- 73, uniform actions -819 +- 39, a
-    proportional-derivative controller on the inverse kinematics -6.7 +- 4.8; the first 50 steps of these -11.1, -41.6
-    and -5.1, where gymnasium's v5 has -11.7 and -42.9 (200 episodes). brax names no threshold. Ours is the rule of the
-    One-Shot World Model paper, best - 0.03 * (best - random), which is -31.
+    brax names no threshold. Ours is the rule of the One-Shot World Model paper, best - 0.03 * (best - random), which is
+    -31 for the returns in ``benchmarks/README.md``.
 
     ``info["vector"]`` is the two parts of the reward: distance, then control.
 

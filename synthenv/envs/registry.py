@@ -76,15 +76,8 @@ _ENTRIES = {
     # For GridWorld it would be 4.6; 5.0 is what the paper's curves are measured by.
     "GridWorld": _Entry(oswm_toys.GridWorld, 27, 5.0),
     "SimpleEnv": _Entry(oswm_toys.SimpleEnv, 20, -7.6),
-    # Limit and threshold of the SE/RN papers for MuJoCo's HalfCheetah-v3. brax_adapter says how ours differs from it;
-    # with the other kinds of physics the threshold means little.
+    # Limit and threshold of the SE/RN papers for MuJoCo's HalfCheetah-v3. brax_adapter says how ours differs from it.
     "HalfCheetah": _Entry(functools.partial(half_cheetah, "HalfCheetah", "mjx"), 1000, 3000.0),
-    **{
-        f"HalfCheetah-{backend}": _Entry(
-            functools.partial(half_cheetah, f"HalfCheetah-{backend}", backend), 1000, 3000.0
-        )
-        for backend in ("generalized", "positional", "spring")
-    },
     # brax's own limit. The threshold is a convention of ours, see brax_adapter.
     "brax/reacher": _Entry(functools.partial(reacher, "brax/reacher"), 1000, -31.0),
 }

@@ -16,7 +16,6 @@ TransformationName = Literal[
     "single_better",
     "all_better_1",
     "all_better_2",
-    "centered_rank",
 ]
 
 

@@ -85,11 +85,6 @@ def all_better_2(scores: jax.Array, baseline: jax.Array) -> jax.Array:
     return gain / jnp.maximum(jnp.sum(gain), _EPS)
 
 
-def centered_rank(scores: jax.Array, baseline: jax.Array) -> jax.Array:
-    """Ranks mapped to [-0.5, 0.5], ties averaged (Salimans et al., 2017); not in the paper."""
-    return (jax.scipy.stats.rankdata(scores) - 1.0) / (scores.size - 1) - 0.5
-
-
 TRANSFORMATIONS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "linear": linear,
     "rank": rank,
@@ -99,7 +94,6 @@ TRANSFORMATIONS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "single_better": single_better,
     "all_better_1": all_better_1,
     "all_better_2": all_better_2,
-    "centered_rank": centered_rank,
 }
 
 

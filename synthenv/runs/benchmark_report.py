@@ -147,7 +147,8 @@ def markdown(table: str, by_task: Mapping[str, Any]) -> str:
 
 
 def _bars(words: Sequence[str]) -> str:
-    return f"| {' | '.join(words)} |\n"
+    """A line of a table; a bar that is part of a word, such as a model's path, does not end its column."""
+    return f"| {' | '.join(word.replace('|', chr(92) + '|') for word in words)} |\n"
 
 
 def write(table: str, by_task: Mapping[str, Any], out: Path) -> None:

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from synthenv.core.files import make_directory, write_atomic
-from synthenv.runs.curves import Learned, at_steps, bootstrap_band
+from synthenv.runs.curves import BASELINES, Learned, at_steps, bootstrap_band
 from synthenv.runs.figures import BLUE, CYCLE, INK, QUIET, RED, dress, literal, new_figure, save
 
-BASELINES = {"real": BLUE, "icm": QUIET, "count_based": QUIET}
+_COLORS = dict(zip(BASELINES, (BLUE, QUIET, QUIET), strict=True))
 POINTS = 200
 
 
@@ -44,7 +44,7 @@ def draw_curves(summary: Mapping[str, Any], curves: Mapping[str, Learned], title
     figure = new_figure(6.2 * len(agents) + 0.4, 7.4, title)
     panels = figure.subplots(2, len(agents), height_ratios=(1.7, 1), squeeze=False)
     proxies = dict.fromkeys(row for kinds in agents.values() for row in kinds["proxies"])
-    colors = dict(zip(proxies, CYCLE * 9, strict=False)) | BASELINES
+    colors: dict[str, str] = {**dict(zip(proxies, CYCLE * 9, strict=False)), **_COLORS}
     solved = [
         row["solved_share"] for kinds in agents.values() for rows in kinds.values() for row in rows.values()
     ]

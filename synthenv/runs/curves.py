@@ -33,6 +33,7 @@ HORIZONS = {
 OTHERS = (50_000, 1000)
 Names = Sequence[str] | Mapping[str, Sequence[str]]
 WINDOW = 10  # tests that have to stay at the threshold
+BASELINES = ("real", "icm", "count_based")  # names of rows that no proxy may have
 
 
 def steps_to_solve(learned: Learned) -> tuple[np.ndarray, np.ndarray]:
@@ -161,9 +162,11 @@ def plan(
 ) -> tuple[EnvSpec, list[tuple[str, str, str, Place, AgentConfig]]]:
     """The task, and of every row the agent, ``proxies`` or ``baselines``, its name, where and who trains.
 
-    Args and errors are those of ``evaluate_curves``.
+    A directory that is called as a baseline goes by its path from here, ``./real``. Args and errors are those of
+    ``evaluate_curves``.
     """
-    names = names if isinstance(names, Mapping) else {name: (name,) for name in names}
+    if not isinstance(names, Mapping):
+        names = {f"./{name}" if name in BASELINES else name: (name,) for name in names}
     agents = agents or (resolve(*next(iter(names.values()))).agent.name,)
     spec, _ = rows_of(names, agents[0], False)
     return spec, [

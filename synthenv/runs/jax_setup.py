@@ -91,6 +91,8 @@ def _join_processes(distributed: str) -> None:
             " PROCESS_ID from 0 to NUM_PROCESSES - 1"
         )
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # It would keep SIGTERM to itself, for programs that ask it whether there was one: ours would go on.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             coordinator_address=address[1] if address else None,

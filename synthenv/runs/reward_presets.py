@@ -15,6 +15,7 @@ from synthenv.agents.presets import (
     TABLE16_MOUNTAIN_CAR,
     TABLE17_HALF_CHEETAH,
     TABLE17_MOUNTAIN_CAR,
+    as_released,
 )
 from synthenv.outer.config import OuterConfig, StrategyConfig
 from synthenv.proxies.config import RewardConfig
@@ -50,11 +51,13 @@ PAPER = {
 
 
 def released(config: MetaTrainConfig) -> MetaTrainConfig:
-    """As the released code ran a published configuration: NES unnormalised; tanh for MountainCarContinuous."""
+    """As the released code ran a published configuration, with its agents: NES unnormalised; tanh for
+    MountainCarContinuous.
+    """
     strategy = config.strategy._replace(transformation="nes_unnormalized")
     tanh = config.task == "MountainCarContinuous-v0"
     proxy = config.proxy._replace(activation="tanh") if tanh else config.proxy
-    return replace(config, strategy=strategy, proxy=proxy)
+    return replace(config, strategy=strategy, proxy=proxy, agent=as_released(config.agent))
 
 
 # Ours: a start chosen among random networks, mirrored pairs that share their luck, Adam on centred ranks, and where
@@ -151,6 +154,7 @@ PRESETS = {
 ABOUT_PRESETS = {
     "fast": "ours, for minutes on a CPU",
     "paper": "Ferreira et al. (2022) as published: tables 6-8, 10, 13, 16 with All Better 2",
-    "released": "the same as the released code ran it: NES unnormalised; MountainCarContinuous with tanh",
+    "released": "the same as the released code ran it: NES unnormalised; TD3 explores in tests, too;"
+    " MountainCarContinuous with tanh",
     "smoke": "seconds (HalfCheetah: minutes, to compile), to see the machinery work; teaches nothing",
 }

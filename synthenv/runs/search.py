@@ -104,7 +104,8 @@ class Search:
         A mean over few agents is easily lucky, over many generations some will be, and agents other than the
         search's own may fail where those do well. So with ``confirm_agents`` more of the search's own are asked first,
         which costs little, and then fresh agents of table 2 decide. What they say of an incumbent outweighs every score
-        of a generation: the best one decided is kept until another is decided to be better.
+        of a generation: the best one decided is kept until another is decided to be better. Until one is decided, a
+        lucky score of the best incumbent gives way to what more agents said of it, lest it shuts out better ones.
         """
         scores, config = log.incumbent_scores, self.config.outer
         if not config.stop_when_solved or not len(scores) or not np.mean(scores) >= self.solved_score:
@@ -115,6 +116,8 @@ class Search:
         key_own, key_others = jax.random.split(jax.random.fold_in(self.key_decide, state.generation))
         own, steps = try_agents(key_own, self.runner, log.incumbent, min(NUM_OWN, config.confirm_agents))
         if not np.mean(own) >= self.solved_score:
+            if not state.decided and np.array_equal(state.best_proxy, log.incumbent):
+                state = keep(state, log.incumbent, float(np.mean(own)))
             return Verdict(state, False, train_steps=steps)
         notify(
             f"incumbents reach {np.mean(scores):.1f}: up to {config.confirm_agents} fresh agents of table 2"

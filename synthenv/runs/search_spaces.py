@@ -67,7 +67,7 @@ def _complement(end: float) -> float:
 
 ACTIVATIONS = ("tanh", "relu", "leaky_relu", "prelu")
 # The paper's eight.
-TRANSFORMATIONS = tuple(name for name in get_args(TransformationName) if name != "centered_rank")
+TRANSFORMATIONS = get_args(TransformationName)
 PAPER_NES: Condition = ("strategy.name", ("paper_nes",))
 OPEN_ES: Condition = ("strategy.name", ("open_es",))
 # Agents that draw these anew every time do not look at them ("HPs: varied" in A.5).

@@ -7,7 +7,6 @@ References:
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -24,8 +23,8 @@ class OptimizerConfig:
         steps_per_epoch: gradient steps in each.
         warmup_epochs: epochs of the linear warm-up.
         epochs_ahead: what the released code adds to the number of the epoch, counted from 0: training starts with
-            2 of the 12 epochs of warm-up behind it, and its last 2 lie behind the end of the schedule.
-        after_end: there "rise", as released: the cosine goes on and comes up again; or stay at "zero".
+            2 of the 12 epochs of warm-up behind it, and its last 2 lie behind the end of the schedule, where the
+            cosine comes up again.
         max_gradient_norm: global norm that gradients are scaled down to.
     """
 
@@ -34,7 +33,6 @@ class OptimizerConfig:
     steps_per_epoch: float = 100.0
     warmup_epochs: int = 12
     epochs_ahead: int = 2
-    after_end: Literal["rise", "zero"] = "rise"
     max_gradient_norm: float = 1.0
 
 
@@ -48,7 +46,6 @@ def learning_rate(config: OptimizerConfig) -> optax.Schedule:
     def schedule(step: jax.typing.ArrayLike) -> jax.Array:
         epoch = jnp.asarray(step, jnp.float32) / config.steps_per_epoch + config.epochs_ahead
         share = epoch / config.num_epochs
-        share = share if config.after_end == "rise" else jnp.minimum(share, 1.0)
         # Without a warm-up the first branch is never taken, but still divides.
         rising = share / max(warmup, 1e-9)
         falling = 0.5 * (1.0 + jnp.cos(math.pi * (share - warmup) / (1.0 - warmup)))

@@ -69,11 +69,6 @@ class PriorConfig:
     chain_length: int = 32
 
     @property
-    def input_size(self) -> int:
-        """D."""
-        return self.max_obs + MAX_ACTIONS
-
-    @property
     def batch_size(self) -> int:
         """B."""
         return len(self.families) * self.tasks_per_family

@@ -38,8 +38,6 @@ class Options(Protocol):
     def radians_are_cosines(self) -> bool: ...
     @property
     def gravity(self) -> str: ...
-    @property
-    def friction_everywhere(self) -> bool: ...
 
 
 class Pairs(NamedTuple):
@@ -79,14 +77,13 @@ def draw(words: jax.Array, action_order: jax.Array, action_size: jax.Array, opti
     action = jnp.floor(u[..., 1] * action_size[:, None]).astype(jnp.int32)
     control = jnp.argmax(action_order[:, None, :] == action[:, :, None], axis=2)
     pulled = (kind == FALLING) | (is_angle & (u[..., 3] < 0.5))
-    rubbed = jnp.full_like(pulled, True) if options.friction_everywhere else pulled & is_angle
     bounce = jnp.where((kind == GLIDING) & (u[..., 6] < 0.5), 0.0, 0.3 + 0.7 * u[..., 7])
     return Pairs(
         kind,
         control,
         u[..., 2] < 0.5,
         jnp.where(pulled, 5.0 + 5.0 * u[..., 4], 0.0),
-        jnp.where(rubbed, 0.9 + 0.1 * u[..., 5], 1.0),
+        jnp.where(pulled & is_angle, 0.9 + 0.1 * u[..., 5], 1.0),
         jnp.where(is_angle, 0.0, bounce),
         jnp.where(u[..., 8] < 0.5, jnp.pi, 0.0),
     )

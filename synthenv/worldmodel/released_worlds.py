@@ -37,7 +37,6 @@ class ReleasedPriorConfig:
         radians_are_cosines: the released defect. An angle in radians shows its cosine, plus 0 or pi; without it the
             angle in [-pi, pi], plus 0 or pi.
         gravity: what pulls a falling point: "height_proportional" (released) or "constant" (chapter).
-        friction_everywhere: whether every pair is damped, not only angles with gravity.
         networks: what they look like.
         start_scale: states of networks start at up to this times U(0, 1) less the offset, as of table 6.
         start_offset: it is this times U(-0.5, 0.5), one number an environment.
@@ -51,7 +50,6 @@ class ReleasedPriorConfig:
     hidden_velocity: bool = True
     radians_are_cosines: bool = True
     gravity: Literal["height_proportional", "constant"] = "height_proportional"
-    friction_everywhere: bool = False
     networks: NetworkConfig = field(default_factory=NetworkConfig)
     start_scale: float = 18.147661409701062
     start_offset: float = 3.2802608490289904

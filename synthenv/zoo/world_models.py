@@ -24,6 +24,8 @@ from synthenv.zoo.registry import ROOT, sha256
 
 FILE = "best_proxy.safetensors"  # of a run directory
 _REMEDY = "pass the directory of a finished synthenv oswm pretrain, or its best_proxy.safetensors"
+# Choices that former versions had and stored, with the one that is left.
+_FORMER_CHOICES = {"after_end": "rise", "friction_everywhere": False}
 
 
 class Form(NamedTuple):
@@ -111,8 +113,9 @@ def _rebuild(kind: Any, stored: Any) -> Any:
     if dataclasses.is_dataclass(kind):
         hints = get_type_hints(kind)
         names = {field.name for field in dataclasses.fields(kind)}
-        if names != set(stored):
-            raise KeyError(", ".join(sorted(names ^ set(stored))))
+        given = set(stored) - {name for name, left in _FORMER_CHOICES.items() if stored.get(name) == left}
+        if names != given:
+            raise KeyError(", ".join(sorted(names ^ given)))
         return kind(**{name: _rebuild(hints[name], stored[name]) for name in names})  # type: ignore[operator]
     if get_origin(kind) is tuple:
         return tuple(_rebuild(get_args(kind)[0], item) for item in stored)

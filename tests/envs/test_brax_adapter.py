@@ -1,6 +1,6 @@
 """HalfCheetah through the adapter is brax's own, transition by transition.
 
-On the physics that compiles fastest: the adapter is the same for all of them.
+On spring, the physics that compiles fastest: the adapter is the same for all of them.
 """
 
 import subprocess
@@ -14,6 +14,7 @@ import pytest
 
 from synthenv.core.errors import UserError
 from synthenv.envs import registry
+from synthenv.envs.brax_adapter import half_cheetah
 from synthenv.envs.rollout import rollout
 
 NUM_STEPS = 25
@@ -37,7 +38,8 @@ def test_without_brax_everything_else_works():
 @pytest.fixture(scope="module")
 def spec():
     pytest.importorskip("brax")
-    return registry.make("HalfCheetah-spring")
+    env = half_cheetah("HalfCheetah", "spring")
+    return registry.EnvSpec("HalfCheetah", env, env.default_params, 3000.0, 1000)
 
 
 @pytest.fixture(scope="module")
@@ -170,10 +172,11 @@ def test_the_build_is_silent_and_made_once(capfd, monkeypatch, tmp_path):
 
 def test_spaces(spec):
     env, params = spec.env, spec.env_params
-    assert (env.name, env.num_actions, env.info_size) == ("HalfCheetah-spring", 6, 4)
+    assert (env.name, env.num_actions, env.info_size) == ("HalfCheetah", 6, 4)
     assert env.observation_space(params).shape == (17,)
     assert (env.action_space(params).low, env.action_space(params).high) == (-1.0, 1.0)
-    assert (spec.max_steps, params.max_steps_in_episode, spec.solved_return) == (1000, 1000, 3000.0)
+    assert params.max_steps_in_episode == 1000
+    assert registry.thresholds()["HalfCheetah"] == (3000.0, 1000)
 
 
 @pytest.fixture(scope="module")

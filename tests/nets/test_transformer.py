@@ -62,7 +62,8 @@ def numpy_layer(block, num_heads, pre, rows, num_context):
         for head in range(num_heads):
             part = slice(head * size, (head + 1) * size)
             scores = [queries[row, part] @ keys[j, part] / math.sqrt(size) for j in range(num_context)]
-            weights = np.exp(scores) / np.exp(scores).sum()
+            weights = np.exp(np.array(scores) - max(scores))
+            weights /= weights.sum()
             mixed[row, part] = sum(w * values[j, part] for j, w in enumerate(weights))
     x = rows + apply(block.out, mixed)
     x = x if pre else numpy_norm(block.attention_norm, x)
@@ -169,8 +170,13 @@ def test_empty_context_is_finite():
 
 
 def test_scores_of_any_size_stay_finite():
-    """Attention to one token only, where exp of the scores alone would overflow."""
+    """Attention to one token only, where exp of the scores alone would overflow, is still NumPy's."""
     params, (context, queries) = random_params(CONFIG), tokens()
+    rows = 1e3 * jnp.concatenate([context, queries])
+    expected = np.asarray(rows, np.float64)
+    for block in params.blocks:
+        expected = numpy_layer(block, CONFIG.num_heads, False, expected, C)
+    np.testing.assert_allclose(forward(params, CONFIG, rows, jnp.arange(C + Q) < C), expected, atol=1e-3)
     total = lambda q: jnp.sum(answers(params, CONFIG, 1e3 * context, q) ** 2)  # noqa: E731
     found, gradient = jax.jit(jax.value_and_grad(total))(1e3 * queries)
     assert np.isfinite(found) and np.isfinite(gradient).all()

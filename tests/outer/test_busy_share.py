@@ -30,7 +30,7 @@ def agent_of_iterations():
     """As PPO, it makes many environment steps in each step of its own."""
 
     def result(state):
-        return TrainResult((), STRIDE * state[0], state[0], jnp.float32(0), jnp.bool_(False))
+        return TrainResult((), STRIDE * state[0], state[0], jnp.bool_(False))
 
     return Agent(
         init=lambda key, env, env_params, hyperparams: (jnp.int32(0), hyperparams.iterations),

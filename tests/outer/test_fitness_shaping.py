@@ -29,7 +29,6 @@ def reference(name, s, b):
     better = s > b + 1e-6
     gain = np.array([(x - b) / (s.max() - b + 1e-9) if x > b + 1e-6 else 0.0 for x in s])
     best = np.eye(n)[s.argmax()]
-    ties_averaged = np.array([(s < x).sum() + ((s == x).sum() - 1) / 2 for x in s])
     return {
         "linear": (s - s.min()) / (s.max() - s.min() + 1e-9),
         "rank": ascending / (n - 1),
@@ -39,7 +38,6 @@ def reference(name, s, b):
         "single_better": best * better.any(),
         "all_better_1": gain / gain.max() if better.any() else gain,
         "all_better_2": gain / gain.sum() if better.any() else gain,
-        "centered_rank": ties_averaged / (n - 1) - 0.5,
     }[name]
 
 

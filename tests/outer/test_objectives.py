@@ -7,7 +7,7 @@ from synthenv.core.types import Curve, TrainResult
 from synthenv.outer.objectives import make_objective
 
 CURVE = Curve(returns=jnp.array([10.0, 30.0, 50.0, 0.0]), steps=jnp.array([5, 7, 17, 0]))
-TRAINED = TrainResult((), jnp.int32(17), jnp.int32(3), jnp.float32(0), jnp.bool_(False), CURVE)
+TRAINED = TrainResult((), jnp.int32(17), jnp.int32(3), jnp.bool_(False), CURVE)
 RETURNS = jnp.array([40.0, 60.0])
 
 

@@ -116,6 +116,24 @@ def test_more_of_the_searchs_own_agents_are_asked_before_dearer_ones():
 
 
 @pytest.mark.parametrize(
+    ("best", "decided", "own", "kept"),
+    [
+        (3.0, False, 190.0, (3.0, 190.0)),
+        (3.0, False, np.nan, (3.0, -np.inf)),
+        (2.0, False, 190.0, (2.0, 198.0)),  # another one is the best so far: nobody asked about that
+        (3.0, True, 190.0, (3.0, 198.0)),  # the same one, as agents of table 2 decided it before
+    ],
+)
+def test_a_lucky_score_gives_way_to_what_more_agents_said(best, decided, own, kept):
+    """It stood as the best until something was decided, and shut out incumbents that were better."""
+    confirmer, own_agents = Confirmer([200.0] * 4), Confirmer([own] * 4)
+    result = verdict([200, 200], confirmer, best=best, decided=decided, own=own_agents, confirm_agents=4)
+    state = result.state
+    assert confirmer.asked == [] and (result.solved, result.mean) == (False, None)
+    assert (float(state.best_proxy[0]), float(state.best_score)) == kept and bool(state.decided) is decided
+
+
+@pytest.mark.parametrize(
     ("scores", "decided", "kept"),
     [
         (

@@ -155,6 +155,21 @@ def test_numbers_of_the_search(path, value, remedy):
     assert message == f"--{path.replace('_', '-')} {value} makes no sense: pass {remedy}"
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "remedy"),
+    [
+        ("strategy.transformation", "centered_rank", "one of linear, rank, nes, "),
+        ("strategy.name", "cma_es", "one of paper_nes, open_es, snes, sep_cma_es"),
+        ("outer.objective", "reward", "one of max_reward, reward_threshold, auc"),
+        ("agent.stop", "never", "one of plateau, solved, none"),
+        ("proxy.form", "cmdp", "one of mdp, bandit"),
+    ],
+)
+def test_names_that_another_version_stored(path, value, remedy):
+    message = refusal(put(BASE, path, value))
+    assert message.startswith(f"--{path} {value} makes no sense: pass {remedy}")
+
+
 def test_whatever_has_a_name_passes():
     """Presets of searches and of dreams, agents of the papers' tables, and both ends of the ranges of a study."""
     for presets in (synthetic_presets.PRESETS, {"rn": reward_presets.FAST}, reward_presets.PRESETS):

@@ -1,12 +1,11 @@
 """The demo from its search to its table, with a search of two tiny generations, and after an interruption."""
 
-import numpy as np
 import pytest
 
 from synthenv.core.errors import UserError
-from synthenv.runs import commands
+from synthenv.runs import commands, evaluate
 from synthenv.runs import meta_train as search
-from tests.tiny_run import of_length
+from tests.tiny_run import TINY, of_length
 
 
 def interrupt(line):
@@ -21,10 +20,20 @@ def test_demo_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
     with pytest.raises(UserError, match="pass --resume to go on"):
         commands.demo(tmp_path / "demo", 0, resume=False, num_agents=1)
 
+    run_agents, tested = evaluate.run_agents, []
+
+    def watched(place, agent, num_agents, seed, *more):
+        tested.append((run_agents(place, agent, num_agents, seed, *more), agent.vary, seed))
+        return tested[-1][0]
+
+    monkeypatch.setattr(evaluate, "run_agents", watched)
     results = commands.demo(tmp_path / "demo", 0, resume=True, num_agents=1)
     assert results["meta_train"]["generations"] == 2 and results["num_agents"] == 1
-    assert results["untrained_control"]["num_agents"] == 1
-    assert 1 <= results["mean_return"] <= 200 and np.isfinite(results["total_seconds"])
-    said = capsys.readouterr().out
+    control, said = results["untrained_control"], capsys.readouterr().out
+    assert [(vary, seed) for _, vary, seed in tested] == [(True, 1)] * 2, "agents of table 2, on a seed apart"
+    assert results["mean_return"] == tested[0][0].returns.mean()
+    assert control["mean_return"] == tested[1][0].returns.mean()
+    assert (results["mean_train_steps"], control["mean_train_steps"]) == (TINY.agent.max_steps, 1)
+    assert control["num_agents"] == 1 and results["total_seconds"] > 0
     assert "run directory:" in said and "untrained control" in said
     assert (tmp_path / "demo" / "report.html").exists()

@@ -26,6 +26,7 @@ from synthenv.runs.policies import load_policy
 from synthenv.worldmodel import registry as world_models
 from synthenv.worldmodel.context import Context
 from synthenv.worldmodel.context_file import load_context
+from tests.error_lines import is_line
 
 pytestmark = pytest.mark.rank_promotion_ok
 
@@ -385,27 +386,56 @@ def test_the_command_prints_and_writes(capsys):
 
 
 ERRORS = {
-    "run": "pass --task, such as CartPole-v0, or --context-file FILE.npz",
-    "run --task CartPol-v0": "gymnasium cannot make 'CartPol-v0'",
-    "run --task EmptyRoom222": "did you mean 'EmptyRoom22'",
-    "run --task SimpleEnv --context 5": "--context 5 tells too little: pass at least 20",
-    "run --task SimpleEnv --model expert": "unknown world model 'expert'; did you mean 'experts'",
-    "run --task SimpleEnv --agent ddqn": "ddqn needs discrete actions",
-    "run --task CartPole-v0 --agent td3": "choose td3_discrete",
-    "run --task GridWorld --agent sarsa": "a table's worth of observations",
-    "run --task SimpleEnv --agent as_evolved": "pass --agent ppo",
+    "run": "nothing to dream of: pass --task, such as CartPole-v0, or --context-file FILE.npz",
+    "run --task CartPol-v0": (
+        "gymnasium cannot make 'CartPol-v0' (...): check the id, or install what the task needs; pip "
+        "install -e '.[gymnasium]' brings MuJoCo"
+    ),
+    "run --task EmptyRoom222": (
+        "gymnasium cannot make 'EmptyRoom222' (...): check the id, or install what the task needs; pip "
+        "install -e '.[gymnasium]' brings MuJoCo; did you mean 'EmptyRoom22'?"
+    ),
+    "run --task SimpleEnv --context 5": "--context 5 tells too little: pass at least 20, better 1000",
+    "run --task SimpleEnv --model expert": (
+        "unknown world model 'expert'; did you mean 'experts'? known ones: ...; shipped: ...; or the "
+        "directory of a synthenv oswm pretrain"
+    ),
+    "run --task SimpleEnv --agent ddqn": (
+        "ddqn needs discrete actions, but SimpleEnv has continuous ones: choose a task such as "
+        "CartPole-v0, or the agent td3 or ppo"
+    ),
+    "run --task CartPole-v0 --agent td3": (
+        "td3 needs continuous actions, but CartPole-v0 has discrete ones: choose td3_discrete, or a task "
+        "such as Pendulum-v1"
+    ),
+    "run --task GridWorld --agent sarsa": (
+        "sarsa needs a table's worth of observations, but GridWorld has real-valued ones: choose ddqn, "
+        "or a task such as CliffWalking"
+    ),
+    "run --task SimpleEnv --agent as_evolved": (
+        "nobody was evolved with a world model: pass --agent ppo, or another one by name"
+    ),
     "run --task SimpleEnv --seeds 0": "--seeds 0 does nothing: pass 1 or more",
     "run --task SimpleEnv --max-steps 0": "--max-steps 0 does nothing: pass 1 or more",
-    "run --task SimpleEnv --eval-episodes 0": "--eval-episodes 0 does nothing",
-    "run --task SimpleEnv --pessimism -1": "pass a finite number from 0 on",
-    "run --task CartPole-v0 --model ridge --termination learned": "ridge does not learn where episodes end",
-    "run --task SimpleEnv --resume": "Pass its directory with --out",
-    "run --context-file none.npz": "none.npz does not exist",
-    "run --context-file log.csv": "log.csv is neither an .npz nor a run's context",
-    "run --context-file none.npz --strategy random": "pass only one of the two",
-    "run --context-file none.npz --termination known": "none.npz does not exist",
+    "run --task SimpleEnv --eval-episodes 0": "--eval-episodes 0 does nothing: pass 1 or more",
+    "run --task SimpleEnv --pessimism -1": "--pessimism -1.0 makes no sense: pass a finite number from 0 on",
+    "run --task CartPole-v0 --model ridge --termination learned": (
+        "--model ridge does not learn where episodes end: choose experts or small, or pass --termination "
+        "known with a task whose rule is known"
+    ),
+    "run --task SimpleEnv --resume": "--resume goes on with which run? Pass its directory with --out",
+    "run --context-file none.npz": "none.npz does not exist: check the path",
+    "run --context-file log.csv": (
+        "log.csv is neither an .npz nor a run's context (.safetensors): write it with numpy.savez"
+    ),
+    "run --context-file none.npz --strategy random": (
+        "--strategy collects a context and --context-file has one: pass only one of the two"
+    ),
+    "run --context-file none.npz --termination known": "none.npz does not exist: check the path",
     "run --task SimpleEnv --out taken": "taken is not empty and holds no run (file): choose another --out",
-    "run --task SimpleEnv --distributed auto": "oswm run runs on one machine: drop --distributed",
+    "run --task SimpleEnv --distributed auto": (
+        "oswm run runs on one machine: drop --distributed, or use meta-train"
+    ),
     "plot taken": "taken holds no oswm run and no oswm pretrain: pass the directory of one",
 }
 
@@ -416,8 +446,7 @@ def test_an_error_is_one_line_with_a_remedy(words, capsys, tmp_path):
     (tmp_path / "taken" / "file").write_text("x")
     assert main(["oswm", *words.split()]) == 2
     errors = capsys.readouterr().err
-    assert errors.startswith("synthenv: ") and errors.count("\n") == 1, errors
-    assert ERRORS[words] in errors
+    assert is_line(ERRORS[words], errors), errors
     assert {p.name for p in tmp_path.iterdir()} == {"taken"}, "something was begun"
 
 

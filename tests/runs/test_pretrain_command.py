@@ -22,6 +22,7 @@ from synthenv.worldmodel import pretrain
 from synthenv.worldmodel.collect import collect
 from synthenv.worldmodel.strategies import Collection
 from synthenv.zoo import world_models
+from tests.error_lines import is_line
 from tests.tiny_pretrain import TINY
 
 pytestmark = pytest.mark.rank_promotion_ok
@@ -71,11 +72,19 @@ def test_flags_arrive():
     assert asked.config.num_steps == 7 and asked.steps_per_line == 3
 
 
-@pytest.mark.parametrize("words", ["--steps 0", "--steps-per-line 0", "--workers -1", "--resume"])
+ERRORS = {
+    "--steps 0": "--steps 0 does nothing: pass 1 or more",
+    "--steps-per-line 0": "--steps-per-line 0 does nothing: pass 1 or more",
+    "--workers -1": "--workers -1 does nothing: pass 1 or more",
+    "--resume": "--resume goes on with which run? Pass its directory with --out",
+}
+
+
+@pytest.mark.parametrize("words", ERRORS)
 def test_nonsense_is_refused_in_a_line(words, capsys):
     assert main(["oswm", "pretrain", *words.split()]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("synthenv: --") and said.count("\n") == 1
+    errors = capsys.readouterr().err
+    assert is_line(ERRORS[words], errors), errors
 
 
 @pytest.mark.parametrize("num_steps", [1, 9, 700])

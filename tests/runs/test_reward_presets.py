@@ -4,7 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from synthenv.agents.presets import TABLE10, TABLE11, TABLE12, TABLE13, TABLE14, TABLE17_MOUNTAIN_CAR
+from synthenv.agents.presets import (
+    AGENTS,
+    TABLE10,
+    TABLE11,
+    TABLE12,
+    TABLE13,
+    TABLE14,
+    TABLE17_MOUNTAIN_CAR,
+    as_released,
+)
 from synthenv.core.errors import UserError
 from synthenv.runs.config import check
 from synthenv.runs.presets import form_of, preset
@@ -35,6 +44,22 @@ def test_networks():
     released = preset("rn", "released", "MountainCarContinuous-v0")
     assert released.proxy.activation == "tanh"
     assert released.strategy.transformation == "nes_unnormalized"
+
+
+def test_agents_of_the_released_code():
+    """They differ from the text's in one number each, and a search of the preset trains them."""
+    assert as_released(AGENTS["td3"]) == replace(AGENTS["td3"], test_noise=True)
+    assert as_released(AGENTS["td3_discrete_icm"]) == replace(AGENTS["td3_discrete_icm"], test_noise=True)
+    assert as_released(TABLE12) == replace(TABLE12, count_form="sqrt_n")
+    assert as_released(AGENTS["dueling_ddqn"]) == replace(AGENTS["dueling_ddqn"], advantage_mean="batch")
+    for name in ("ddqn", "ddqn_icm", "ppo", "ppo_monte_carlo"):
+        assert as_released(AGENTS[name]) == AGENTS[name]
+    for task, config in PAPER.items():
+        assert preset("rn", "paper", task).agent == config.agent
+        assert preset("rn", "released", task).agent == as_released(config.agent)
+    assert (
+        preset("rn", "released", "HalfCheetah").agent.test_noise and not PAPER["HalfCheetah"].agent.test_noise
+    )
 
 
 def test_agents_of_the_searches():

@@ -30,12 +30,12 @@ def test_schedule_by_hand(step, share_of_peak):
 
 
 def test_end_of_the_schedule():
-    """It rises to 0.7 % of the peak over the last 200 steps, or stays at zero if told to."""
+    """It rises to 0.7 % of the peak over the last 200 steps; counted from 0 it falls to the end."""
     steps = jnp.arange(4800, 5000)
     released = learning_rate(RELEASED)(steps)
     assert np.all(np.diff(released[1:]) > 0)
     assert float(released[-1]) / PEAK == pytest.approx(0.0068, abs=1e-4)
-    assert not np.any(np.asarray(learning_rate(replace(RELEASED, after_end="zero"))(steps)) > 1e-12)
+    assert np.all(np.diff(learning_rate(replace(RELEASED, epochs_ahead=0))(steps)) < 0)
 
 
 def test_schedule_without_the_offset_and_without_warmup():

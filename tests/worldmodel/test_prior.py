@@ -34,8 +34,8 @@ def batch():
 
 
 def test_shapes(batch):
-    assert (CONFIG.batch_size, CONFIG.input_size) == (NUM_TASKS, 4 + MAX_ACTIONS)
-    assert batch.inputs.shape == batch.after.shape == (NUM_TASKS, NUM_ROWS, 8)
+    assert CONFIG.batch_size == NUM_TASKS
+    assert batch.inputs.shape == batch.after.shape == (NUM_TASKS, NUM_ROWS, 4 + MAX_ACTIONS)
     assert batch.targets.shape == (NUM_TASKS, NUM_ROWS, 5)
     assert batch.terminated.shape == (NUM_TASKS, NUM_ROWS)
     assert batch.used.shape == (NUM_TASKS, 5) and batch.used[:, -1].all()

@@ -47,7 +47,7 @@ class Pair:
                 self.v -= self.g * np.cos(self.p) * 0.01 * 5
         elif self.kind == "y":
             self.v -= self.g * 0.01 * (1 if self.config.gravity == "constant" else self.p)
-        if self.config.friction_everywhere or (self.kind in ("sin", "cos", "rad") and self.g > 0):
+        if self.kind in ("sin", "cos", "rad") and self.g > 0:
             self.v *= self.damping
         self.v = min(max(self.v, -7.0), 7.0)
         self.p += self.v * 0.01
@@ -131,9 +131,8 @@ def test_rows_equal_a_replay_step_by_step(many, name):
 
 
 @pytest.mark.parametrize("gravity", ["height_proportional", "constant"])
-@pytest.mark.parametrize("friction_everywhere", [False, True])
-def test_pairs_move_as_one_by_one(gravity, friction_everywhere):
-    config = replace(prior.RELEASED, gravity=gravity, friction_everywhere=friction_everywhere)
+def test_pairs_move_as_one_by_one(gravity):
+    config = replace(prior.RELEASED, gravity=gravity)
     rng = np.random.default_rng(0)
     words = rng.integers(0, 2**32, (40, 5, momentum.WORDS), dtype=np.uint32)
     order = np.tile([2, 0, 1], (40, 1))
