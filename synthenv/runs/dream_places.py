@@ -21,7 +21,7 @@ from synthenv.worldmodel.collect import actions_of, collect, units_of
 from synthenv.worldmodel.collect_gymnasium import collect_gymnasium
 from synthenv.worldmodel.context import Context, check_context, thinned
 from synthenv.worldmodel.context_file import load_context, read_npz
-from synthenv.worldmodel.logged_rows import continues
+from synthenv.worldmodel.logged_order import continues
 from synthenv.worldmodel.strategies import Act, Actions, Collection
 from synthenv.zoo import world_models as pretrained
 from synthenv.zoo.registry import sha256

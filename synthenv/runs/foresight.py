@@ -11,13 +11,19 @@ import jax
 import numpy as np
 
 from synthenv.core.types import Prediction, Transition
-from synthenv.worldmodel.context import Context
+from synthenv.worldmodel import quadratic_law
+from synthenv.worldmodel.context import Context, spread
 
 Predict = Callable[[Any, jax.Array, jax.Array], Prediction]
 
 _CONSTANT = 1e-9  # of the mean square: what varies by less does not vary
 _STRAYS = 0.1  # of the size of a constant reward, 0.01 of the deviation of a column that never changes
-_OUTSIDE = 0.5  # of the range of a task's first observations
+_OUTSIDE = 0.25  # of the range of a task's first observations
+_ELSEWHERE = 0.05  # of a log's episodes begin outside
+_HALF = 0.5  # of the variance: who expects to miss it foresees little
+_LEAST_NEAR, _MOST_NEAR = 20, 500  # rows
+_MISSED, _MUCH = 0.05, 0.15  # of the variance
+_SURE = 10.0  # times the squared error that the model itself expects
 
 
 @functools.partial(jax.jit, static_argnames="predict")
@@ -26,13 +32,14 @@ def predict_all(cache: Any, obs: Any, action: Any, predict: Predict) -> Predicti
     return jax.vmap(predict, in_axes=(None, 0, 0))(cache, obs, action)
 
 
-def of_task(said: Prediction, held_out: Context, log: Context | None) -> list[str]:
+def of_task(said: Prediction, held_out: Context, log: Context | None, shown: Context) -> list[str]:
     """What to say of a model that was asked about steps of the real task.
 
     Args:
         said: its answers to them. [C]
         held_out: these steps, and first observations of the task.
-        log: the file that the model was shown, if it is one.
+        log: the file that the model was shown rows of, if it is one.
+        shown: the rows that it was shown.
     """
     obs, _, reward, next_obs, *_ = (np.asarray(leaf) for leaf in held_out.transitions)
     change, reward, going = next_obs - obs, reward[:, None], _before_failures(held_out.transitions)
@@ -51,10 +58,15 @@ def of_task(said: Prediction, held_out: Context, log: Context | None) -> list[st
         notices.append(
             f"the world model foresees {what} of {held_out.task} no better than the mean does: {remedy}"
         )
+    elif log is not None and (what := _contradicted(said, held_out, shown, going)):
+        notices.append(
+            f"next to rows of {log.task} steps of {held_out.task} come to something else in {what}: is it of this task,"
+            " its rows single steps in order, and its numbers in the task's units?"
+        )
     if log is not None and (away := _listed(_starts_elsewhere(log, held_out), False)):
         notices.append(
-            f"episodes of {log.task} begin with {away} where those of {held_out.task} never do: is it of this task, its"
-            " columns in order and in the task's units?"
+            f"some episodes of {log.task} begin with {away} where those of {held_out.task} never do: is it of this"
+            " task, its columns in order and in the task's units?"
         )
     return notices
 
@@ -68,14 +80,54 @@ def by_own_account(said: Prediction, shown: Context) -> list[str]:
     """
     obs, _, reward, next_obs, *_ = (np.asarray(leaf) for leaf in shown.transitions)
     doubt, doubt_of_reward = (np.square(np.asarray(std)) for std in (said.next_obs_std, said.reward_std))
-    columns = np.flatnonzero(_is_unforeseen(doubt, next_obs - obs, np.zeros(obs.shape[1])))
-    pays = _is_unforeseen(doubt_of_reward[:, None], reward[:, None], np.zeros(1))
+    columns = np.flatnonzero(_is_unforeseen(doubt / _HALF, next_obs - obs, np.zeros(obs.shape[1])))
+    pays = _is_unforeseen(doubt_of_reward[:, None] / _HALF, reward[:, None], np.zeros(1))
     if not (what := _listed(columns, bool(pays[0]))):
         return []
     return [
-        f"by its own account the world model foresees {what} of {shown.task} no better than the mean does: are its"
-        " columns and rows in order?"
+        f"by its own account the world model misses half or more of how {what} of {shown.task} varies: are its columns"
+        " and rows in order?"
     ]
+
+
+def _contradicted(said: Prediction, held_out: Context, shown: Context, going: np.ndarray) -> str:
+    """In words, what a model misses next to rows that it was shown; empty if there is nothing.
+
+    That is much, or more than it expects. Far from its rows a model may be wrong though every one of them is right.
+    """
+    steps = held_out.transitions
+    near = going & _are_near(_asked(held_out), _asked(shown))
+    if near.sum() < _LEAST_NEAR:
+        return ""
+
+    def is_missed(mean: Any, std: Any, came: np.ndarray) -> np.ndarray:
+        missed, doubt = np.square(mean - came)[near].mean(axis=0), np.square(std)[near].mean(axis=0)
+        variance, size = came[going].var(axis=0), np.square(came[going]).mean(axis=0)
+        share = missed / np.maximum(np.maximum(variance, _CONSTANT * size), np.finfo(float).tiny)
+        return (share > _MUCH) | (share > _MISSED) & (missed > _SURE * doubt)
+
+    change = np.asarray(said.next_obs) - steps.obs
+    columns = is_missed(change, np.asarray(said.next_obs_std), steps.next_obs - steps.obs)
+    reward = (np.asarray(leaf)[:, None] for leaf in (said.reward, said.reward_std, steps.reward))
+    return _listed(np.flatnonzero(columns), bool(is_missed(*reward)[0]))
+
+
+def _asked(context: Context) -> np.ndarray:
+    """What a model is asked, and shown, of each row. float64 [C, D]"""
+    steps = context.transitions
+    action = quadratic_law.action_columns(np.asarray(steps.action), context.num_actions)
+    return np.concatenate([steps.obs, action], axis=1).astype(float)
+
+
+def _are_near(asked: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Which rows [C, D] are as near to one of those that were shown as half of these are to each other. bool [C]"""
+    shown = shown[spread(np.arange(len(shown)), _MOST_NEAR)]
+    scale = np.maximum(shown.std(axis=0), 1e-6 * np.maximum(1.0, np.abs(shown).max(axis=0)))
+    nearest = [
+        np.sort(np.square((rows[:, None] - shown[None]) / scale).sum(axis=2), axis=1)
+        for rows in (asked, shown)
+    ]
+    return nearest[0][:, 0] <= np.median(nearest[1][:, 1])
 
 
 def _is_unforeseen(missed: np.ndarray, target: np.ndarray, strays: np.ndarray) -> np.ndarray:
@@ -102,13 +154,13 @@ def _before_failures(steps: Transition) -> np.ndarray:
 
 
 def _starts_elsewhere(log: Context, held_out: Context) -> np.ndarray:
-    """Columns in which most episodes of a log begin where none of the task's does."""
+    """Columns in which some episodes of a log begin where none of the task's does."""
     if len(log.first_obs) == log.num_rows:  # nobody knows where they begin
         return np.zeros(0, int)
     low, high = held_out.first_obs.min(axis=0), held_out.first_obs.max(axis=0)
     room = _OUTSIDE * (high - low) + 0.01 * held_out.transitions.obs.std(axis=0)
     outside = (log.first_obs < low - room) | (log.first_obs > high + room)
-    return np.flatnonzero(outside.mean(axis=0) > 0.5)
+    return np.flatnonzero(outside.mean(axis=0) > _ELSEWHERE)
 
 
 def _listed(columns: Iterable[int], with_reward: bool) -> str:

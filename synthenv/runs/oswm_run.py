@@ -168,7 +168,7 @@ def held_out_error(
         "next_obs": share(said.next_obs - steps.obs, steps.next_obs - steps.obs),
         "reward": share(said.reward[:, None], steps.reward[:, None]),
     }
-    doubts = foresight.of_task(said, held_out, dreams.log)
+    doubts = foresight.of_task(said, held_out, dreams.log, context)
     if dreams.log is None:  # every seed has a context of its own
         doubts = [f"seed {seed}: {doubt}" for doubt in doubts]
     return errors, held_out.real_steps, doubts

@@ -38,8 +38,8 @@ _SPELLINGS = {
     "actions": ("actions",),
     "rewards": ("rewards",),
     "next_observations": ("next_observations",),
-    "terminations": ("terminations", "terminals"),
-    "truncations": ("truncations", "timeouts"),
+    "terminations": ("terminations", "terminals", "terminated"),
+    "truncations": ("truncations", "timeouts", "truncated"),
 }
 _NEARLY_SYMMETRIC = 0.5  # how far every dimension's actions go to both ends, as a share of the largest one
 _OPTIONAL = ("next_observations", "truncations")
@@ -114,7 +114,8 @@ def read_npz(
     if num_actions is not None and action_bound is not None:
         raise UserError(f"actions in {path} cannot have both a number and a bound: give one of the two")
     known = (num_actions, action_bound) if units is None else (units.num_actions, units.bound)
-    action, told = logged_numbers.actions_of(path.name, arrays["actions"], *known)
+    are_whole = units is not None and np.issubdtype(units.dtype, np.integer)
+    action, told = logged_numbers.actions_of(path.name, arrays["actions"], *known, are_whole)
     action, units = _actions(path, action, num_actions, action_bound, units)
     reward = arrays["rewards"].reshape(-1)
     rows: Any = (obs, action, reward, next_obs, terminated, truncated)

@@ -9,7 +9,7 @@ import numpy as np
 
 from synthenv.core.types import Transition
 from synthenv.worldmodel import limits, quadratic_law
-from synthenv.worldmodel.logged_rows import continues
+from synthenv.worldmodel.logged_order import continues
 
 _LOST = 0.01  # of what a column moves by
 _STILL = 1e-6  # of a column's deviation: it does not move
@@ -20,7 +20,11 @@ _FITS = 1e-3  # of the variance: columns that fit as well as this are where they
 
 
 def actions_of(
-    name: str, action: np.ndarray, num_actions: int | None, action_bound: float | None
+    name: str,
+    action: np.ndarray,
+    num_actions: int | None,
+    action_bound: float | None,
+    are_whole: bool = False,
 ) -> tuple[np.ndarray, list[str]]:
     """Actions [N] or [N, a], as integers [N] if each is one of several columns, and what to say of them.
 
@@ -29,9 +33,15 @@ def actions_of(
         action: as they were written.
         num_actions: of the task, or None if they are continuous or no task is known.
         action_bound: of the task, or None if they are discrete or no task is known.
+        are_whole: whether the task takes whole numbers within that bound only.
     """
     if action_bound is not None:
-        return action, []
+        if are_whole or action.dtype.kind == "f":
+            return action, []
+        return action, [
+            f"actions in {name} are written as whole numbers, and the task takes others too: if they were rounded,"
+            " write those that env.step took"
+        ]
     if action.ndim == 2 and action.shape[1] > 1 and num_actions in (None, action.shape[1]):
         numbers = np.argmax(action, axis=1)
         is_one_hot = np.isin(action, (0, 1)).all() and (action.sum(axis=1) == 1).all()
@@ -87,21 +97,39 @@ def doubts(name: str, steps: Transition, num_actions: int | None) -> list[str]:
         num_actions: number of discrete actions, or None.
     """
     return [
-        *_many_ends(name, np.asarray(steps.terminated)),
+        *_many_ends(name, steps),
+        *_same_numbers(name, np.asarray(steps.obs), np.asarray(steps.action)),
         *_lost_digits(name, np.asarray(steps.obs), np.asarray(steps.next_obs)),
         *_piled_rewards(name, steps),
         *_shifted(name, steps, num_actions),
     ]
 
 
-def _many_ends(name: str, terminated: np.ndarray) -> list[str]:
-    """Terminations [N] that are the rule: those of bandits, or flags that say the opposite."""
-    if terminated.mean() <= 0.5:
-        return []
+def _many_ends(name: str, steps: Transition) -> list[str]:
+    """Terminations that are the rule: those of bandits, or flags that say the opposite."""
+    terminated = np.asarray(steps.terminated)
+    if terminated.mean() <= 0.5 or (terminated.all() and continues(steps)[1:].mean() > 0.5):
+        return []  # if every row ended and the next one goes on, logged_ends has told of it
     return [
         f"{terminated.sum():,} of {len(terminated):,} rows in {name} terminate an episode: dreams end as often; are the"
         " flags those of the end, not of going on?"
     ]
+
+
+def _same_numbers(name: str, obs: np.ndarray, action: np.ndarray) -> list[str]:
+    """Columns of observations that are another one once more, and actions that are all alike."""
+    told, columns = [], {}
+    for column in np.flatnonzero((obs != obs[0]).any(axis=0)):
+        columns.setdefault(obs[:, column].tobytes(), []).append(column)
+    for twins in columns.values():
+        if len(twins) > 1:
+            told.append(
+                f"columns {', '.join(map(str, twins))} of the observations in {name} hold the same numbers: is each"
+                " of them where it belongs?"
+            )
+    if (action == action[0]).all():
+        told.append(f"every row of {name} has the same action: what others do is not known")
+    return told
 
 
 def _lost_digits(name: str, obs: np.ndarray, next_obs: np.ndarray) -> list[str]:

@@ -3,6 +3,7 @@
 The result is a world model's error on careful steps that it was not shown, where its dream begins and where it ends.
 """
 
+import functools
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -18,150 +19,12 @@ from synthenv.worldmodel import limits
 from synthenv.worldmodel.context import Context
 from synthenv.worldmodel.context_file import read_npz
 from synthenv.worldmodel.quadratic_law import action_columns
-from tests.small_logs import (
-    by_turns,
-    ended,
-    next_step_reset,
-    picked,
-    pushed,
-    same_step_reset,
-    spring,
-)
+from tests.careless_logs import CARELESS, NUM_ROWS, REFUSED, SAME, TOLD
+from tests.small_logs import by_turns, next_step_reset, picked, pushed, spring
 
 pytestmark = pytest.mark.rank_promotion_ok
 
-OBS = ("observations", "next_observations")
 TASKS = {"spring": spring, "pushed": pushed}
-NUM_ROWS = 160
-
-
-def mapped(log, change):
-    """Observations before and after a step changed alike."""
-    return log | {name: change(log[name]) for name in OBS}
-
-
-def without(log, *names):
-    return {name: array for name, array in log.items() if name not in names}
-
-
-def broken(log, name, rows, value):
-    array = log[name].copy()
-    array[rows] = value
-    return log | {name: array}
-
-
-def minari(log):
-    """One observation more per episode instead of those after the steps."""
-    last = np.flatnonzero(np.append(ended(log)[:-1], True))
-    obs = np.insert(log["observations"], last + 1, log["next_observations"][last], axis=0)
-    return without(log, "next_observations") | {"observations": obs}
-
-
-def in_pieces(log):
-    """Rollouts of 16 steps, not in their order."""
-    order = np.random.default_rng(5).permutation(NUM_ROWS // 16)
-    return picked(log, (order[:, None] * 16 + np.arange(16)).reshape(-1))
-
-
-def finals_as(log, value):
-    return broken(log, "next_observations", ended(log), value)
-
-
-def done(log):
-    """Time limits among the terminations."""
-    return without(log, "truncations") | {"terminations": ended(log)}
-
-
-def one_hot(log):
-    discrete = log["actions"].ndim == 1
-    return log | {"actions": np.eye(3)[log["actions"]]} if discrete else log
-
-
-def columns(log):
-    wide = ("rewards", "terminations", "truncations", "actions")
-    return log | {name: log[name].reshape(NUM_ROWS, -1) for name in wide}
-
-
-def plus(change):
-    return lambda log: mapped(log, lambda obs: obs + change)
-
-
-def typed(dtype):
-    return lambda log: mapped(log, lambda obs: obs.astype(dtype))
-
-
-SAME, TOLD, REFUSED = "the careful result", "a notice", "a refusal"
-# What is done to the rows, and what may come of it.
-CARELESS = {
-    "nothing": (lambda log: log, SAME),
-    "next-step resets": (next_step_reset, TOLD),
-    "same-step resets": (same_step_reset, TOLD + REFUSED),
-    "no final observations": (lambda log: same_step_reset(without(log)), TOLD + REFUSED),
-    "final observations of zeros": (lambda log: finals_as(log, 0.0), TOLD + REFUSED),
-    "final observations once more": (
-        lambda log: finals_as(log, log["observations"][ended(log)]),
-        TOLD + REFUSED,
-    ),
-    "final observations of NaN": (lambda log: finals_as(log, np.nan), REFUSED),
-    "terminations only": (lambda log: without(log, "truncations"), SAME + TOLD),
-    "done for both": (done, SAME + TOLD),
-    "one episode after the other, Minari": (minari, SAME),
-    "pieces in any order": (in_pieces, TOLD),
-    "shuffled": (lambda log: picked(log, np.random.default_rng(3).permutation(NUM_ROWS)), TOLD),
-    "backwards": (lambda log: picked(log, slice(None, None, -1)), TOLD),
-    "every other row": (lambda log: picked(log, slice(None, None, 2)), TOLD),
-    "every row twice": (lambda log: picked(log, np.repeat(np.arange(NUM_ROWS), 2)), TOLD),
-    "the file twice": (lambda log: picked(log, np.tile(np.arange(NUM_ROWS), 2)), SAME + TOLD),
-    "float32": (typed(np.float32), SAME),
-    "float16": (typed(np.float16), SAME + TOLD),
-    "rounded": (lambda log: mapped(log, lambda obs: np.round(obs, 1)), SAME + TOLD),
-    "mixed types": (lambda log: log | {"observations": log["observations"].astype(np.float32)}, SAME),
-    "columns": (columns, SAME),
-    "flags as floats": (
-        lambda log: log | {n: log[n].astype(float) for n in ("terminations", "truncations")},
-        SAME,
-    ),
-    "flags as -1 and 1": (
-        lambda log: log | {"terminations": 2 * log["terminations"].astype(int) - 1},
-        REFUSED,
-    ),
-    "one-hot actions": (one_hot, SAME + TOLD),
-    "actions as int64": (
-        lambda log: log | {"actions": log["actions"].astype(np.int64 if log["actions"].ndim == 1 else float)},
-        SAME,
-    ),
-    "actions as floats": (lambda log: log | {"actions": log["actions"].astype(float)}, SAME + REFUSED),
-    "actions a row late": (lambda log: log | {"actions": np.roll(log["actions"], 1, axis=0)}, TOLD),
-    "rewards a row late": (lambda log: log | {"rewards": np.roll(log["rewards"], 1)}, TOLD),
-    "rewards a row early": (lambda log: log | {"rewards": np.roll(log["rewards"], -1)}, TOLD),
-    "rewards clipped": (lambda log: log | {"rewards": np.clip(log["rewards"], -0.1, 1)}, TOLD),
-    "rewards by their sign": (lambda log: log | {"rewards": np.sign(log["rewards"])}, TOLD),
-    "a NaN": (lambda log: broken(log, "observations", 7, np.nan), REFUSED),
-    "an infinite reward": (lambda log: broken(log, "rewards", 7, np.inf), REFUSED),
-    "transposed": (lambda log: mapped(log, np.transpose), REFUSED),
-    "rewards of another length": (lambda log: log | {"rewards": log["rewards"][:-1]}, REFUSED),
-    "one column swapped after steps": (
-        lambda log: log | {"next_observations": log["next_observations"][:, ::-1]},
-        TOLD,
-    ),
-    "before and after swapped": (
-        lambda log: log | dict(zip(OBS, (log["next_observations"], log["observations"]), strict=True)),
-        TOLD,
-    ),
-    "a large offset": (plus(5.4e6), TOLD + REFUSED),
-    "a small offset": (plus(3.0), TOLD),
-    "columns swapped": (lambda log: mapped(log, lambda obs: obs[:, ::-1]), TOLD),
-    "observations normalised": (lambda log: mapped(log, lambda obs: (obs - obs.mean(0)) / obs.std(0)), TOLD),
-    "another unit": (lambda log: mapped(log, lambda obs: obs * np.array([100.0, 1.0])), TOLD),
-    "rewards scaled": (lambda log: log | {"rewards": 100 * log["rewards"]}, TOLD),
-    "rewards of another sign": (lambda log: log | {"rewards": -log["rewards"]}, TOLD),
-    "ends everywhere": (lambda log: log | {"terminations": np.ones(len(log["rewards"]), bool)}, TOLD),
-    "ends inverted": (lambda log: log | {"terminations": ~log["terminations"]}, TOLD + REFUSED),
-    "no ends": (
-        lambda log: log | {n: np.zeros(len(log["rewards"]), bool) for n in ("terminations", "truncations")},
-        SAME + TOLD,
-    ),
-}
 
 
 class Outcome(NamedTuple):
@@ -172,6 +35,7 @@ class Outcome(NamedTuple):
     context: Context
 
 
+@functools.cache
 def held_out(task: str) -> Context:
     """Steps of the task that no log has, as a context."""
     path = Path("held_out.npz")
@@ -184,11 +48,13 @@ def foreseen(context: Context, asked: Context) -> Prediction:
     told, steps = context.transitions, asked.transitions
     features, questions = (_features(rows, context.num_actions) for rows in (told, steps))
     goals = np.concatenate([told.next_obs - told.obs, told.reward[:, None]], axis=1).astype(float)
-    answers = questions @ np.linalg.lstsq(features, goals, rcond=1e-9)[0]
-    nothing = np.zeros_like(answers)
-    return Prediction(
-        steps.obs + answers[:, :-1], answers[:, -1], nothing[:, :-1], nothing[:, -1], nothing[:, 0]
-    )
+    inverse = np.linalg.pinv(features, rcond=1e-9)
+    answers = questions @ (inverse @ goals)
+    leverage = np.minimum(np.einsum("cf,fc->c", features, inverse), 0.99)[:, None]
+    left_out = (goals - features @ (inverse @ goals)) / (1.0 - leverage)
+    std = np.tile(np.sqrt(np.square(left_out).mean(axis=0)), (len(answers), 1))
+    no_end = np.zeros(len(answers))
+    return Prediction(steps.obs + answers[:, :-1], answers[:, -1], std[:, :-1], std[:, -1], no_end)
 
 
 def _features(steps, num_actions):
@@ -205,7 +71,7 @@ def outcome(task: str, log: dict[str, np.ndarray]) -> Outcome:
     real = held_out(task)
     steps, said = real.transitions, foreseen(context, real)
     found = limits.find(context.transitions.next_obs, context.transitions.terminated)
-    notices = [*context.notices, *foresight.of_task(said, real, context)]
+    notices = [*context.notices, *foresight.of_task(said, real, context, context)]
     if found.explained < 0.9:
         notices.append("refused when episodes are to end where they did")
     if steps.terminated.any() and not context.transitions.terminated.any():
@@ -276,17 +142,19 @@ def read(log) -> Context:
 @pytest.mark.long
 @pytest.mark.parametrize("task", TASKS)
 def test_no_quiet_wrong_number_of_two_carelessnesses(task):
-    """All pairs that can follow one another, two logs each."""
-    for one, other in combinations(CARELESS, 2):
-        for seed in (0, 1):
-            try:
-                log = CARELESS[other][0](CARELESS[one][0](TASKS[task](NUM_ROWS, seed=seed)))
-            except (ValueError, IndexError, KeyError, TypeError):
-                continue  # they do not go together
-            try:
-                check(task, log)
-            except AssertionError as error:
-                raise AssertionError(f"{one}, then {other}, seed {seed}") from error
+    """All pairs that can follow one another and are not refused anyway."""
+    read = [what for what, (_, allowed) in CARELESS.items() if allowed != REFUSED]
+    quiet = []
+    for one, other in combinations(read, 2):
+        try:
+            log = CARELESS[other][0](CARELESS[one][0](TASKS[task](NUM_ROWS)))
+        except (ValueError, IndexError, KeyError, TypeError):
+            continue  # they do not go together
+        try:
+            check(task, log)
+        except AssertionError as error:
+            quiet.append(f"{one}, then {other}: {str(error).splitlines()[0]}")
+    assert not quiet, "\n".join(quiet)
 
 
 def test_a_long_log_keeps_its_ends():
