@@ -151,7 +151,9 @@ def _restore(search: Search, run: RunDir, notify: Callable[[str], None]) -> tupl
     restored = _store(run).restore(state)
     if restored is None:
         outer = search.config.outer
-        tries = f", and trying {outer.num_starts} random proxies to start from" if outer.num_starts > 1 else ""
+        tries = (
+            f", and trying {outer.num_starts} random proxies to start from" if outer.num_starts > 1 else ""
+        )
         climbs = f", the best {outer.num_climbs} by short searches" if tries and outer.num_climbs > 1 else ""
         notify(f"compiling{tries}{climbs} ...")
         run.check_nothing_is_lost()

@@ -214,7 +214,11 @@ def after_a_step(name, bucket):
 
 
 @pytest.mark.parametrize(
-    ("name", "block"), [("ddqn", 30), ("td3", 8)], ids=["one block", "TD3 in blocks of 8"]
+    ("name", "block"),
+    [
+        pytest.param("ddqn", 30, id="one block"),
+        pytest.param("td3", 8, id="TD3 in blocks of 8", marks=pytest.mark.long),
+    ],
 )
 def test_masked_batch_is_exact(name, block):
     """Twenty rows of at most thirty, in blocks or not: module and learner move as those of a batch of twenty."""
@@ -251,7 +255,7 @@ def test_the_first_word_picks_the_row(name):
     jax.tree.map(np.testing.assert_array_equal, rows, sample(words.reshape(32, -1)[:, 0], replay, 1))
 
 
-@pytest.mark.parametrize("name", ["ddqn", "td3_discrete"])
+@pytest.mark.parametrize("name", ["ddqn", pytest.param("td3_discrete", marks=pytest.mark.long)])
 def test_a_curious_step_is_two(name):
     """The module learns from the batch, then the learner from a replay with the *updated* module's bonus in it."""
     agent, make, actions, sample = learners()[name]
@@ -330,6 +334,7 @@ def test_probe(name, probe, values):
     np.testing.assert_allclose(q, list(values.values()), atol=0.1)
 
 
+@pytest.mark.long
 def test_continuous_probe():
     config = replace(SMALL_TD3, curiosity=PROBING)
     env = probe_envs.Target()

@@ -186,7 +186,9 @@ def test_figure3_25(tmp_path, run_dirs):
         [entry["mean_return"] for entry in results["proxies"]], returns[:2].mean(axis=1), rtol=1e-6
     )
     assert min(png_size(tmp_path / "figure3_25.png")) > 500
-    figure3_25.run(replace(config, num_baseline_agents=0))  # of other proxies, say: agents on the real task are kept
+    figure3_25.run(
+        replace(config, num_baseline_agents=0)
+    )  # of other proxies, say: agents on the real task are kept
     assert read_csv(tmp_path / "figure3_25.csv") == lines
     assert json.loads((tmp_path / "figure3_25.json").read_text())["results"] == results
 
