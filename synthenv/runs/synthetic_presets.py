@@ -57,7 +57,7 @@ FAST = MetaTrainConfig(
         num_incumbents=6,
         common_random_numbers=True,
         stop_when_solved=True,
-        confirm_agents=24,
+        confirm_agents=48,
     ),
 )
 
