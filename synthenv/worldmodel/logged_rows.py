@@ -15,7 +15,14 @@ from synthenv.core.types import Transition
 from synthenv.worldmodel import logged_starts
 from synthenv.worldmodel.context import at_rows
 from synthenv.worldmodel.logged_ends import after_ends
-from synthenv.worldmodel.logged_order import continues, ended_rows, num_turns, repeats, share_in_order
+from synthenv.worldmodel.logged_order import (
+    continues,
+    ended_rows,
+    fillers,
+    num_turns,
+    repeats,
+    share_in_order,
+)
 
 
 class Sorted(NamedTuple):
@@ -47,16 +54,21 @@ def sort_out(name: str, steps: Transition, num_actions: int | None, tells_time_l
         UserError: rows that ended an episode do not say where they led.
     """
     notices = []
-    rows = np.arange(len(steps.reward))
+    filled = fillers(steps)
+    rows = np.flatnonzero(~filled)
+    if filled.any():
+        notices.append(
+            f"{filled.sum():,} of {len(filled):,} rows of {name} fill up episodes that had ended: no steps, left out"
+        )
     firsts = {0}
-    again = repeats(steps)
+    again = repeats(at_rows(steps, rows))
     if share_in_order(at_rows(steps, rows[~again])) >= 0.5:
         if again.any():
             rows = rows[~again]
             notices.append(
                 f"{again.sum():,} of {len(again):,} rows of {name} are written twice: once is enough"
             )
-    elif (turns := num_turns(steps)) > 1:
+    elif (turns := num_turns(at_rows(steps, rows))) > 1:
         rows = np.concatenate([rows[first::turns] for first in range(turns)])
         firsts = set(np.cumsum([0] + [len(range(first, len(rows), turns)) for first in range(turns - 1)]))
         notices.append(

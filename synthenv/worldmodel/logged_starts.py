@@ -175,6 +175,11 @@ def _lead_to_beginnings(steps: Transition, rows: np.ndarray, begins: np.ndarray)
     std = np.maximum(obs.std(axis=0), 1e-12)
     if np.median((np.abs(after - obs[rows]) / std).max(axis=1)) < 1.0:
         return False
+    number = np.unique(np.asarray(steps.next_obs, np.float32), axis=0, return_inverse=True)[1].reshape(-1)
+    if (
+        np.isin(number[rows], np.delete(number, rows)).mean() > 0.5
+    ):  # ordinary steps go there as well, as in a grid
+        return False
     room = np.maximum(np.ptp(after, axis=0), _NARROW * std)
     low, high, known = after.min(axis=0) - room, after.max(axis=0) + room, obs[begins]
     is_narrow = (after.std(axis=0) < _NARROW * std).any()
