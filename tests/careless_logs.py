@@ -322,7 +322,7 @@ CARELESS = {
     ),
     "observations from where episodes began": (
         lambda log: by_episode(log, lambda obs, all_of: obs - all_of[0]),
-        SAME + TOLD,
+        TOLD,
     ),
     "observations clipped": (lambda log: mapped(log, lambda obs: np.clip(obs, -0.3, 0.3)), TOLD + REFUSED),
     "observations before steps by reference": (

@@ -106,7 +106,7 @@ def _contradicted(said: Prediction, held_out: Context, shown: Context, going: np
     if near.sum() < _LEAST_NEAR:
         return ""
 
-    def is_missed(mean: Any, std: Any, came: np.ndarray) -> np.ndarray:
+    def is_missed(mean: Any, std: Any, came: Any) -> np.ndarray:
         missed, doubt = np.square(mean - came)[near].mean(axis=0), np.square(std)[near].mean(axis=0)
         size = np.square(came[going]).mean(axis=0)
         # Where rows are near, little may vary; what is a small part of all that varies does not count.
@@ -131,11 +131,13 @@ def _are_near(asked: np.ndarray, shown: np.ndarray) -> np.ndarray:
     """Which rows [C, D] are as near to one of those that were shown as half of these are to each other. bool [C]"""
     shown = shown[spread(np.arange(len(shown)), _MOST_NEAR)]
     scale = np.maximum(shown.std(axis=0), 1e-6 * np.maximum(1.0, np.abs(shown).max(axis=0)))
-    nearest = [
-        np.sort(np.square((rows[:, None] - shown[None]) / scale).sum(axis=2), axis=1)
-        for rows in (asked, shown)
-    ]
-    return nearest[0][:, 0] <= np.median(nearest[1][:, 1])
+    asked, shown = (asked - shown.mean(axis=0)) / scale, (shown - shown.mean(axis=0)) / scale
+    size = np.square(shown).sum(axis=1)
+    away, apart = (
+        np.square(rows).sum(axis=1)[:, None] + size - 2 * rows @ shown.T for rows in (asked, shown)
+    )
+    np.fill_diagonal(apart, np.inf)
+    return away.min(axis=1) <= np.median(apart.min(axis=1))
 
 
 def _is_unforeseen(missed: np.ndarray, target: np.ndarray, strays: np.ndarray) -> np.ndarray:

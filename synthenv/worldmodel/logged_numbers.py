@@ -173,9 +173,13 @@ def _piled_rewards(name: str, steps: Transition) -> list[str]:
     told = []
     for value, most in ((reward.min(), "less"), (reward.max(), "more")):
         at_end, others = reward == value, reward[reward != value]
-        piled, places = at_end.mean(), np.unique(np.asarray(steps.next_obs)[at_end], axis=0)
-        many = len(places) > 0.5 * at_end.sum() and len(np.unique(others)) > 0.5 * len(others)
-        if piled >= _PILED and len(others) >= 10 and many:
+        if (
+            (piled := at_end.mean()) < _PILED
+            or len(others) < 10
+            or len(np.unique(others)) <= 0.5 * len(others)
+        ):
+            continue
+        if len(np.unique(np.asarray(steps.next_obs)[at_end], axis=0)) > 0.5 * at_end.sum():
             told.append(
                 f"{piled:.0%} of the rewards in {name} are exactly {value:g} and none is {most}: if they were clipped,"
                 " write them as they were paid"
