@@ -122,3 +122,11 @@ def test_nor_of_those_that_only_leave_out_time_limits(what):
     context, careful = read(untold(log)), read(log)
     assert context.notices == ()
     np.testing.assert_array_equal(context.first_obs, careful.first_obs)
+
+
+def test_resets_are_found_by_their_even_distance_in_a_rounded_log():
+    log = CARELESS["no ends"][0](CARELESS["rounded"][0](same_step_reset(pushed(160))))
+    assert (
+        "6 rows of log.npz lead where nothing else in it leads, 25 steps after a beginning"
+        in read(log).notices[0]
+    )
