@@ -67,11 +67,13 @@ def rolled(log, by, *names):
     return log | {name: np.roll(log[name], by, axis=0) for name in names}
 
 
-def padded(log, fill, length=30):
+def padded(log, fill, length=30, flagged=False):
     """Episodes of one fixed length, one after the other: after their ends come rows that nobody took.
 
     Args:
         fill: what these rows are made of: a number, or "last" for where the episode ended.
+        length: of episodes.
+        flagged: whether these rows terminate episodes as well.
     """
     rows = []
     for row, is_last in enumerate(ended(log)):
@@ -82,7 +84,7 @@ def padded(log, fill, length=30):
             action = (
                 log["actions"][row] * 0 if log["actions"].ndim == 1 else log["actions"][row] * 0.0 + nothing
             )
-            rows += [(last, action, nothing, last, False, False)] * (-len(rows) % length)
+            rows += [(last, action, nothing, last, flagged, False)] * (-len(rows) % length)
     return named(rows)
 
 
@@ -298,6 +300,11 @@ CARELESS = {
     ),
     "filled up with zeros": (lambda log: padded(log, 0.0), TOLD + REFUSED),
     "filled up with the last": (lambda log: padded(log, "last"), TOLD + REFUSED),
+    "filled up with zeros that end": (lambda log: padded(log, 0.0, flagged=True), TOLD + REFUSED),
+    "filled up with the last that ends": (
+        lambda log: padded(log, "last", flagged=True),
+        SAME + TOLD + REFUSED,
+    ),
     "filled up with NaN": (lambda log: padded(log, np.nan), REFUSED),
     "episodes by episodes": (batched, REFUSED),
     "episodes as objects": (as_objects, REFUSED),
@@ -315,7 +322,7 @@ CARELESS = {
     ),
     "observations from where episodes began": (
         lambda log: by_episode(log, lambda obs, all_of: obs - all_of[0]),
-        SAME + TOLD,
+        TOLD,
     ),
     "observations clipped": (lambda log: mapped(log, lambda obs: np.clip(obs, -0.3, 0.3)), TOLD + REFUSED),
     "observations before steps by reference": (

@@ -23,7 +23,8 @@ _ELSEWHERE = 0.05  # of a log's episodes begin outside
 _HALF = 0.5  # of the variance: who expects to miss it foresees little
 _LEAST_NEAR, _MOST_NEAR = 20, 500  # rows
 _MISSED, _MUCH = 0.05, 0.15  # of the variance
-_SURE = 10.0  # times the squared error that the model itself expects
+_PART = 0.25
+_SURE = 3.0  # times the squared error that the model itself expects
 
 
 @functools.partial(jax.jit, static_argnames="predict")
@@ -68,6 +69,11 @@ def of_task(said: Prediction, held_out: Context, log: Context | None, shown: Con
             f"some episodes of {log.task} begin with {away} where those of {held_out.task} never do: is it of this"
             " task, its columns in order and in the task's units?"
         )
+    if log is not None and (stuck := _listed(_starts_alike(log, held_out), False)):
+        notices.append(
+            f"all {len(log.first_obs):,} episodes of {log.task} begin with the very same {stuck}, and those of"
+            f" {held_out.task} do not: were resets given one seed, or observations counted from where an episode began?"
+        )
     return notices
 
 
@@ -100,9 +106,11 @@ def _contradicted(said: Prediction, held_out: Context, shown: Context, going: np
     if near.sum() < _LEAST_NEAR:
         return ""
 
-    def is_missed(mean: Any, std: Any, came: np.ndarray) -> np.ndarray:
+    def is_missed(mean: Any, std: Any, came: Any) -> np.ndarray:
         missed, doubt = np.square(mean - came)[near].mean(axis=0), np.square(std)[near].mean(axis=0)
-        variance, size = came[going].var(axis=0), np.square(came[going]).mean(axis=0)
+        size = np.square(came[going]).mean(axis=0)
+        # Where rows are near, little may vary; what is a small part of all that varies does not count.
+        variance = np.maximum(came[near].var(axis=0), _PART * came[going].var(axis=0))
         share = missed / np.maximum(np.maximum(variance, _CONSTANT * size), np.finfo(float).tiny)
         return (share > _MUCH) | (share > _MISSED) & (missed > _SURE * doubt)
 
@@ -123,11 +131,13 @@ def _are_near(asked: np.ndarray, shown: np.ndarray) -> np.ndarray:
     """Which rows [C, D] are as near to one of those that were shown as half of these are to each other. bool [C]"""
     shown = shown[spread(np.arange(len(shown)), _MOST_NEAR)]
     scale = np.maximum(shown.std(axis=0), 1e-6 * np.maximum(1.0, np.abs(shown).max(axis=0)))
-    nearest = [
-        np.sort(np.square((rows[:, None] - shown[None]) / scale).sum(axis=2), axis=1)
-        for rows in (asked, shown)
-    ]
-    return nearest[0][:, 0] <= np.median(nearest[1][:, 1])
+    asked, shown = (asked - shown.mean(axis=0)) / scale, (shown - shown.mean(axis=0)) / scale
+    size = np.square(shown).sum(axis=1)
+    away, apart = (
+        np.square(rows).sum(axis=1)[:, None] + size - 2 * rows @ shown.T for rows in (asked, shown)
+    )
+    np.fill_diagonal(apart, np.inf)
+    return away.min(axis=1) <= np.median(apart.min(axis=1))
 
 
 def _is_unforeseen(missed: np.ndarray, target: np.ndarray, strays: np.ndarray) -> np.ndarray:
@@ -161,6 +171,14 @@ def _starts_elsewhere(log: Context, held_out: Context) -> np.ndarray:
     room = _OUTSIDE * (high - low) + 0.01 * held_out.transitions.obs.std(axis=0)
     outside = (log.first_obs < low - room) | (log.first_obs > high + room)
     return np.flatnonzero(outside.mean(axis=0) > _ELSEWHERE)
+
+
+def _starts_alike(log: Context, held_out: Context) -> np.ndarray:
+    """Columns in which a log's episodes, three or more, all begin alike, and the task's do not."""
+    if len(log.first_obs) < 3:
+        return np.zeros(0, int)
+    spread_of_log, spread_of_task = (np.ptp(context.first_obs, axis=0) for context in (log, held_out))
+    return np.flatnonzero((spread_of_log == 0) & (spread_of_task > 0))
 
 
 def _listed(columns: Iterable[int], with_reward: bool) -> str:

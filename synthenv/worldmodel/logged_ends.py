@@ -29,14 +29,12 @@ def after_ends(
     if ended.mean() < 0.5:  # rows after a failure, which are ends as well, are no episodes of one step
         begins[1:] &= ~(ended[1:] & same[1:])
     last = np.flatnonzero(ended[:-1] & same[1:] & ~ended[1:])  # ends whose next row begins where they led
-    if ended.all() and len(ended) > 1 and same[1:].mean() > 0.5:
+    if ended.all():
+        though = ", though the next one begins where it led" if same[1:].mean() > 0.5 else ""
         return (
             begins,
             dropped,
-            [
-                f"every row of {name} ended an episode, though the next one begins where it led: dreamt episodes have"
-                " one step"
-            ],
+            [f"every row of {name} ended an episode{though}: dreamt episodes have one step"],
         )
     if len(last) < 0.5 * np.sum(ended[:-1] & ~ended[1:]) or not len(last):
         return begins, dropped, stand_ins(name, steps, num_actions)
@@ -78,16 +76,21 @@ def stand_ins(name: str, steps: Transition, num_actions: int | None) -> list[str
     last, ordinary = np.flatnonzero(ended), ~ended
     if len(last) < 2 or ordinary.sum() < _LEAST_ROWS:
         return []
+    remedy = (
+        "write the last observations of episodes there, else what the world model learns of them is wrong"
+    )
     still = (obs == next_obs).all(axis=1)
-    stays = still[last].all() and still[ordinary].mean() ** len(last) < _BY_CHANCE
-    is_one = (next_obs[last] == next_obs[last[0]]).all()
-    if not stays and not (is_one and law_of(steps, num_actions, ordinary).is_far(last)):
-        return []
-    what = "where they began" if stays else "to one and the same observation, where no other row leads"
-    return [
-        f"all {len(last):,} rows of {name} that ended an episode lead {what}: write the last observations of episodes"
-        " there, else what the world model learns of them is wrong"
-    ]
+    if still[last].all() and still[ordinary].mean() ** len(last) < _BY_CHANCE:
+        return [f"all {len(last):,} rows of {name} that ended an episode lead where they began: {remedy}"]
+    law, cut = law_of(steps, num_actions, ordinary), np.flatnonzero(np.asarray(steps.truncated))
+    if (next_obs[last] == next_obs[last[0]]).all() and law.is_far(last):
+        return [
+            f"all {len(last):,} rows of {name} that ended an episode lead to one and the same observation, where no"
+            f" other row leads: {remedy}"
+        ]
+    if len(cut) > 1 and law.is_far(cut):
+        return [f"the {len(cut):,} rows of {name} that were cut lead where no other row leads: {remedy}"]
+    return []
 
 
 def law_of(steps: Transition, num_actions: int | None, ordinary: np.ndarray) -> Surprise:

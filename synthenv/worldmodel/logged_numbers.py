@@ -9,7 +9,7 @@ import numpy as np
 
 from synthenv.core.types import Transition
 from synthenv.worldmodel import limits, quadratic_law
-from synthenv.worldmodel.logged_order import continues
+from synthenv.worldmodel.logged_order import continues, ended_rows
 
 _LOST = 0.01  # of what a column moves by
 _STILL = 1e-6  # of a column's deviation: it does not move
@@ -97,7 +97,7 @@ def doubts(name: str, steps: Transition, num_actions: int | None) -> list[str]:
         num_actions: number of discrete actions, or None.
     """
     return [
-        *_many_ends(name, steps),
+        *_many_ends(name, ended_rows(steps)),
         *_same_numbers(name, np.asarray(steps.obs), np.asarray(steps.action)),
         *_lost_digits(name, np.asarray(steps.obs), np.asarray(steps.next_obs)),
         *_piled_rewards(name, steps),
@@ -105,14 +105,13 @@ def doubts(name: str, steps: Transition, num_actions: int | None) -> list[str]:
     ]
 
 
-def _many_ends(name: str, steps: Transition) -> list[str]:
-    """Terminations that are the rule: those of bandits, or flags that say the opposite."""
-    terminated = np.asarray(steps.terminated)
-    if terminated.mean() <= 0.5 or (terminated.all() and continues(steps)[1:].mean() > 0.5):
-        return []  # if every row ended and the next one goes on, logged_ends has told of it
+def _many_ends(name: str, ended: np.ndarray) -> list[str]:
+    """Ends [N] that are the rule: flags that say the opposite. If every row is one, logged_ends tells of it."""
+    if ended.mean() <= 0.5 or ended.all():
+        return []
     return [
-        f"{terminated.sum():,} of {len(terminated):,} rows in {name} terminate an episode: dreams end as often; are the"
-        " flags those of the end, not of going on?"
+        f"{ended.sum():,} of {len(ended):,} rows in {name} end an episode: dreams end as often; are the flags those of"
+        " the end, not of going on?"
     ]
 
 
@@ -161,7 +160,10 @@ def _digits(values: np.ndarray) -> float:
 
 
 def _piled_rewards(name: str, steps: Transition) -> list[str]:
-    """Rewards that are all alike, or many of which are exactly the least or the largest and the rest anything."""
+    """Rewards that are all alike, or many of which are exactly the least or the largest and the rest anything.
+
+    Where these rows all lead to few places, as to a wall, they are what is paid there.
+    """
     reward = np.asarray(steps.reward)
     if (reward == reward[0]).all() and not np.asarray(steps.terminated).any():
         return [
@@ -170,9 +172,14 @@ def _piled_rewards(name: str, steps: Transition) -> list[str]:
         ]
     told = []
     for value, most in ((reward.min(), "less"), (reward.max(), "more")):
-        others = reward[reward != value]
-        piled = 1.0 - len(others) / len(reward)
-        if piled >= _PILED and len(others) >= 10 and len(np.unique(others)) > 0.5 * len(others):
+        at_end, others = reward == value, reward[reward != value]
+        if (
+            (piled := at_end.mean()) < _PILED
+            or len(others) < 10
+            or len(np.unique(others)) <= 0.5 * len(others)
+        ):
+            continue
+        if len(np.unique(np.asarray(steps.next_obs)[at_end], axis=0)) > 0.5 * at_end.sum():
             told.append(
                 f"{piled:.0%} of the rewards in {name} are exactly {value:g} and none is {most}: if they were clipped,"
                 " write them as they were paid"

@@ -37,11 +37,27 @@ def ended_rows(steps: Transition) -> np.ndarray:
 
 def repeats(steps: Transition) -> np.ndarray:
     """Which rows are those before them once more, and not because nothing has moved. bool [N]"""
+    return _as_before(steps) & ~continues(steps)
+
+
+def fillers(steps: Transition) -> np.ndarray:
+    """Which rows stand between an end and the next beginning, all alike, as if nothing moved or paid. bool [N]"""
+    ended, goes_on = ended_rows(steps), continues(steps)
+    alike = _as_before(steps)
+    first = np.flatnonzero(~alike)
+    last = np.append(first[1:], len(ended)) - 1
+    still = (np.asarray(steps.obs) == np.asarray(steps.next_obs)).all(axis=1) & ~ended
+    found = still[first] & np.append(False, ended[:-1])[first] & ~np.append(goes_on, False)[last + 1]
+    return np.repeat(found, last - first + 1)
+
+
+def _as_before(steps: Transition) -> np.ndarray:
+    """Which rows equal the one before in everything. bool [N]"""
     same = np.ones(len(steps.reward) - 1, bool)
     for leaf in steps:
         values = np.asarray(leaf).reshape(len(same) + 1, -1)
         same &= (values[1:] == values[:-1]).all(axis=1)
-    return np.append(False, same) & ~continues(steps)
+    return np.append(False, same)
 
 
 def share_in_order(steps: Transition) -> float:

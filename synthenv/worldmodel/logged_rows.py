@@ -15,7 +15,14 @@ from synthenv.core.types import Transition
 from synthenv.worldmodel import logged_starts
 from synthenv.worldmodel.context import at_rows
 from synthenv.worldmodel.logged_ends import after_ends
-from synthenv.worldmodel.logged_order import continues, ended_rows, num_turns, repeats, share_in_order
+from synthenv.worldmodel.logged_order import (
+    continues,
+    ended_rows,
+    fillers,
+    num_turns,
+    repeats,
+    share_in_order,
+)
 
 
 class Sorted(NamedTuple):
@@ -46,28 +53,13 @@ def sort_out(name: str, steps: Transition, num_actions: int | None, tells_time_l
     Raises:
         UserError: rows that ended an episode do not say where they led.
     """
-    notices = []
-    rows = np.arange(len(steps.reward))
-    firsts = {0}
-    again = repeats(steps)
-    if share_in_order(at_rows(steps, rows[~again])) >= 0.5:
-        if again.any():
-            rows = rows[~again]
-            notices.append(
-                f"{again.sum():,} of {len(again):,} rows of {name} are written twice: once is enough"
-            )
-    elif (turns := num_turns(steps)) > 1:
-        rows = np.concatenate([rows[first::turns] for first in range(turns)])
-        firsts = set(np.cumsum([0] + [len(range(first, len(rows), turns)) for first in range(turns - 1)]))
-        notices.append(
-            f"rows of {name} are steps of {turns} environments by turns: they are read one environment after the other"
-        )
+    rows, firsts, notices = _in_order(name, steps)
     ordered = at_rows(steps, rows)
     begins, dropped, told = after_ends(name, ordered, num_actions)
-    begins[list(firsts)] = True
+    begins[firsts] = True
     cuts = ~continues(ordered)
     cuts[1:] &= ~ended_rows(ordered)[:-1]
-    cuts[list(firsts)] = False
+    cuts[firsts] = False
     if share_in_order(ordered) < 0.5:
         begins[:] = True
         told.append(
@@ -86,7 +78,37 @@ def sort_out(name: str, steps: Transition, num_actions: int | None, tells_time_l
             " taken for cuts in the log, and for no beginnings"
         )
     if not begins.all():
-        begins, more = logged_starts.first_rows(name, ordered, begins, np.array(sorted(firsts)))
+        begins, more = logged_starts.first_rows(name, ordered, begins, firsts)
         told += more
     kept = ~dropped
     return Sorted(rows[kept], begins[kept], cuts[kept], (*notices, *told))
+
+
+def _in_order(name: str, steps: Transition) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Rows in the order in which they were taken, without those that are there twice or fill up episodes.
+
+    Returns:
+        which rows these are, int [M]; which of them no row precedes, int [number of environments]; and notices.
+    """
+    notices = []
+    filled = fillers(steps)
+    rows = np.flatnonzero(~filled)
+    if filled.any():
+        notices.append(
+            f"{filled.sum():,} of {len(filled):,} rows of {name} fill up episodes that had ended: no steps, left out"
+        )
+    firsts = np.zeros(1, int)
+    again = repeats(at_rows(steps, rows))
+    if share_in_order(at_rows(steps, rows[~again])) >= 0.5:
+        if again.any():
+            rows = rows[~again]
+            notices.append(
+                f"{again.sum():,} of {len(again):,} rows of {name} are written twice: once is enough"
+            )
+    elif (turns := num_turns(at_rows(steps, rows))) > 1:
+        rows = np.concatenate([rows[first::turns] for first in range(turns)])
+        firsts = np.cumsum([0] + [len(range(first, len(rows), turns)) for first in range(turns - 1)])
+        notices.append(
+            f"rows of {name} are steps of {turns} environments by turns: they are read one environment after the other"
+        )
+    return rows, firsts, notices

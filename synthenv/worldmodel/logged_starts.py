@@ -54,31 +54,28 @@ def untold(
     last = np.append(cuts[1:], False)
     ends = steps._replace(terminated=np.zeros_like(last), truncated=last)
     told += stand_ins(name, ends, num_actions)
-    jumps = _jumps(steps, num_actions)
-    after = jumps + 1
-    if not len(jumps):
+    found = _jumps(steps, num_actions)
+    if not found:
         return Starts(begins, np.zeros_like(begins), cuts, told)
-    places = np.arange(len(begins))
-    starts = begins | cuts | np.isin(places, after)
-    age = places - np.maximum.accumulate(np.where(starts, places, 0)) + 1
-    regular = len(jumps) > 1 and bool((age[jumps] == age.max()).all())
+    ages = [_ages(begins | cuts, jumps) for jumps in found]
+    are_regular = [
+        len(jumps) > 1 and bool((age[jumps] == age.max()).all())
+        for jumps, age in zip(found, ages, strict=True)
+    ]
+    chosen = int(np.argmax(are_regular))  # the first one if none is
+    jumps, regular = found[chosen], are_regular[chosen]
     alike = _lead_to_beginnings(steps, jumps, begins)
-    what = f"{len(jumps):,} rows of {name} lead where nothing else in it leads, to "
+    what = f"{len(jumps):,} rows of {name} lead where nothing else in it leads"
+    what += ", to where episodes begin" if alike else ""
+    what += f", {ages[chosen].max():,} steps after a beginning each" if regular else ""
     if regular and alike:
-        is_jump = np.isin(places, jumps)
-        begins, cuts = begins.copy(), cuts.copy()
-        begins[after], cuts[after] = True, True
-        told.append(
-            f"{what}where episodes begin, {age.max():,} steps after a beginning each: they are taken for resets after a"
-            " time limit and left out; write truncations"
-        )
-        return Starts(begins, is_jump, cuts, told)
+        follows = np.isin(np.arange(len(begins)), jumps + 1)
+        told.append(f"{what}: they are taken for resets after a time limit and left out; write truncations")
+        return Starts(begins | follows, np.append(follows[1:], False), cuts | follows, told)
     if regular or alike:
-        when = f", {age.max():,} steps after a beginning each" if regular else ""
-        where = "where episodes begin" if alike else "one another's neighbourhood"
         told.append(
-            f"{what}{where}{when}: if the environment was reset there, write truncations and final observations, for"
-            " what the world model learns of these rows is wrong; if not, all is well"
+            f"{what}: if the environment was reset there, write truncations and final observations, for what the world"
+            " model learns of these rows is wrong; if not, all is well"
         )
     return Starts(begins, np.zeros_like(begins), cuts, told)
 
@@ -151,11 +148,21 @@ def _are_outside(obs: np.ndarray, known: np.ndarray) -> np.ndarray:
     return ((obs < low - room) | (obs > high + room)).any(axis=1)
 
 
-def _jumps(steps: Transition, num_actions: int | None) -> np.ndarray:
-    """Rows within a trajectory that are much further than all others from a law that most of them follow. int [R]"""
+def _ages(starts: np.ndarray, jumps: np.ndarray) -> np.ndarray:
+    """How many steps each episode has taken with each row, if another one begins after every jump too. int [N]"""
+    places = np.arange(len(starts))
+    starts = starts | np.isin(places, jumps + 1)
+    return places - np.maximum.accumulate(np.where(starts, places, 0)) + 1
+
+
+def _jumps(steps: Transition, num_actions: int | None) -> list[np.ndarray]:
+    """Rows within a trajectory that are much further than all others from a law that most of them follow. int [J]
+
+    There may be several answers, that with the widest gap first; an empty list if there is none.
+    """
     asked = np.append(continues(steps)[1:], False) & ~ended_rows(steps)
     if asked.sum() < 4 * _ENOUGH:
-        return np.zeros(0, int)
+        return []
     fitted = asked
     for _ in range(_ROUNDS):
         law = law_of(steps, num_actions, fitted)
@@ -164,9 +171,8 @@ def _jumps(steps: Transition, num_actions: int | None) -> np.ndarray:
     away = np.sort(law.of_row[asked])
     away = away[int(_KEPT * len(away)) :]
     gaps = away[1:] / np.maximum(away[:-1], _FAR * max(1.0, law.usual) / _GAP)
-    if not len(gaps) or gaps.max() < _GAP:
-        return np.zeros(0, int)
-    return np.flatnonzero(asked & (law.of_row >= away[1 + np.argmax(gaps)]))
+    widest = np.argsort(-gaps)
+    return [np.flatnonzero(asked & (law.of_row >= away[1 + gap])) for gap in widest if gaps[gap] >= _GAP]
 
 
 def _lead_to_beginnings(steps: Transition, rows: np.ndarray, begins: np.ndarray) -> bool:
@@ -174,6 +180,11 @@ def _lead_to_beginnings(steps: Transition, rows: np.ndarray, begins: np.ndarray)
     obs, after = np.asarray(steps.obs, np.float64), np.asarray(steps.next_obs, np.float64)[rows]
     std = np.maximum(obs.std(axis=0), 1e-12)
     if np.median((np.abs(after - obs[rows]) / std).max(axis=1)) < 1.0:
+        return False
+    number = np.unique(np.asarray(steps.next_obs, np.float32), axis=0, return_inverse=True)[1].reshape(-1)
+    if (
+        np.isin(number[rows], np.delete(number, rows)).mean() > 0.5
+    ):  # ordinary steps go there as well, as in a grid
         return False
     room = np.maximum(np.ptp(after, axis=0), _NARROW * std)
     low, high, known = after.min(axis=0) - room, after.max(axis=0) + room, obs[begins]
