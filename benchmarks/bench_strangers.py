@@ -1,6 +1,6 @@
 """Agents that no search of ours knew, trained in every shipped synthetic environment and bandit, tested for real.
 
-    python benchmarks/bench_strangers.py [--agents es dqn ppo ppo_little_entropy] [--seeds 0 1 2 3 4] [--json FILE]
+    python benchmarks/bench_strangers.py [--agents es dqn ppo] [--seeds 0 1 2 3 4] [--json FILE]
 
 DQN and PPO of Stable-Baselines3, if ``SYNTHENV_SB3_PYTHON`` names their interpreter (see ``peers/README.md``), and a
 policy that evosax's OpenES evolves from returns in the proxy alone, without a gradient. 20 greedy episodes of
@@ -36,7 +36,7 @@ from synthenv.zoo import registry as zoo
 
 HERE = Path(__file__).resolve().parent
 NUM_TESTS = 20
-AGENTS = ["es", "dqn", "ppo", "ppo_little_entropy"]
+AGENTS = ["es", "dqn", "ppo"]
 # The evolution strategy: policies of one hidden layer, the same synthetic episodes for all of a generation, in which a
 # share of the actions is random, as with any agent that explores.
 HIDDEN, POPULATION, GENERATIONS, EPISODES, MAX_STEPS, STD, STEP_SIZE = 16, 128, 150, 64, 4, 0.3, 0.05

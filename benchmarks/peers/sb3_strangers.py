@@ -25,11 +25,8 @@ from experiments.examples.gymnasium_proxy import GymnasiumProxy
 
 # All that is not the package's default, the same for every proxy of both forms and tasks. DQN's defaults (a learning
 # rate of 1e-4, a gradient step every four steps, targets copied every 10,000) are Atari's, for trainings far longer.
-# Rewards of SEs are not normalised: an entropy coefficient of 1 is of their order. With little of it PPO soon stops
-# visiting the states that the agents of the searches explored, and an SE teaches it nothing about them.
-_PPO = {"learning_rate": 1e-3, "n_steps": 32, "batch_size": 64}
-NUM_ENVS = {"dqn": 1, "ppo": 8, "ppo_little_entropy": 8}
-STEPS = {"dqn": 5_000, "ppo": 20_000, "ppo_little_entropy": 20_000}
+NUM_ENVS = {"dqn": 1, "ppo": 8}
+STEPS = {"dqn": 5_000, "ppo": 20_000}
 SETTINGS = {
     "dqn": {
         "learning_rate": 1e-3,
@@ -39,8 +36,7 @@ SETTINGS = {
         "batch_size": 64,
         "exploration_fraction": 0.5,
     },
-    "ppo": _PPO | {"ent_coef": 1.0},
-    "ppo_little_entropy": _PPO | {"ent_coef": 0.01},
+    "ppo": {"learning_rate": 1e-3, "n_steps": 32, "batch_size": 64, "ent_coef": 0.01},
 }
 
 
