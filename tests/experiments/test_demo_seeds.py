@@ -3,7 +3,7 @@
 import csv
 import json
 
-from experiments.synthetic_envs.demo_seeds import Config, run
+from experiments.synthetic_envs.demo_seeds import Config, cpu_of_product, run
 
 RESULTS = {
     "mean_return": 195.86,
@@ -17,10 +17,17 @@ RESULTS = {
 
 def test_collects_finished_seeds(tmp_path):
     """A seed with a JSON file is read, not run; the CSV has one line per seed."""
-    for seed in range(2):
+    for seed in (3, 4):
         (tmp_path / f"seed{seed}.json").write_text(json.dumps({"results": RESULTS}))
-    rows = run(Config(out=tmp_path, num_seeds=2))
-    assert [row["seed"] for row in rows] == [0, 1]
+        cost = {"cpu_seconds": 180.4, "product_seconds": 0.2}
+        (tmp_path / f"seed{seed}_cost.json").write_text(json.dumps(cost))
+    rows = run(Config(out=tmp_path, num_seeds=2, first_seed=3))
+    assert [row["seed"] for row in rows] == [3, 4]
+    assert (rows[0]["cpu_seconds"], rows[0]["cpu_in_products"]) == (180, 902)
     assert rows[0]["mean_return"] == 195.9 and rows[0]["untrained_return"] == 18.2
     with (tmp_path / "demo_seeds.csv").open() as file:
         assert [line["wall_seconds"] for line in csv.DictReader(file)] == ["199", "199"]
+
+
+def test_a_larger_product_takes_longer():
+    assert 0 < cpu_of_product(64) < cpu_of_product(512)

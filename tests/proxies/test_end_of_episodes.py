@@ -61,7 +61,7 @@ def test_every_shipped_proxy_ends_as_its_agents_saw_it(name):
         assert proxy.metadata["agent"]["time_limit"] == "terminal"
         seen = ends(proxy.env, proxy.env.env_params(proxy.proxy_params))
     assert seen[-1] == (True, False, 0.0)
-    assert len(seen) == (1 if name.startswith("bandit") else 4)
+    assert len(seen) == (1 if name.startswith("bandit") else 2)
     assert set(seen[:-1]) <= {(False, False, 1.0)}
 
 
