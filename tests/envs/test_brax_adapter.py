@@ -146,6 +146,7 @@ def test_a_step_leaves_the_state_before_it_alone(spec):
     jax.eval_shape(step, jax.random.key(0))
 
 
+@pytest.mark.long
 def test_an_episode_follows_another(spec):
     params = spec.env_params.replace(max_steps_in_episode=10)
     steps = jax.jit(

@@ -114,6 +114,7 @@ def imagined(monkeypatch):
     return begun
 
 
+@pytest.mark.long
 def test_study_is_on_record_and_goes_on(tmp_path, imagined):
     config = replace(PRESETS["smoke"], out=tmp_path, num_trials=5)
     search.run(replace(config, num_trials=2))

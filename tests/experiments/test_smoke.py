@@ -112,6 +112,7 @@ def test_figure2_6_band_is_over_runs(tmp_path):
     )
 
 
+@pytest.mark.long
 @pytest.mark.rank_promotion_ok
 def test_figure24(tmp_path):
     config = replace(figure24.PRESETS["smoke"], out=tmp_path)

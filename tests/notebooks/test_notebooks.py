@@ -9,15 +9,14 @@ from nbclient import NotebookClient
 REPO = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((REPO / "notebooks").glob("*.ipynb"))
 IDS = [path.stem for path in NOTEBOOKS]
-# The cheapest stands for all of them in ``make test``: most of what they run is tested elsewhere.
-EXECUTED = [path if "02" in path.stem else pytest.param(path, marks=pytest.mark.long) for path in NOTEBOOKS]
 
 
 def test_there_are_notebooks():
     assert NOTEBOOKS
 
 
-@pytest.mark.parametrize("path", EXECUTED, ids=IDS)
+@pytest.mark.long  # the cheapest takes 13 s, and nearly all of what they run is tested elsewhere
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=IDS)
 def test_notebook_runs(path, monkeypatch, tmp_path):
     # The kernel inherits the environment.
     monkeypatch.setenv("PYTHONPATH", str(REPO))
