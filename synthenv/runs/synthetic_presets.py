@@ -36,7 +36,8 @@ VARIED = MetaTrainConfig(
 # terminal: an agent that bootstraps through them has not converged after 600 steps, and what it does by then is noise
 # to the outer loop. Episodes of two steps show an agent twice as many initial states as four; bandits, of one, climbed
 # more slowly. A single climb may begin below a plateau: one stayed at returns of 60 for 40 generations. Chosen by trial
-# on seeds 0, 2 and 100 to 102, several things changed at once: no committed experiment tells their effects apart.
+# on seeds 0, 2 and 100 to 102 (48 deciding agents: on 0 to 8), several things changed at once: no committed experiment
+# tells their effects apart.
 FAST = MetaTrainConfig(
     proxy=SyntheticConfig(hidden_size=128, done="never", reset="learned", max_steps=2),
     agent=DDQNConfig(
