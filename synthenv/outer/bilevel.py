@@ -202,9 +202,10 @@ def race(
         for _ in range(generations):
             state, log = advance(jax.random.fold_in(key, lane), state)
             logs.append(log)
-        last = [finite_mean(log.member_scores) for log in logs[-max(1, generations // 3) :]]
+        last = np.concatenate([log.member_scores for log in logs[-max(1, generations // 3) :]])
+        survivors = last[np.isfinite(last)]  # a single member that diverged tells nothing of the climb
         ends.append(state)
-        heights.append(np.nan_to_num(np.mean(last), nan=-np.inf))
+        heights.append(survivors.mean() if len(survivors) else -np.inf)
         outcomes += [log.outcome for log in logs]
     winner = int(np.argmax(heights))
     return starts[winner]._replace(strategy=ends[winner].strategy), outcomes
