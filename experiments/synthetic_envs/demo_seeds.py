@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import tyro
 
+from synthenv.core.errors import UserError
 from synthenv.core.files import to_json, write_atomic
 from synthenv.runs.csv_files import write_csv
 
@@ -63,7 +64,12 @@ def run(config: Config) -> list[dict[str, Any]]:
                 subprocess.run([sys.executable, "-m", "synthenv", *call], check=True, env=env)
             cost = {"cpu_seconds": cpu_of_children() - before, "product_seconds": cpu_of_product()}
             write_atomic(config.out / f"seed{seed}_cost.json", to_json(cost).encode())
-        cost = json.loads((config.out / f"seed{seed}_cost.json").read_text())
+        measured = config.out / f"seed{seed}_cost.json"
+        if not measured.exists():
+            raise UserError(
+                f"{measured} is missing: remove seed{seed} and {summary.name} there to run that seed again"
+            )
+        cost = json.loads(measured.read_text())
         rows.append(read_row(seed, json.loads(summary.read_text())["results"], cost))
         write_csv(config.out / "demo_seeds.csv", rows)
     return rows

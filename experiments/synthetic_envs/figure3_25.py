@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from experiments.command_line import execute, parse
+from synthenv.core.errors import UserError
 from synthenv.core.files import to_json
 from synthenv.runs.analysis_plot import ROWS, draw_densities
 from synthenv.runs.csv_files import read_csv, write_csv
@@ -69,6 +70,7 @@ def run(config: Config) -> None:
     """Train and test all agents; write ``figure3_25.csv`` (a line per agent) and ``figure3_25.json`` (summaries)."""
     from synthenv.runs.evaluate import evaluate
 
+    kept = read_kept(config.out) if not config.num_baseline_agents else None
     summary, scores = evaluate(
         config.proxy,
         config.num_agents,
@@ -84,15 +86,27 @@ def run(config: Config) -> None:
         summary["chosen"], scores["chosen"] = choose(config)
     asked = {name: value for name, value in asdict(config).items() if name != "out"}  # where, says nothing
     rows = as_rows(scores)
-    if not config.num_baseline_agents:
-        kept = json.loads((config.out / "figure3_25.json").read_text())
-        summary["baselines"] = kept["results"]["baselines"]
-        asked["num_baseline_agents"] = kept["config"]["num_baseline_agents"]
-        rows += [row for row in read_csv(config.out / "figure3_25.csv") if row["row"] in summary["baselines"]]
+    if kept is not None:
+        summary["baselines"], asked["num_baseline_agents"], lines = kept
+        rows += lines
     config.out.mkdir(parents=True, exist_ok=True)
     write_csv(config.out / "figure3_25.csv", rows)
     results = {"config": asked, "results": summary}
     (config.out / "figure3_25.json").write_text(to_json(results, indent=2) + "\n")
+
+
+def read_kept(out: Path) -> tuple[dict[str, Any], int, list[dict[str, Any]]]:
+    """Summaries, number and lines of the agents that are no proxy's, from the tables that are there already."""
+    table, summaries = out / "figure3_25.csv", out / "figure3_25.json"
+    if not (table.exists() and summaries.exists()):
+        raise UserError(
+            f"{out} holds no figure3_25.csv and .json whose agents on the real task could be kept: pass"
+            " --num-baseline-agents, or --out where they are"
+        )
+    stored = json.loads(summaries.read_text())
+    baselines = stored["results"]["baselines"]
+    lines = [line for line in read_csv(table) if line["row"] in baselines]
+    return baselines, stored["config"]["num_baseline_agents"], lines
 
 
 def choose(config: Config) -> tuple[dict[str, Any], Any]:

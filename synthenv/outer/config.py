@@ -68,9 +68,9 @@ class OuterConfig(NamedTuple):
             under the curve of real test returns over training steps.
         unsolved_weight: Steps that a missing point of return is worth to reward_threshold.
         confirm_agents: Fresh agents trained on the unperturbed proxy before stop_when_solved may end the run,
-            drawn from the whole of table 2 if the search varies its agents; their mean less its standard error
-            must hold the threshold too. Up to 32 more of the search's own agents are asked before them, and of all
-            proxies that such agents judged the best is kept. 0: none, as in the papers.
+            drawn from the whole of table 2 (six shapes of network by turns) if the search varies its agents; their
+            mean less its standard error must hold the threshold too. Up to 32 more of the search's own agents are
+            asked before them, and of all proxies that such agents judged the best is kept. 0: none, as in the papers.
     """
 
     num_generations: Count = 200

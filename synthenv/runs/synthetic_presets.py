@@ -136,7 +136,7 @@ ABOUT_PRESETS = {
     "table3": "Ferreira et al. (2022) as published: table 3 with All Better 2",
     "released": "the same as the released code ran it: NES unnormalised",
     "varied": "the paper's searches behind figures 3 and 4: hyperparameters of table 2, 50 generations",
-    "varied_stable": "the SE, incumbents and generations of varied, all else as fast with a larger population",
+    "varied_stable": "the SE, incumbents and generations of varied, remedies as in fast, and a larger population",
     "smoke": "seconds, to see the machinery work; teaches nothing",
 }
 

@@ -3,7 +3,10 @@
 import csv
 import json
 
+import pytest
+
 from experiments.synthetic_envs.demo_seeds import Config, cpu_of_product, run
+from synthenv.core.errors import UserError
 
 RESULTS = {
     "mean_return": 195.86,
@@ -27,6 +30,12 @@ def test_collects_finished_seeds(tmp_path):
     assert rows[0]["mean_return"] == 195.9 and rows[0]["untrained_return"] == 18.2
     with (tmp_path / "demo_seeds.csv").open() as file:
         assert [line["wall_seconds"] for line in csv.DictReader(file)] == ["199", "199"]
+
+
+def test_a_seed_whose_cost_was_not_written_is_told(tmp_path):
+    (tmp_path / "seed0.json").write_text(json.dumps({"results": RESULTS}))
+    with pytest.raises(UserError, match=r"seed0_cost.json is missing: remove seed0 and seed0.json"):
+        run(Config(out=tmp_path, num_seeds=1))
 
 
 def test_a_larger_product_takes_longer():

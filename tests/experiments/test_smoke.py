@@ -160,6 +160,13 @@ def test_varied_seeds(tmp_path):
     assert min(png_size(tmp_path / "varied_seeds.png")) > 500
 
 
+def test_figure3_25_keeps_only_what_is_there(tmp_path):
+    """Said before anybody is trained."""
+    config = replace(figure3_25.PRESETS["smoke"], out=tmp_path, proxy=("nowhere",), num_baseline_agents=0)
+    with pytest.raises(UserError, match=r"holds no figure3_25.csv and .json .* pass --num-baseline-agents"):
+        figure3_25.run(config)
+
+
 def test_figure3_25(tmp_path, run_dirs):
     names = tuple(map(str, run_dirs))
     config = replace(figure3_25.PRESETS["smoke"], out=tmp_path, proxy=names)
