@@ -20,6 +20,8 @@ os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
 )
+# Those that a command adds: cached programs go by all flags, and so tests and commands share theirs.
+os.environ["XLA_FLAGS"] += " --xla_force_host_platform_device_count=1 --xla_cpu_multi_thread_eigen=false"
 # Commands run inside of tests leave this alone, too: without optimization few programs take the 0.3 s of a command.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 
@@ -28,6 +30,7 @@ import jax
 import pytest
 
 REPO = Path(__file__).resolve().parents[1]
+FLAGS = os.environ["XLA_FLAGS"]
 MAPS = Path("/proc/self/maps")
 CACHE = Path(os.environ.get("SYNTHENV_CACHE_DIR", "~/.cache/synthenv")).expanduser() / "jax"
 
@@ -67,6 +70,18 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     Path(config.getoption("record")).write_text(json.dumps(told, indent=1) + "\n")
 
 
+def pytest_collection_finish() -> None:
+    """Every collection of garbage would walk the million objects of all modules again: a 20th of the suite's time."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
+@pytest.fixture(autouse=True)
+def _flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process that a test starts inherits what a command inside of an earlier test was asked for."""
+    monkeypatch.setenv("XLA_FLAGS", FLAGS)
+
+
 @pytest.fixture(autouse=True)
 def _rank_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
     """Relax the rule for tests marked ``rank_promotion_ok``; fixtures of wider scope stay strict."""
@@ -79,7 +94,7 @@ def _rank_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
 def _forget_programs() -> Iterator[None]:
     """XLA maps memory for every program, and Linux allows a process 65,530 maps: the whole suite needs more."""
     yield
-    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 30_000:
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 50_000:
         jax.clear_caches()
         gc.collect()
 

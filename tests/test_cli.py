@@ -42,7 +42,6 @@ def _somewhere(monkeypatch, tmp_path):
     """Run directories go to a temporary place, the whole file compiles once, and texts are not wrapped."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(runs, "Search", search_once)
-    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))  # the command sets it
     monkeypatch.setenv("COLUMNS", "200")
 
 
@@ -52,7 +51,6 @@ def finished(tmp_path_factory):
     path = tmp_path_factory.mktemp("cli")
     with pytest.MonkeyPatch.context() as patch, jax.numpy_rank_promotion("allow"):
         patch.setattr(runs, "Search", search_once)
-        patch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
         status = main(["meta-train", *FLAGS, "--out", str(path / "run"), "--json", str(path / "result.json")])
     assert status == 0
     return path / "run", json.loads((path / "result.json").read_text())

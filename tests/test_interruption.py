@@ -38,7 +38,6 @@ ARGUMENTS = {"oswm run": ["--task", "CartPole-v0"]}
 @pytest.fixture(autouse=True)
 def _somewhere(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))  # the command sets it
 
 
 def play(monkeypatch, name, *names, interrupt=signal.SIGINT):

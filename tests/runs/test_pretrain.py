@@ -1,5 +1,6 @@
 """Pretraining in the small: what a run leaves, and that neither interruption nor threads change a bit of it."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -129,6 +130,16 @@ def test_batches_depend_on_seed_and_number_alone():
     jax.tree.map(np.testing.assert_array_equal, first_three(2, first=2)[0], alone[2])
     assert not np.array_equal(alone[0].y, alone[1].y)
     assert not np.array_equal(alone[0].y, first_three(1, seed=1)[0].y)
+
+
+def test_context_sizes_take_turns(monkeypatch):
+    """In training by the batch's number; the batches that are held out go through them from the smallest on."""
+    batches = runs.Batches(jax.random.key(0), dataclasses.replace(TINY, context_sizes=(20, 20, 25)), 0, 1)
+    monkeypatch.setattr(batches, "_draw", lambda key, num_context: num_context)
+    monkeypatch.setattr(batches, "_fit", lambda key, batch, num_context: (batch, num_context))
+    with batches:
+        assert [size for size, _ in itertools.islice(batches, 4)] == [20, 20, 25, 20]
+        assert batches.held_out(3) == [(20, 20), (25, 25), (20, 20)]
 
 
 def test_examples_are_standardised_and_in_slots():

@@ -29,7 +29,6 @@ search_once = functools.cache(runs.Search)  # the whole file compiles once
 @pytest.fixture(autouse=True)
 def _compile_once(monkeypatch):
     monkeypatch.setattr(runs, "Search", search_once)
-    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))  # the command sets it
 
 
 @pytest.fixture(scope="module")
