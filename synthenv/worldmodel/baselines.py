@@ -69,13 +69,17 @@ def rows_of(transitions: Transition, num_actions: int | None) -> Rows:
         np.asarray(targets_of(rows), np.float64),
     )
     with double_on_host():
-        inputs, after, targets = jnp.asarray(inputs), jnp.asarray(after), jnp.asarray(targets)
-        columns = measure(inputs, after, targets, jnp.ones(len(inputs), bool))
-        return Rows(
-            columns,
-            standardise(inputs, columns.input_mean, columns.input_std),
-            standardise(targets, columns.target_mean, columns.target_std),
-        )
+        return _standardised(inputs, after, targets)
+
+
+@jax.jit
+def _standardised(inputs: jax.Array, after: jax.Array, targets: jax.Array) -> Rows:
+    columns = measure(inputs, after, targets, jnp.ones(len(inputs), bool))
+    return Rows(
+        columns,
+        standardise(inputs, columns.input_mean, columns.input_std),
+        standardise(targets, columns.target_mean, columns.target_std),
+    )
 
 
 def single(cache: Any) -> Any:
@@ -142,13 +146,19 @@ def encode_ridge(params: None, transitions: Transition, num_actions: int | None,
     """
     rows = rows_of(transitions, num_actions)
     with double_on_host():
-        features = features_of(rows.inputs, is_quadratic)
-        mean, std = jnp.mean(features, axis=0), jnp.std(features, axis=0)
-        std = jnp.where(std > 1e-9, std, 0.0)
-        features = standardise(features, mean, std)
+        features, mean, std = _standardised_features(rows.inputs, is_quadratic)
         beta, error = solve_ridge(np.asarray(features), np.asarray(rows.targets))
         ridge = Ridge(rows.columns, mean, std, jnp.asarray(beta), jnp.asarray(error))
     return single(ridge)
+
+
+@partial(jax.jit, static_argnames="is_quadratic")
+def _standardised_features(inputs: jax.Array, is_quadratic: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Features [C, F], their means and their deviations [F]."""
+    features = features_of(inputs, is_quadratic)
+    mean, std = jnp.mean(features, axis=0), jnp.std(features, axis=0)
+    std = jnp.where(std > 1e-9, std, 0.0)
+    return standardise(features, mean, std), mean, std
 
 
 def solve_ridge(features: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from synthenv.core.errors import UserError
-from synthenv.core.types import Transition
+from synthenv.core.types import Prediction, Transition
 from synthenv.worldmodel import gaussian_process, marginal_likelihood
 from synthenv.worldmodel.baselines import (
     PENALTIES,
@@ -48,6 +48,11 @@ def wavy_system(num: int, seed: int) -> Transition:
     return transitions(obs, action, obs + change, -np.square(obs).sum(axis=1))
 
 
+def ask(model, cache, obs, action) -> Prediction:
+    """One prediction, in one program instead of one for each of its operations."""
+    return jax.jit(model.predict)(cache, obs, action)
+
+
 def error(model, context: Transition, asked: Transition, num_actions=None) -> np.ndarray:
     """Mean squared errors of observation and reward over the variance of what there is to predict. [Y]"""
     cache = model.encode(None, context, num_actions)
@@ -60,7 +65,7 @@ def error(model, context: Transition, asked: Transition, num_actions=None) -> np
 def test_persistence_stays_and_expects_the_mean_reward():
     context = linear_system(50, 0)
     cache = PERSISTENCE.encode(None, context, None)
-    said = PERSISTENCE.predict(cache, jnp.array([3.0, -8.0]), jnp.array([1.0]))
+    said = ask(PERSISTENCE, cache, jnp.array([3.0, -8.0]), jnp.array([1.0]))
     np.testing.assert_array_equal(said.next_obs, [3, -8])
     assert float(said.reward) == pytest.approx(context.reward.mean(), rel=1e-5)
     assert float(said.reward_std) == pytest.approx(context.reward.std(), rel=1e-5)
@@ -110,7 +115,7 @@ def test_posterior_mean_by_hand():
     rest = np.linalg.solve(covariance, y - mean)
     with jax.enable_x64(True):
         logs = Logs(-np.log(lengths), np.log(noise - marginal_likelihood.NOISE_FLOOR))
-        fitted = marginal_likelihood.condition(logs, x, y)
+        fitted = jax.jit(marginal_likelihood.condition)(logs, x, y)
         np.testing.assert_allclose(fitted.alpha, rest, rtol=1e-8)
         assert float(fitted.mean) == pytest.approx(mean, rel=1e-9)
         assert float(fitted.signal) == pytest.approx((y - mean) @ rest / 9, rel=1e-9)
@@ -134,7 +139,7 @@ def test_slopes_are_those_of_the_likelihood():
     logs = np.array([0.2, -0.4, -2.0])
     expected = [(misfit(logs + step) - misfit(logs - step)) / 2e-5 for step in 1e-5 * np.eye(3)]
     with jax.enable_x64(True):
-        found = marginal_likelihood.slopes(Logs(logs[:2], logs[2]), x, y)
+        found = jax.jit(marginal_likelihood.slopes)(Logs(logs[:2], logs[2]), x, y)
     np.testing.assert_allclose(np.append(found.scales, found.noise), expected, rtol=1e-5)
 
 
@@ -161,7 +166,7 @@ def test_discrete_actions_are_no_numbers(model):
     push = np.array([1.0, -3.0, 2.0])[action]
     rows = transitions(obs, action, obs + push[:, None], 2 * push)
     assert error(model, rows, rows, num_actions=3).max() < 1e-3
-    said = model.predict(model.encode(None, rows, 3), jnp.array([0.2]), jnp.int32(1))
+    said = ask(model, model.encode(None, rows, 3), jnp.array([0.2]), jnp.int32(1))
     np.testing.assert_allclose(said.next_obs, [-2.8], atol=0.02)
 
 
@@ -179,7 +184,7 @@ def test_constant_columns_and_equal_rows(model):
     )
     twice = Transition(*(np.concatenate([leaf, leaf]) for leaf in rows))
     asked = rows.obs[3] + np.array([0.1, -0.1, 4.0], np.float32), rows.action[5]
-    once_said, said = (model.predict(model.encode(None, one, None), *asked) for one in (rows, twice))
+    once_said, said = (ask(model, model.encode(None, one, None), *asked) for one in (rows, twice))
     assert float(said.next_obs[2]) == pytest.approx(11.0), "it has never been seen to change"
     assert float(said.reward) == -1.0 and float(said.reward_std) == 0.0
     for one, other in zip(once_said, said, strict=True):
@@ -192,7 +197,7 @@ def test_whole_numbers_stay_whole(model):
     draws = np.random.default_rng(6)
     obs, action = draws.integers(0, 9, (80, 2)), draws.integers(0, 2, 80).astype(np.int32)
     rows = transitions(obs, action, obs + action[:, None], obs[:, 0])
-    said = jax.vmap(partial(model.predict, model.encode(None, rows, 2)))(rows.obs, rows.action)
+    said = jax.jit(jax.vmap(partial(model.predict, model.encode(None, rows, 2))))(rows.obs, rows.action)
     np.testing.assert_array_equal(said.next_obs, rows.next_obs)
 
 
@@ -212,10 +217,13 @@ def test_single_precision_is_enough(is_ard):
         exact = gaussian_process.fit(rows.inputs, rows.targets, is_ard)
         assert np.abs(exact.alpha).max() > 1e3
 
-        def ask(targets, inputs, x):
-            squares = jnp.square(inputs.T - x[:, None])
-            return jax.vmap(gaussian_process.value, in_axes=(0, None, None))(targets, x, squares)
+        @jax.jit
+        def values(targets, inputs, questions):
+            def at(x):
+                squares = jnp.square(inputs.T - x[:, None])
+                return jax.vmap(gaussian_process.value, in_axes=(0, None, None))(targets, x, squares)
 
-        said = jax.vmap(partial(ask, exact, rows.inputs))(asked.inputs)
-    rounded, inputs, questions = single((exact, rows.inputs, asked.inputs))
-    np.testing.assert_allclose(jax.vmap(partial(ask, rounded, inputs))(questions), said, atol=1e-3)
+            return jax.vmap(at)(questions)
+
+        said = values(exact, rows.inputs, asked.inputs)
+    np.testing.assert_allclose(values(*single((exact, rows.inputs, asked.inputs))), said, atol=1e-3)
