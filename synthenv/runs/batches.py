@@ -8,7 +8,6 @@ operations, which a processor is quick at (benchmarks/bench_prior.py) and a GPU'
 import itertools
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import jax
@@ -21,6 +20,11 @@ from synthenv.worldmodel.paper_pretrain import PaperPretrainConfig
 from synthenv.worldmodel.pretrain import PretrainConfig
 
 HELD_OUT = 2**31 - 1  # folded into the seed, for tasks that are never trained on
+
+# Shared by all batches of a config: those that are held out are made before the training's.
+_draw = jax.jit(pretrain.draw_batch, static_argnames=("config", "num_context"))
+_fit = jax.jit(pretrain.fit_experts, static_argnames=("config", "num_context"))
+_draw_paper = jax.jit(paper_pretrain.draw_batch, static_argnames="config")
 
 
 class Ahead:
@@ -59,23 +63,21 @@ class Batches(Ahead):
 
     def __init__(self, key: jax.Array, config: PretrainConfig, first: int, num_workers: int):
         super().__init__(first, num_workers)
-        self._draw = jax.jit(partial(pretrain.draw_batch, config=config), static_argnames="num_context")
-        self._fit = jax.jit(partial(pretrain.fit_experts, config=config), static_argnames="num_context")
-        self._sizes = config.context_sizes
+        self._config = config
         self._key = key
 
     def make(self, index: int, size: int | None = None) -> Examples:
         """Batch ``index``, with contexts of at most ``size`` rows, or of as many as it is its turn to have."""
         key_tasks, key_slots = jax.random.split(jax.random.fold_in(self._key, index))
-        size = size or self._sizes[index % len(self._sizes)]
+        size = size or self._config.context_sizes[index % len(self._config.context_sizes)]
         with on_host():
-            batch = self._draw(key_tasks, num_context=size)
+            batch = _draw(key_tasks, self._config, size)
         with double_on_host():
-            return jax.block_until_ready(self._fit(key_slots, batch, num_context=size))
+            return jax.block_until_ready(_fit(key_slots, batch, self._config, size))
 
     def held_out(self, num: int) -> list[Examples]:
         """Batches that are never trained on, with contexts of all sizes in turn."""
-        sizes = itertools.cycle(sorted(set(self._sizes)))
+        sizes = itertools.cycle(sorted(set(self._config.context_sizes)))
         return [self.make(HELD_OUT - 2 - i, next(sizes)) for i in range(num)]
 
 
@@ -84,10 +86,10 @@ class PaperBatches(Ahead):
 
     def __init__(self, key: jax.Array, config: PaperPretrainConfig, first: int, num_workers: int):
         super().__init__(first, num_workers)
-        self._draw = jax.jit(partial(paper_pretrain.draw_batch, config=config))
+        self._config = config
         self._key = key
 
     def make(self, index: int) -> paper_pretrain.Examples:
         """Batch ``index``."""
         with on_host():
-            return jax.block_until_ready(self._draw(jax.random.fold_in(self._key, index)))
+            return jax.block_until_ready(_draw_paper(jax.random.fold_in(self._key, index), self._config))

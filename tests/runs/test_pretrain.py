@@ -9,6 +9,7 @@ import pytest
 
 from synthenv.core.checkpoint import load_tree
 from synthenv.core.errors import UserError
+from synthenv.runs import batches as batches_module
 from synthenv.runs import metrics
 from synthenv.runs import pretrain as runs
 from synthenv.worldmodel import pretrain
@@ -17,21 +18,6 @@ from tests.tiny_pretrain import TINY
 
 class Interrupted(BaseException):
     """Stands for whatever ends a process."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compile_once():
-    """All runs share the programs of the first."""
-    first = runs.Batches(jax.random.key(0), TINY, 0, 1)
-    make = runs.Batches.__init__
-
-    def init(self, *args):
-        make(self, *args)
-        self._draw, self._fit = first._draw, first._fit
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs.Batches, "__init__", init)
-        yield
 
 
 def run(path, **options):
@@ -134,10 +120,10 @@ def test_batches_depend_on_seed_and_number_alone():
 
 def test_context_sizes_take_turns(monkeypatch):
     """In training by the batch's number; the batches that are held out go through them from the smallest on."""
-    batches = runs.Batches(jax.random.key(0), dataclasses.replace(TINY, context_sizes=(20, 20, 25)), 0, 1)
-    monkeypatch.setattr(batches, "_draw", lambda key, num_context: num_context)
-    monkeypatch.setattr(batches, "_fit", lambda key, batch, num_context: (batch, num_context))
-    with batches:
+    monkeypatch.setattr(batches_module, "_draw", lambda key, config, num_context: num_context)
+    monkeypatch.setattr(batches_module, "_fit", lambda key, batch, config, num_context: (batch, num_context))
+    config = dataclasses.replace(TINY, context_sizes=(20, 20, 25))
+    with runs.Batches(jax.random.key(0), config, 0, 1) as batches:
         assert [size for size, _ in itertools.islice(batches, 4)] == [20, 20, 25, 20]
         assert batches.held_out(3) == [(20, 20), (25, 25), (20, 20)]
 

@@ -168,7 +168,7 @@ def test_a_run_is_a_world_model(finished):
     """Its directory and its file are the same one."""
     model, by_file = (world_model(str(finished / place)) for place in ("run", "run/best_proxy.safetensors"))
     jax.tree.map(np.testing.assert_array_equal, model.params, by_file.params)
-    context = collect(jax.random.key(0), registry.make("SimpleEnv"), Collection("held", 32, num_resets=1))
+    context = collect(jax.random.key(0), registry.make("SimpleEnv"), Collection("held", 200, num_resets=1))
     cache = model.encode(model.params, context.transitions, context.num_actions)
     said = jax.jit(model.predict)(cache, context.transitions.obs[0], context.transitions.action[0])
     assert np.isfinite(said.reward) and said.next_obs.shape == (1,)

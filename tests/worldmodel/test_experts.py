@@ -75,7 +75,7 @@ def test_rows_count_by_how_far_they_were_missed():
 
 def test_robust_is_exact_where_nothing_is_missed(inputs):
     """A plane is foreseen exactly: counts by residuals that are round-off do no harm."""
-    plane = inputs @ np.ones((NUM_INPUTS, 1))
+    plane = inputs @ np.ones((NUM_INPUTS, 2))
     fits = fit(inputs, plane, np.ones(NUM_ROWS, bool)).fits
     assert np.abs(fits.left_out[ROBUST]).max() < 1e-6
 

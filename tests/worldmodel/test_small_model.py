@@ -19,7 +19,7 @@ CONFIG = ModelConfig(max_obs=4, width=16, num_heads=2, hidden_size=16, num_layer
 
 @pytest.fixture(scope="module")
 def context():
-    collection = Collection(num_steps=60, num_resets=3)
+    collection = Collection(num_steps=200, num_resets=3)  # as in the experts' own tests: one program fits all
     return collect(jax.random.key(0), registry.make("SimpleEnv"), collection)
 
 
