@@ -1,11 +1,11 @@
 """Agents that no search of ours knew, trained in every shipped synthetic environment and bandit, tested for real.
 
-    python benchmarks/bench_strangers.py [--agents es dqn ppo] [--seeds 0 1 2 3 4] [--json FILE]
+    python benchmarks/bench_strangers.py [--agents es dqn ppo ppo_short] [--seeds 0 1 2 3 4] [--json FILE]
 
 DQN and PPO of Stable-Baselines3, if ``SYNTHENV_SB3_PYTHON`` names their interpreter (see ``peers/README.md``), and a
 policy that evosax's OpenES evolves from returns in the proxy alone, without a gradient. 20 greedy episodes of
 gymnasium's own task each. A training that is in the JSON file already is not run again; seeds come one after the other,
-so that a run that is stopped has some of every proxy. About 40 CPU-minutes on a slow, busy core.
+so that a run that is stopped has some of every proxy. About 60 CPU-minutes on a slow, busy core.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from synthenv.zoo import registry as zoo
 
 HERE = Path(__file__).resolve().parent
 NUM_TESTS = 20
-AGENTS = ["es", "dqn", "ppo"]
+AGENTS = ["es", "dqn", "ppo", "ppo_short"]
 # The evolution strategy: policies of one hidden layer, the same synthetic episodes for all of a generation, in which a
 # share of the actions is random, as with any agent that explores.
 HIDDEN, POPULATION, GENERATIONS, EPISODES, MAX_STEPS, STD, STEP_SIZE = 16, 128, 150, 64, 4, 0.3, 0.05
@@ -175,7 +175,7 @@ def main() -> None:
     ]
     peer = peer_of(a.agents) if todo else None
     if peer is None and a.agents != ["es"] and todo:
-        print("DQN and PPO are skipped: SYNTHENV_SB3_PYTHON is not set")
+        print("all but es are skipped: SYNTHENV_SB3_PYTHON is not set")
     for proxy, agent, seed in todo:
         if agent != "es" and peer is None:
             continue
