@@ -29,9 +29,10 @@ import hypothesis
 import jax
 import pytest
 
+from synthenv.core.programs import forget_programs
+
 REPO = Path(__file__).resolve().parents[1]
 FLAGS = os.environ["XLA_FLAGS"]
-MAPS = Path("/proc/self/maps")
 CACHE = Path(os.environ.get("SYNTHENV_CACHE_DIR", "~/.cache/synthenv")).expanduser() / "jax"
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -92,11 +93,8 @@ def _rank_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def _forget_programs() -> Iterator[None]:
-    """XLA maps memory for every program, and Linux allows a process 65,530 maps: the whole suite needs more."""
     yield
-    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 50_000:
-        jax.clear_caches()
-        gc.collect()
+    forget_programs(50_000)  # what follows finds many of them again
 
 
 @pytest.fixture

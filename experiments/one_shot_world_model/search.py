@@ -8,7 +8,6 @@ References:
     One-Shot World Models Using a Transformer Trained on a Synthetic Prior, appendix F.
 """
 
-import gc
 import json
 import shutil
 import time
@@ -27,6 +26,7 @@ from experiments.one_shot_world_model import search_judges
 from experiments.one_shot_world_model.search_space import SPACES, SpaceName, Tables, config_of, tables_of
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain, to_json, write_atomic
+from synthenv.core.programs import forget_programs
 from synthenv.nets.transformer import TransformerConfig
 from synthenv.runs import pretrain
 from synthenv.runs.csv_files import read_csv, write_csv
@@ -129,8 +129,7 @@ def run(config: Config) -> None:
         study.tell(asked[0], found["value"] if is_sound else None, None if is_sound else TrialState.FAIL)
         write(study, config)
         print(f"trial {asked[0]}  " + "  ".join(f"{k} {v:.4g}" for k, v in found.items()), flush=True)
-        jax.clear_caches()  # every trial has programs of its own, and Linux lets a process map only so many
-        gc.collect()
+        forget_programs()
     if best_of(study.get_trials()) is None:
         raise UserError(f"no trial in {config.out} has a value: choose another --size or --out")
 

@@ -7,7 +7,6 @@ forgets its programs once it has half of that.
 """
 
 import contextlib
-import gc
 import json
 import math
 import multiprocessing
@@ -24,6 +23,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 
 from synthenv.core.errors import MachineError, UserError
+from synthenv.core.programs import forget_programs
 from synthenv.runs import meta_train as search_run
 from synthenv.runs import metrics
 from synthenv.runs.config import MetaTrainConfig
@@ -33,8 +33,6 @@ from synthenv.runs.rundir import RESULT
 
 # What may go wrong with hyperparameters alone: they make no sense, numbers overflow, memory runs out.
 SURVIVABLE = (UserError, ArithmeticError, MemoryError, jax.errors.JaxRuntimeError)
-
-MOST_MAPS = 30_000
 
 
 class Job(NamedTuple):
@@ -202,17 +200,7 @@ def _work(connection: Connection, cores: tuple[int, ...], settings: dict[str, An
 
     while True:
         connection.send(run_trial(connection.recv(), keep_on))
-        if num_maps() > MOST_MAPS:
-            jax.clear_caches()
-            gc.collect()
-
-
-def num_maps() -> int:
-    """Memory maps of this process; 0 where nobody counts them."""
-    try:
-        return Path("/proc/self/maps").read_bytes().count(b"\n")
-    except OSError:
-        return 0
+        forget_programs()
 
 
 def _die_with_parent() -> None:
