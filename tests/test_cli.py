@@ -252,6 +252,10 @@ ERRORS = {
         "taken holds no finished proxy: finish the run that was begun there with --resume, or pass "
         "another (best_proxy.safetensors is missing)"
     ),
+    "evaluate --proxy dreamt": (
+        "dreamt holds policies that learnt in a dream, and no proxy: play them with load_policy, or pass the "
+        "directory of a search"
+    ),
     "evaluate --proxy taken/file": (
         "taken/file is damaged or foreign: put back a copy of it, or delete it and write it anew with "
         "meta-train --resume --out RUN"
@@ -309,11 +313,12 @@ ERRORS = {
 @pytest.mark.parametrize("words", ERRORS)
 def test_an_error_is_one_line_with_a_remedy(words, capsys, tmp_path):
     (tmp_path / "taken").mkdir()
+    (tmp_path / "dreamt" / "policies").mkdir(parents=True)
     (tmp_path / "taken" / "file").write_text("x")
     assert main(words.split()) == 2
     errors = capsys.readouterr().err
     assert is_line(ERRORS[words], errors), errors
-    assert {p.name for p in tmp_path.iterdir()} == {"taken"}, "something was begun"
+    assert {p.name for p in tmp_path.iterdir()} == {"taken", "dreamt"}, "something was begun"
 
 
 def test_agents_are_tested_on_a_task_that_fits(finished, capsys):

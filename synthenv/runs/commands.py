@@ -11,6 +11,7 @@ import numpy as np
 from rich.progress import Progress
 
 from synthenv.core.errors import UserError
+from synthenv.core.files import to_json, write_atomic
 from synthenv.envs import registry as envs
 from synthenv.runs import (
     curve_plot,
@@ -108,12 +109,12 @@ def verdict(result: dict[str, Any], objective: str) -> str:
 def progress_numbers(line: dict[str, Any]) -> str:
     """What a person wants to see of a generation while waiting for the next."""
     incumbent, deciding = line["incumbent_mean"], line["deciding_mean"]
-    asked = "" if deciding is None else f" (deciding: {deciding:.1f})"
-    if incumbent is not None and incumbent != line["incumbent_return"]:  # the score is not the return
-        asked = f" (return {line['incumbent_return']:.1f})"
-    best = (
-        "" if incumbent is None else f"incumbent {incumbent:.1f}{asked}  best {line['best_incumbent']:.1f}  "
-    )
+    asked = "" if deciding is None else f" (decided at {deciding:.1f})"
+    best = ""
+    if incumbent is not None:
+        score, mean_return = f"{incumbent:.1f}", f"{line['incumbent_return']:.1f}"
+        gained = "" if score == mean_return else f" (return {mean_return})"  # the score is not the return
+        best = f"incumbent {score}{gained}{asked}  best {line['best_incumbent']:.1f}  "
     return (
         f"{best}members {line['member_mean']:.1f}  steps/agent {line['train_steps_mean']:.0f}"
         f"  {line['seconds']:.1f} s"
@@ -223,14 +224,17 @@ def demo(out: Path, seed: int, resume: bool = False, num_agents: int = 10) -> di
     rows = {"trained only in the evolved proxy": trained, "untrained control": control}
     return_table("real CartPole-v0 (best possible return: 200)", rows)
     seconds = time.perf_counter() - start
-    say(f"{seconds:.0f} s since this command was started. Look at {out / 'report.html'}")
-    return {
+    results = {
         **trained,
         "untrained_control": control,
         "meta_train": result,
         "total_seconds": seconds,
         "out": str(out),
     }
+    write_atomic(out / "demo.json", to_json(results, indent=2).encode())
+    say(f"{seconds:.0f} s since this command was started. These numbers: {out / 'demo.json'}")
+    say(f"How the search went: {out / 'report.html'}")
+    return results
 
 
 def list_names() -> dict[str, Any]:

@@ -184,7 +184,7 @@ class Logged(NamedTuple):
 
     Attributes:
         context: those that are shown.
-        longest_episode: in steps, of all.
+        longest_episode: after how many steps dreamt ones are cut where no task says it: as many as the longest has.
         num_rows: how many the file has.
         log: all of them. Where episodes end and begin and what observations there may be is found in these.
         notices: what the user should know.
@@ -197,7 +197,9 @@ class Logged(NamedTuple):
     notices: list[str]
 
 
-def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> Logged:
+def context_of_file(
+    path: Path, num_rows: int, task: RealTask | None, episode_steps: int | None = None
+) -> Logged:
     """Logged transitions, of which at most ``num_rows`` are shown; which ones, see ``thinned``.
 
     Nothing real was stepped for them by us: their ``real_steps`` are 0.
@@ -206,6 +208,7 @@ def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> Logged:
         path: an ``.npz`` of transitions, or what ``save_context`` wrote.
         num_rows: C.
         task: the task that they are of, if that is known.
+        episode_steps: after how many steps dreamt episodes are to be cut; None leaves it to the log.
 
     Raises:
         UserError: the file is none of these, or its transitions are not of that task.
@@ -228,14 +231,27 @@ def context_of_file(path: Path, num_rows: int, task: RealTask | None) -> Logged:
             )
     shown = replace(check_context(thinned(context, num_rows)), real_steps=0)
     longest, told = longest_episode(context), []
-    if task is None and longest > _LONG and not context.transitions.truncated.any():
-        told = [
-            f"episodes of {path.name} go on for {longest:,} steps with no time limit told: dreamt ones are cut after"
-            f" {_LONG:,}; --episode-steps sets another length"
-        ]
-        longest = _LONG
+    if task is None and episode_steps is None and not context.transitions.truncated.any():
+        longest, told = _cut(path.name, longest)
     notices = [*context.notices, *told, *_thinning(context, shown)]
-    return Logged(shown, longest, context.num_rows, context, notices)
+    return Logged(shown, episode_steps or longest, context.num_rows, context, notices)
+
+
+def _cut(name: str, longest: int) -> tuple[int, list[str]]:
+    """After how many steps to cut dreamt episodes where the log tells of no time limit, and what to say of it.
+
+    Args:
+        name: the file's.
+        longest: its longest episode, in steps.
+    """
+    if longest == 1:
+        return 1, []  # a bandit
+    if longest > _LONG:
+        cause, longest = f"episodes of {name} go on for {longest:,} steps with no time limit told", _LONG
+    else:
+        cause = f"{name} tells of no time limit, and its longest episode has {longest:,} steps"
+    told = f"{cause}: dreamt ones are cut after {longest:,}; --episode-steps sets another length"
+    return longest, [told]
 
 
 def _thinning(log: Context, shown: Context) -> list[str]:

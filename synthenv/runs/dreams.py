@@ -49,9 +49,11 @@ class Dreams:
         self.notes: list[str] = []  # what the user should know before it begins
         self.max_steps = 0
         if command.context_file is not None:
-            logged = dream_places.context_of_file(command.context_file, command.context, self.task)
+            logged = dream_places.context_of_file(
+                command.context_file, command.context, self.task, command.episode_steps
+            )
             self.logged, self.log, self.notes = logged.context, logged.log, logged.notices
-            self.max_steps = command.episode_steps or logged.longest_episode
+            self.max_steps = logged.longest_episode
         dream_places.check_memory(self.model, self._num_asked())
         if self.task is not None:
             self.max_steps = min(self.preset.dream_steps or self.task.max_steps, self.task.max_steps)

@@ -102,7 +102,7 @@ def table(result: dict[str, Any], command: OswmRun) -> None:
         if termination_of(command) is None
         else "by the known rule of the task"
     )
-    say(f"dreamt episodes ended {by}, or at the time limit")
+    say(f"dreamt episodes ended {by}, or after {result['dream_steps']:,} steps")
 
 
 def plot(command: OswmPlot) -> dict[str, Any]:

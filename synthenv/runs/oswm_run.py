@@ -225,7 +225,7 @@ def run(
             tell(line)
         lines = run.read_metrics()
         result = summarise(dreams.name, real=dreams.task is not None, lines=lines)
-        result |= {"out": str(out), "notices": notices}
+        result |= {"out": str(out), "notices": notices, "dream_steps": dreams.max_steps}
         oswm_plot.write(lines, run.plots, dreams.name, dreams.task and dreams.task.solved_return)
         run.save_result(result)
     return result

@@ -123,14 +123,16 @@ class Search:
             f"incumbents reach {np.mean(scores):.1f}: up to {config.confirm_agents} fresh agents of table 2"
             " decide whether that is solved ..."
         )
-        scores, more_steps = self.confirm(key_others, log.incumbent)
+        scores, more_steps = self.confirm(key_others, log.incumbent, notify)
         mean = float(np.mean(scores))
         if not state.decided or mean > state.best_score:
             state = keep(state, log.incumbent, mean)._replace(decided=jnp.bool_(True))
         solved = bool(mean - standard_error(scores) >= self.solved_score)
         return Verdict(state, solved, mean, steps + more_steps)
 
-    def confirm(self, key: jax.Array, incumbent: np.ndarray) -> tuple[np.ndarray, int]:
+    def confirm(
+        self, key: jax.Array, incumbent: np.ndarray, notify: Callable[[str], None] = lambda line: None
+    ) -> tuple[np.ndarray, int]:
         """Scores of fresh agents on ``incumbent`` [D], and their training steps; asked in rounds.
 
         Most incumbents that are asked about fall short, and the first round usually shows it.
@@ -140,6 +142,7 @@ class Search:
             round_key, num = jax.random.fold_in(key, len(scores)), min(ROUND, wanted - len(scores))
             more, more_steps = try_agents(round_key, self.confirmer, incumbent, num)
             scores, steps = np.append(scores, more), steps + more_steps
+            notify(f"{len(scores)} of {wanted} agents: mean {np.mean(scores):.1f}")
             if not np.mean(scores) + standard_error(scores) >= self.solved_score:
                 break
         return scores, steps

@@ -174,9 +174,13 @@ def _read_arrays(path: Path) -> tuple[dict[str, np.ndarray], bool]:
                 if found:
                     arrays[name] = _numbers(path, file, found[0])
                 elif name not in _OPTIONAL:
-                    has = ", ".join(file.files) or "nothing"
+                    has, remedy = ", ".join(file.files) or "nothing", "add it"
+                    if name == "terminations" and {"done", "dones"} & set(file.files):
+                        remedy = (
+                            "dones do not tell ends from time limits, so write both, as 'truncations' too"
+                        )
                     raise UserError(
-                        f"{path} has no array {' or '.join(map(repr, spellings))} (it has {has}): add it"
+                        f"{path} has no array {' or '.join(map(repr, spellings))} (it has {has}): {remedy}"
                     )
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: check the path") from None
@@ -195,6 +199,12 @@ def _read_arrays(path: Path) -> tuple[dict[str, np.ndarray], bool]:
         raise UserError(
             f"the arrays in {path} are empty or differ in length ({told}): give all one row per step"
         )
+    for name in ("observations", "next_observations"):
+        shape = list(arrays[name].shape) if name in arrays else []
+        if len(shape) == 2 and shape[0] < max(steps) <= shape[1]:
+            raise UserError(
+                f"{name} in {path} have the shape {shape} for {max(steps)} steps: transpose them, one row per step"
+            )
     return arrays, tells_time_limits
 
 

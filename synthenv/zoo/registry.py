@@ -163,6 +163,11 @@ def _proxy_file(path: Path) -> Path:
         return path
     file = path / "best_proxy.safetensors"
     if not file.exists():
+        if (path / "policies").is_dir():
+            raise UserError(
+                f"{path} holds policies that learnt in a dream, and no proxy: play them with load_policy, or pass the"
+                " directory of a search"
+            )
         raise UserError(
             f"{path} holds no finished proxy: finish the run that was begun there with --resume, or pass another"
             f" ({file.name} is missing)"

@@ -314,7 +314,7 @@ PROBING = ICMConfig(learning_rate=1e-3, eta=0.01, feature_size=4, hidden_size=8)
 @pytest.mark.parametrize(
     ("name", "probe", "values"),
     [
-        ("ddqn", probe_envs.DelayedReward, {0: [0.5, 0.5], 1: [1, 1]}),
+        pytest.param("ddqn", probe_envs.DelayedReward, {0: [0.5, 0.5], 1: [1, 1]}, marks=pytest.mark.long),
         ("ddqn", probe_envs.ObservedActionReward, {-1: [1, -1], 1: [-1, 1]}),
         pytest.param(
             "dueling_ddqn",

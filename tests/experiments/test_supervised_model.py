@@ -114,9 +114,8 @@ def test_a_model_predicts_itself_over_many_steps():
     assert min(supervised_model.multi_step_errors(PROXY, wrong, played, 20)) > 1e-3
 
 
-@pytest.mark.parametrize(
-    "recipe", [pytest.param(Recipe(epochs=20), marks=pytest.mark.long), Recipe("classified", True, 80, 1e-2)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("recipe", [Recipe(epochs=20), Recipe("classified", True, 80, 1e-2)])
 def test_a_fit_comes_close(random_data, recipe):
     nets = supervised_model.fit(jax.random.key(0), PROXY, random_data, recipe)
     errors = supervised_model.one_step_errors(PROXY, nets, random_data)

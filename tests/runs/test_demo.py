@@ -1,5 +1,7 @@
 """The demo from its search to its table, with a search of two tiny generations, and after an interruption."""
 
+import json
+
 import pytest
 
 from synthenv.core.errors import UserError
@@ -37,3 +39,14 @@ def test_demo_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
     assert control["num_agents"] == 1 and results["total_seconds"] > 0
     assert "run directory:" in said and "untrained control" in said
     assert (tmp_path / "demo" / "report.html").exists()
+    stored = json.loads((tmp_path / "demo" / "demo.json").read_text())
+    assert stored["mean_return"] == results["mean_return"] and stored["untrained_control"] == control
+
+
+def test_a_generations_line_tells_what_was_decided_and_no_round_off():
+    line = {"incumbent_mean": 199.3, "incumbent_return": 199.3 + 1e-6, "deciding_mean": 169.1}
+    line |= {"best_incumbent": 191.8, "member_mean": 150.0, "train_steps_mean": 600.0, "seconds": 1.2}
+    assert commands.progress_numbers(line).startswith("incumbent 199.3 (decided at 169.1)  best 191.8  ")
+    line |= {"incumbent_return": 150.0, "deciding_mean": None}
+    assert commands.progress_numbers(line).startswith("incumbent 199.3 (return 150.0)  best")
+    assert commands.progress_numbers(line | {"incumbent_mean": None}).startswith("members 150.0  steps")

@@ -113,6 +113,7 @@ def test_what_is_stored_is_what_was_asked(finished):
     assert stored["form"] == "paper" and world_models.config_from_stored(stored) == TINY
 
 
+@pytest.mark.long  # shares by hand are in test_real_errors.py
 def test_real_errors_are_those_of_the_world_model(finished):
     """By hand, from the loaded model's predictions one by one; both tasks in one program there, in their own here."""
     model = world_model(str(finished))

@@ -45,4 +45,6 @@ def test_a_log_without_episodes_makes_none_of_its_own_length(tmp_path, num_rows,
     np.savez(tmp_path / "log.npz", **rows, actions=np.diff(places, axis=0), rewards=places[1:, 0])
     logged = context_of_file(tmp_path / "log.npz", num_rows, None)
     assert logged.longest_episode == steps
-    assert any("are cut after 1,000" in notice for notice in logged.notices) == (num_rows > 1000)
+    assert any(f"are cut after {steps:,}; --episode-steps" in notice for notice in logged.notices)
+    asked = context_of_file(tmp_path / "log.npz", num_rows, None, 50)
+    assert asked.longest_episode == 50 and not any("are cut" in notice for notice in asked.notices)

@@ -147,6 +147,14 @@ BAD = {
     ),
     "objects": ({"actions": np.array([{}] * 40)}, "actions in .* are Python objects: concatenate"),
     "zeros": ({"actions": np.zeros(40)}, "are all 0: give their bound"),
+    "transposed": (
+        {"observations": GOOD["observations"].T, "next_observations": GOOD["observations"].T},
+        r"observations in .* have the shape \[3, 40\] for 40 steps: transpose them",
+    ),
+    "dones": (
+        {"terminations": None, "dones": np.zeros(40)},
+        "no array 'terminations' or .*: dones do not tell ends from time limits, so write both",
+    ),
 }
 
 
