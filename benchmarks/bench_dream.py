@@ -33,15 +33,17 @@ from synthenv.envs import registry
 from synthenv.runs.batches import Batches
 from synthenv.runs.dream_presets import dreaming_agent
 from synthenv.runs.dream_training import Trainer
-from synthenv.worldmodel import model, pretrain, small_model
-from synthenv.worldmodel.collect import collect
-from synthenv.worldmodel.context import Context
-from synthenv.worldmodel.env import EnvParams, WorldModelEnv, env_params
-from synthenv.worldmodel.experts_model import EXPERTS
-from synthenv.worldmodel.model import ModelConfig
-from synthenv.worldmodel.pretrain import PretrainConfig
-from synthenv.worldmodel.strategies import Collection
-from synthenv.worldmodel.terminations import KNOWN
+from synthenv.worldmodel.context.action_strategies import Collection
+from synthenv.worldmodel.context.collect import collect
+from synthenv.worldmodel.context.context import Context
+from synthenv.worldmodel.dream.env import EnvParams, WorldModelEnv, env_params
+from synthenv.worldmodel.dream.known_ends import KNOWN
+from synthenv.worldmodel.experts.world_model import EXPERTS
+from synthenv.worldmodel.small import network as model
+from synthenv.worldmodel.small import train_step as pretrain
+from synthenv.worldmodel.small import world_model as small_model
+from synthenv.worldmodel.small.network import ModelConfig
+from synthenv.worldmodel.small.train_step import PretrainConfig
 
 TASK, CONTEXT, PPO_STEPS = "Pendulum-v1", 1000, 50_000
 ENOUGH = 256  # dreamt steps in a timed stretch, at least

@@ -25,7 +25,7 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_th
 import jax
 from comparison import HERE, run_peer
 
-from synthenv.worldmodel import released_prior as prior
+from synthenv.worldmodel.paper.prior import sample as prior
 
 CONFIGS = {"released": prior.RELEASED, "nn_only": prior.NN_ONLY, "paper": prior.PAPER}
 # CPU seconds of a batch of the released code where it was first measured, on another processor.

@@ -29,7 +29,7 @@ import jax.numpy as jnp
 from comparison import HERE, run_peer
 
 from synthenv.nets.transformer import Cache
-from synthenv.worldmodel.paper_model import (
+from synthenv.worldmodel.paper.network import (
     NUM_COLUMNS,
     NUM_STATE,
     PRESETS,

@@ -1,8 +1,8 @@
 """The smallest pretraining: tests that share it share its programs in the compilation cache."""
 
-from synthenv.worldmodel.model import ModelConfig
-from synthenv.worldmodel.pretrain import PretrainConfig
-from synthenv.worldmodel.prior import PriorConfig
+from synthenv.worldmodel.small.network import ModelConfig
+from synthenv.worldmodel.small.prior.sample import PriorConfig
+from synthenv.worldmodel.small.train_step import PretrainConfig
 
 TINY = PretrainConfig(
     model=ModelConfig(

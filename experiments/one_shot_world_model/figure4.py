@@ -21,7 +21,7 @@ from synthenv.runs import directories, dream_places, proxy_contexts
 from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.runs.dream_presets import preset
 from synthenv.runs.evaluate import bootstrap_interval
-from synthenv.worldmodel.strategies import Collection
+from synthenv.worldmodel.context.action_strategies import Collection
 
 NUM_BINS = {"GridWorld": 0, "CartPole-v0": 20, "Pendulum-v1": 100}  # cells are their own bins
 _AT_ONCE = 256  # questions that are answered side by side

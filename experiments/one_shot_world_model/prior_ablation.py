@@ -24,10 +24,10 @@ from synthenv.runs import pretrain
 from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.runs.pretrain_presets import PRESETS as PRETRAININGS
 from synthenv.runs.pretrain_presets import with_steps
-from synthenv.worldmodel.families import GENERIC
-from synthenv.worldmodel.pretrain import PretrainConfig
-from synthenv.worldmodel.prior import FAMILIES
-from synthenv.worldmodel.rigid_families import OVERLAPPING
+from synthenv.worldmodel.small.prior.generic_families import GENERIC
+from synthenv.worldmodel.small.prior.rigid_families import OVERLAPPING
+from synthenv.worldmodel.small.prior.sample import FAMILIES
+from synthenv.worldmodel.small.train_step import PretrainConfig
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "all": tuple(FAMILIES),

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from synthenv.worldmodel import prior, released_prior
-from synthenv.worldmodel.prior import PriorConfig
-from synthenv.worldmodel.released_momentum import KINDS
-from synthenv.worldmodel.released_worlds import STEPS, ReleasedPriorConfig
+from synthenv.worldmodel.paper.prior import sample as released_prior
+from synthenv.worldmodel.paper.prior.momentum import KINDS
+from synthenv.worldmodel.paper.prior.worlds import STEPS, ReleasedPriorConfig
+from synthenv.worldmodel.small.prior import sample as prior
+from synthenv.worldmodel.small.prior.sample import PriorConfig
 
 
 class Column(NamedTuple):

@@ -18,10 +18,10 @@ from synthenv.runs.batches import Batches
 from synthenv.runs.evaluate import NUM_BOOTSTRAP
 from synthenv.runs.pretrain import REAL
 from synthenv.runs.real_errors import Foreseen, RealConfig, collect_real, error_shares
-from synthenv.worldmodel import pretrain
-from synthenv.worldmodel.examples import Examples
-from synthenv.worldmodel.model import ModelConfig, Params
-from synthenv.worldmodel.pretrain import PretrainConfig
+from synthenv.worldmodel.small import train_step as pretrain
+from synthenv.worldmodel.small.examples import Examples
+from synthenv.worldmodel.small.network import ModelConfig, Params
+from synthenv.worldmodel.small.train_step import PretrainConfig
 from synthenv.zoo import world_models
 
 _FLOOR = 1e-6  # of errors as shares of a variance: what is smaller counts as nothing

@@ -36,9 +36,9 @@ from synthenv.runs.search_spaces import drawn
 from synthenv.runs.tune import sampler, storage_in
 from synthenv.runs.tune_plan import suggest
 from synthenv.runs.tune_results import best_of, ped_anova
-from synthenv.worldmodel import paper_model
-from synthenv.worldmodel.optimizer import OptimizerConfig
-from synthenv.worldmodel.paper_pretrain import PaperPretrainConfig
+from synthenv.worldmodel.paper import network as paper_model
+from synthenv.worldmodel.paper.optimizer import OptimizerConfig
+from synthenv.worldmodel.paper.train_step import PaperPretrainConfig
 from synthenv.zoo import world_models
 
 _JUDGED = "judged.json"

@@ -15,14 +15,17 @@ import numpy as np
 from synthenv.envs import registry
 from synthenv.runs.dream_presets import preset
 from synthenv.runs.real_errors import TASKS
-from synthenv.worldmodel import paper_model, paper_world_model, prior, released_prior
-from synthenv.worldmodel.collect import collect
-from synthenv.worldmodel.context import MIN_ROWS
-from synthenv.worldmodel.families import GENERIC
-from synthenv.worldmodel.paper_model import NUM_ACTION, NUM_STATE, PaperModelConfig, PaperModelParams
-from synthenv.worldmodel.prior import PriorBatch, PriorConfig
-from synthenv.worldmodel.rows import moments
-from synthenv.worldmodel.strategies import Collection
+from synthenv.worldmodel.context.action_strategies import Collection
+from synthenv.worldmodel.context.collect import collect
+from synthenv.worldmodel.context.context import MIN_ROWS
+from synthenv.worldmodel.paper import network as paper_model
+from synthenv.worldmodel.paper import world_model as paper_world_model
+from synthenv.worldmodel.paper.network import NUM_ACTION, NUM_STATE, PaperModelConfig, PaperModelParams
+from synthenv.worldmodel.paper.prior import sample as released_prior
+from synthenv.worldmodel.paper.rows import moments
+from synthenv.worldmodel.small.prior import sample as prior
+from synthenv.worldmodel.small.prior.generic_families import GENERIC
+from synthenv.worldmodel.small.prior.sample import PriorBatch, PriorConfig
 
 Source = Literal["generic", "all", "released", "real"]
 _LEAST = 1e-4  # root mean squares below this share of a deviation count as this
@@ -46,8 +49,9 @@ def draw(key: jax.Array, source: Source, num_tasks: int, num_rows: int) -> Quest
 
     Args:
         key: decides them all.
-        source: the prior of ``worldmodel/prior.py``, its "generic" families or "all" of them; the "released" prior as
-            the chapter describes it; or "real": the five compiled tasks that the world models are measured on.
+        source: the prior of ``worldmodel/small/prior/sample.py``, its "generic" families or "all" of them; the
+            "released" prior as the chapter describes it; or "real": the five compiled tasks that the world models
+            are measured on.
         num_tasks: B, at least. Real tasks have as many contexts each as it takes.
         num_rows: T.
     """

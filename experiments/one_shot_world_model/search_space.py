@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from synthenv.nets.residual_mlp import ResidualMLPConfig
 from synthenv.runs.search_spaces import Param, put
-from synthenv.worldmodel.paper_pretrain import PaperPretrainConfig
-from synthenv.worldmodel.released_networks import NetworkConfig
-from synthenv.worldmodel.released_prior import PAPER
+from synthenv.worldmodel.paper.prior.networks import NetworkConfig
+from synthenv.worldmodel.paper.prior.sample import PAPER
+from synthenv.worldmodel.paper.train_step import PaperPretrainConfig
 
 _BOOL = (False, True)
 

@@ -13,11 +13,12 @@ from typing import Any
 import jax
 
 from synthenv.core.host import on_host
-from synthenv.worldmodel import paper_pretrain, pretrain
-from synthenv.worldmodel.double import double_on_host
-from synthenv.worldmodel.examples import Examples
-from synthenv.worldmodel.paper_pretrain import PaperPretrainConfig
-from synthenv.worldmodel.pretrain import PretrainConfig
+from synthenv.worldmodel.paper import train_step as paper_pretrain
+from synthenv.worldmodel.paper.train_step import PaperPretrainConfig
+from synthenv.worldmodel.regression.double_precision import double_on_host
+from synthenv.worldmodel.small import train_step as pretrain
+from synthenv.worldmodel.small.examples import Examples
+from synthenv.worldmodel.small.train_step import PretrainConfig
 
 HELD_OUT = 2**31 - 1  # folded into the seed, for tasks that are never trained on
 

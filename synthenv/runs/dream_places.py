@@ -17,12 +17,12 @@ from synthenv.core.types import EvalResult, WorldModel
 from synthenv.envs import gymnasium_task, host_task, registry, rollout
 from synthenv.envs.action_units import ActionUnits
 from synthenv.worldmodel import registry as world_models
-from synthenv.worldmodel.collect import actions_of, collect, units_of
-from synthenv.worldmodel.collect_gymnasium import collect_gymnasium
-from synthenv.worldmodel.context import Context, check_context, thinned
-from synthenv.worldmodel.context_file import load_context, read_npz
-from synthenv.worldmodel.logged_order import continues
-from synthenv.worldmodel.strategies import Act, Actions, Collection
+from synthenv.worldmodel.context.action_strategies import Act, Actions, Collection
+from synthenv.worldmodel.context.collect import actions_of, collect, units_of
+from synthenv.worldmodel.context.collect_gymnasium import collect_gymnasium
+from synthenv.worldmodel.context.context import Context, check_context, thinned
+from synthenv.worldmodel.context.file import load_context, read_npz
+from synthenv.worldmodel.context.logged_order import continues
 from synthenv.zoo import world_models as pretrained
 from synthenv.zoo.registry import sha256
 

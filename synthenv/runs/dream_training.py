@@ -20,7 +20,7 @@ from synthenv.agents.config import AgentConfig
 from synthenv.agents.hyperparams import sample
 from synthenv.core.types import EvalResult
 from synthenv.runs.dream_places import PolicyAct, RealTask
-from synthenv.worldmodel.strategies import Act, Actions
+from synthenv.worldmodel.context.action_strategies import Act, Actions
 
 PyTree = Any
 Test = Callable[[jax.Array, PyTree], EvalResult]  # (key, params) -> returns and lengths of some test episodes

@@ -13,11 +13,12 @@ from synthenv.runs.dream_presets import dreaming_agent, preset
 from synthenv.runs.dream_training import Trainer, random_act, train_expert
 from synthenv.runs.oswm_arguments import OswmRun
 from synthenv.runs.trials import check_fits
-from synthenv.worldmodel import experts_model, limits
-from synthenv.worldmodel.context import Context
-from synthenv.worldmodel.env import EnvParams, WorldModelEnv, env_params
-from synthenv.worldmodel.strategies import STRATEGIES, Act, Actions, Collection
-from synthenv.worldmodel.terminations import KNOWN, Termination
+from synthenv.worldmodel.context.action_strategies import STRATEGIES, Act, Actions, Collection
+from synthenv.worldmodel.context.context import Context
+from synthenv.worldmodel.dream.env import EnvParams, WorldModelEnv, env_params
+from synthenv.worldmodel.dream.known_ends import KNOWN, Termination
+from synthenv.worldmodel.experts import end_limits
+from synthenv.worldmodel.experts import world_model as experts_model
 
 
 class About(NamedTuple):
@@ -137,9 +138,9 @@ class Dreams:
         if isinstance(cache, experts_model.Cache) and (found := cache.limits) is not None:
             if self.log is not None:
                 steps = self.log.transitions
-                found = limits.find(np.asarray(steps.next_obs), np.asarray(steps.terminated))
+                found = end_limits.find(np.asarray(steps.next_obs), np.asarray(steps.terminated))
             if self.termination is None:
-                limits.check(found)
+                end_limits.check(found)
             cache = cache._replace(limits=found)
         return env_params(cache, self.log or context, self.max_steps, self.resolved()["pessimism"])
 

@@ -26,8 +26,8 @@ from synthenv.runs.dreams import Dreams, context_of_seed
 from synthenv.runs.oswm_arguments import OswmRun
 from synthenv.runs.oswm_summary import summarise
 from synthenv.runs.rundir import RunDir, stored_config
-from synthenv.worldmodel.context import Context, digest
-from synthenv.worldmodel.context_file import save_context
+from synthenv.worldmodel.context.context import Context, digest
+from synthenv.worldmodel.context.file import save_context
 
 _NUM_HELD_OUT = 1000  # real steps; fewer would miss what is rare
 NUM_LAST = 10  # tests at the end of a training, whose mean is less a matter of luck than the last one

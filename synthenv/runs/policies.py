@@ -19,11 +19,11 @@ from synthenv.runs.dream_places import real_task
 from synthenv.runs.dream_presets import dreaming_agent
 from synthenv.runs.dream_training import Trainer
 from synthenv.runs.rundir import stored_config
-from synthenv.worldmodel.collect import units_of
-from synthenv.worldmodel.context import Context
-from synthenv.worldmodel.context_file import load_context
-from synthenv.worldmodel.env import EnvParams, WorldModelEnv, env_params
-from synthenv.worldmodel.strategies import Actions
+from synthenv.worldmodel.context.action_strategies import Actions
+from synthenv.worldmodel.context.collect import units_of
+from synthenv.worldmodel.context.context import Context
+from synthenv.worldmodel.context.file import load_context
+from synthenv.worldmodel.dream.env import EnvParams, WorldModelEnv, env_params
 
 Policy = Callable[[jax.Array, Any], Any]  # (key, obs [d]) -> action
 

@@ -17,10 +17,11 @@ from synthenv.runs.batches import HELD_OUT, Batches, PaperBatches
 from synthenv.runs.pretrain_step import Stepper
 from synthenv.runs.real_errors import NOTHING_REAL, RealConfig
 from synthenv.runs.rundir import RunDir
-from synthenv.worldmodel import paper_pretrain, pretrain
-from synthenv.worldmodel.examples import Examples
-from synthenv.worldmodel.model import Params
-from synthenv.worldmodel.pretrain import PretrainConfig, Scores
+from synthenv.worldmodel.paper import train_step as paper_pretrain
+from synthenv.worldmodel.small import train_step as pretrain
+from synthenv.worldmodel.small.examples import Examples
+from synthenv.worldmodel.small.network import Params
+from synthenv.worldmodel.small.train_step import PretrainConfig, Scores
 
 _NUM_HELD_OUT = 4  # batches
 REAL = 2**31 - 100  # folded into the seed, for real transitions

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 from synthenv.core.errors import UserError
 from synthenv.runs.pretrain import PAPER, SMALL, Method
 from synthenv.runs.real_errors import TASKS, RealConfig
-from synthenv.worldmodel.families import GENERIC
-from synthenv.worldmodel.model import ModelConfig
-from synthenv.worldmodel.paper_pretrain import PaperPretrainConfig
-from synthenv.worldmodel.pretrain import PretrainConfig
-from synthenv.worldmodel.prior import PriorConfig
+from synthenv.worldmodel.paper.train_step import PaperPretrainConfig
+from synthenv.worldmodel.small.network import ModelConfig
+from synthenv.worldmodel.small.prior.generic_families import GENERIC
+from synthenv.worldmodel.small.prior.sample import PriorConfig
+from synthenv.worldmodel.small.train_step import PretrainConfig
 
 
 class Preset(NamedTuple):

@@ -20,11 +20,11 @@ from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.agents.ppo_config import PPOConfig
 from synthenv.core.files import make_directory
 from synthenv.envs import registry
-from synthenv.worldmodel.collect import collect
-from synthenv.worldmodel.collect_gymnasium import collect_gymnasium
-from synthenv.worldmodel.context import Context
-from synthenv.worldmodel.context_file import load_context, save_context
-from synthenv.worldmodel.strategies import STRATEGIES, Act, Collection
+from synthenv.worldmodel.context.action_strategies import STRATEGIES, Act, Collection
+from synthenv.worldmodel.context.collect import collect
+from synthenv.worldmodel.context.collect_gymnasium import collect_gymnasium
+from synthenv.worldmodel.context.context import Context
+from synthenv.worldmodel.context.file import load_context, save_context
 
 _LINK_LENGTHS = (0.1, 0.11)  # of Reacher's arm, in metres
 _PULL, _DAMPING = 20.0, 0.06

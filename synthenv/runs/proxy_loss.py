@@ -23,8 +23,8 @@ from synthenv.runs.csv_files import read_csv, write_csv
 from synthenv.runs.dream_places import contents_of, world_model
 from synthenv.runs.evaluate import bootstrap_interval
 from synthenv.runs.oswm_paper import TABLE3, TABLE3_STRATEGIES, TASKS
-from synthenv.worldmodel.columns import targets_of
-from synthenv.worldmodel.strategies import Collection
+from synthenv.worldmodel.context.action_strategies import Collection
+from synthenv.worldmodel.regression.columns import targets_of
 
 TEST_SETS = {"random": "random", "half": "p-expert", "expert": "expert"}  # by the strategy that makes them
 PADDED_SIZE = 14  # columns that the paper's errors are averaged over, whatever the task has

@@ -20,17 +20,19 @@ import numpy as np
 
 from synthenv.envs import registry
 from synthenv.runs.dream_presets import preset
-from synthenv.worldmodel import experts_model, paper_world_model, pretrain
-from synthenv.worldmodel.collect import collect
-from synthenv.worldmodel.context import Context
-from synthenv.worldmodel.double import double_on_host
-from synthenv.worldmodel.examples import Examples, prepare
-from synthenv.worldmodel.model import ModelConfig
-from synthenv.worldmodel.paper_model import PaperModelConfig
-from synthenv.worldmodel.paper_world_model import Told
-from synthenv.worldmodel.prior import PriorBatch
-from synthenv.worldmodel.sensors import MAX_ACTIONS
-from synthenv.worldmodel.strategies import Collection
+from synthenv.worldmodel.context.action_strategies import Collection
+from synthenv.worldmodel.context.collect import collect
+from synthenv.worldmodel.context.context import Context
+from synthenv.worldmodel.experts import world_model as experts_model
+from synthenv.worldmodel.paper import world_model as paper_world_model
+from synthenv.worldmodel.paper.network import PaperModelConfig
+from synthenv.worldmodel.paper.world_model import Told
+from synthenv.worldmodel.regression.double_precision import double_on_host
+from synthenv.worldmodel.small import train_step as pretrain
+from synthenv.worldmodel.small.examples import Examples, prepare
+from synthenv.worldmodel.small.network import ModelConfig
+from synthenv.worldmodel.small.prior.sample import PriorBatch
+from synthenv.worldmodel.small.prior.sensors import MAX_ACTIONS
 
 TASKS = ("GridWorld", "SimpleEnv", "CartPole-v0", "MountainCar-v0", "Pendulum-v1")
 _FLOOR = 1e-6  # of errors as shares of a variance: what is smaller counts as nothing

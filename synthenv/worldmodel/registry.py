@@ -7,15 +7,16 @@ import difflib
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import WorldModel
-from synthenv.worldmodel import baselines, experts_model, gaussian_process
+from synthenv.worldmodel.baselines import gaussian_process, ridge
+from synthenv.worldmodel.experts import world_model as experts_model
 
 MODELS: dict[str, WorldModel] = {
     model.name: model
     for model in (
         experts_model.EXPERTS,
-        baselines.PERSISTENCE,
-        baselines.RIDGE,
-        baselines.QUADRATIC,
+        ridge.PERSISTENCE,
+        ridge.RIDGE,
+        ridge.QUADRATIC,
         gaussian_process.ISOTROPIC,
         gaussian_process.ARD,
     )

@@ -17,9 +17,12 @@ import jax
 from synthenv.core.checkpoint import load_arrays, load_tree
 from synthenv.core.errors import UserError
 from synthenv.core.types import WorldModel
-from synthenv.worldmodel import model, paper_model, paper_world_model, small_model
-from synthenv.worldmodel.paper_pretrain import PaperPretrainConfig
-from synthenv.worldmodel.pretrain import PretrainConfig
+from synthenv.worldmodel.paper import network as paper_model
+from synthenv.worldmodel.paper import world_model as paper_world_model
+from synthenv.worldmodel.paper.train_step import PaperPretrainConfig
+from synthenv.worldmodel.small import network as model
+from synthenv.worldmodel.small import world_model as small_model
+from synthenv.worldmodel.small.train_step import PretrainConfig
 from synthenv.zoo.registry import ROOT, sha256
 
 FILE = "best_proxy.safetensors"  # of a run directory

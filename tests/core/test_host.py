@@ -6,7 +6,7 @@ import pytest
 
 from synthenv.core.errors import UserError
 from synthenv.core.host import on_host
-from synthenv.worldmodel.double import double_on_host
+from synthenv.worldmodel.regression.double_precision import double_on_host
 
 
 def test_programs_run_on_the_host_and_in_double_precision():

@@ -11,7 +11,7 @@ from synthenv.envs import host_task, rollout
 from synthenv.runs.dream_training import Trainer
 from synthenv.runs.dreams import Dreams
 from synthenv.runs.oswm_arguments import OswmRun
-from synthenv.worldmodel.strategies import Collection
+from synthenv.worldmodel.context.action_strategies import Collection
 
 gymnasium = pytest.importorskip("gymnasium")
 pytest.importorskip("mujoco")

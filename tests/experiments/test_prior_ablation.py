@@ -21,8 +21,8 @@ from experiments.one_shot_world_model.prior_measures import (
 from synthenv.core.errors import UserError
 from synthenv.runs import pretrain
 from synthenv.runs.csv_files import read_csv
-from synthenv.worldmodel.examples import Examples
-from synthenv.worldmodel.model import ModelConfig, Question
+from synthenv.worldmodel.small.examples import Examples
+from synthenv.worldmodel.small.network import ModelConfig, Question
 
 
 def test_variants_differ_in_their_families_alone():

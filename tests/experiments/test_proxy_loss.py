@@ -15,7 +15,7 @@ from synthenv.envs.rollout import evaluate
 from synthenv.runs import proxy_contexts
 from synthenv.runs.csv_files import read_csv
 from synthenv.runs.proxy_loss import errors_of, summarise
-from synthenv.worldmodel.baselines import PERSISTENCE
+from synthenv.worldmodel.baselines.ridge import PERSISTENCE
 
 LINE = {"task": "MountainCar-v0", "strategy": "random", "model": "ridge", "raw": "1", "by_column": "2 nan"}
 

@@ -25,9 +25,9 @@ from synthenv.runs import pretrain
 from synthenv.runs.csv_files import read_csv
 from synthenv.runs.search_spaces import drawn
 from synthenv.runs.tune_plan import suggest
-from synthenv.worldmodel import paper_model
-from synthenv.worldmodel.paper_pretrain import PaperPretrainConfig
-from synthenv.worldmodel.prior import PriorBatch
+from synthenv.worldmodel.paper import network as paper_model
+from synthenv.worldmodel.paper.train_step import PaperPretrainConfig
+from synthenv.worldmodel.small.prior.sample import PriorBatch
 
 
 class Interrupted(BaseException):

@@ -13,9 +13,9 @@ from experiments.ship_world_model import Config
 from synthenv.core.checkpoint import save_tree
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain
-from synthenv.worldmodel import model
-from synthenv.worldmodel.model import ModelConfig
-from synthenv.worldmodel.pretrain import PretrainConfig
+from synthenv.worldmodel.small import network as model
+from synthenv.worldmodel.small.network import ModelConfig
+from synthenv.worldmodel.small.train_step import PretrainConfig
 from synthenv.zoo import registry, world_models
 
 PRETRAIN = PretrainConfig(

@@ -17,10 +17,10 @@ from synthenv.runs import dream_places
 from synthenv.runs.dream_presets import dreaming_agent
 from synthenv.runs.dream_training import Trainer
 from synthenv.runs.policies import _still_dream, load_policy
-from synthenv.worldmodel.collect_gymnasium import collect_gymnasium
-from synthenv.worldmodel.context import Context, as_host
-from synthenv.worldmodel.context_file import load_context, save_context
-from synthenv.worldmodel.strategies import Collection
+from synthenv.worldmodel.context.action_strategies import Collection
+from synthenv.worldmodel.context.collect_gymnasium import collect_gymnasium
+from synthenv.worldmodel.context.context import Context, as_host
+from synthenv.worldmodel.context.file import load_context, save_context
 from tests.envs.test_action_units import SPACES, Recorder, drawn
 
 gymnasium = pytest.importorskip("gymnasium")

@@ -18,7 +18,7 @@ from synthenv.runs.dream_places import real_task
 from synthenv.runs.dream_training import zero_act
 from synthenv.runs.proxy_loss import ProxyLoss
 from synthenv.runs.real_run import RealPlace, RealRun
-from synthenv.worldmodel.strategies import STRATEGIES as KNOWN_STRATEGIES
+from synthenv.worldmodel.context.action_strategies import STRATEGIES as KNOWN_STRATEGIES
 from tests.error_lines import is_line
 
 pytestmark = pytest.mark.rank_promotion_ok

@@ -7,7 +7,7 @@ import pytest
 
 from synthenv.core.types import Prediction, Transition
 from synthenv.runs import foresight
-from synthenv.worldmodel.context import Context
+from synthenv.worldmodel.context.context import Context
 
 NUM_ROWS = 200
 SOURCE = np.random.default_rng(0)

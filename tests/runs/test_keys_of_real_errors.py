@@ -5,8 +5,8 @@ import numpy as np
 
 from synthenv.runs import real_errors
 from synthenv.runs.real_errors import RealConfig, collect_real
-from synthenv.worldmodel.model import ModelConfig
-from synthenv.worldmodel.prior import PriorBatch
+from synthenv.worldmodel.small.network import ModelConfig
+from synthenv.worldmodel.small.prior.sample import PriorBatch
 
 
 def test_collecting_and_fitting_draw_from_keys_of_their_own(monkeypatch):

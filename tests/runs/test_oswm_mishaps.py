@@ -23,7 +23,7 @@ from synthenv.runs.oswm_summary import RETURNS, summarise
 from synthenv.runs.real_run import RealRun
 from synthenv.runs.rundir import RunDir
 from synthenv.worldmodel import registry as world_models
-from synthenv.worldmodel.context import Context
+from synthenv.worldmodel.context.context import Context
 from tests import still_world_model
 
 pytestmark = pytest.mark.rank_promotion_ok

@@ -24,8 +24,8 @@ from synthenv.runs.oswm_arguments import OswmPlot, OswmRun
 from synthenv.runs.oswm_summary import RETURNS, summarise
 from synthenv.runs.policies import load_policy
 from synthenv.worldmodel import registry as world_models
-from synthenv.worldmodel.context import Context
-from synthenv.worldmodel.context_file import load_context
+from synthenv.worldmodel.context.context import Context
+from synthenv.worldmodel.context.file import load_context
 from tests.error_lines import is_line
 
 pytestmark = pytest.mark.rank_promotion_ok

@@ -12,7 +12,7 @@ from synthenv.core.errors import UserError
 from synthenv.runs import batches as batches_module
 from synthenv.runs import metrics
 from synthenv.runs import pretrain as runs
-from synthenv.worldmodel import pretrain
+from synthenv.worldmodel.small import train_step as pretrain
 from tests.tiny_pretrain import TINY
 
 

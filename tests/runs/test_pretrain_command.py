@@ -18,9 +18,9 @@ from synthenv.runs.oswm_arguments import OswmPretrain
 from synthenv.runs.pretrain import SMALL
 from synthenv.runs.pretrain_presets import PRESETS, Preset, with_steps
 from synthenv.runs.real_errors import RealConfig
-from synthenv.worldmodel import pretrain
-from synthenv.worldmodel.collect import collect
-from synthenv.worldmodel.strategies import Collection
+from synthenv.worldmodel.context.action_strategies import Collection
+from synthenv.worldmodel.context.collect import collect
+from synthenv.worldmodel.small import train_step as pretrain
 from synthenv.zoo import world_models
 from tests.error_lines import is_line
 from tests.tiny_pretrain import TINY

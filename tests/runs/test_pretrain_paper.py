@@ -15,9 +15,10 @@ from synthenv.runs.dream_places import world_model
 from synthenv.runs.pretrain import PAPER
 from synthenv.runs.pretrain_presets import PRESETS, Preset, with_steps
 from synthenv.runs.real_errors import RealConfig
-from synthenv.worldmodel import paper_model, paper_pretrain
-from synthenv.worldmodel.optimizer import learning_rate
-from synthenv.worldmodel.paper_pretrain import PaperPretrainConfig
+from synthenv.worldmodel.paper import network as paper_model
+from synthenv.worldmodel.paper import train_step as paper_pretrain
+from synthenv.worldmodel.paper.optimizer import learning_rate
+from synthenv.worldmodel.paper.train_step import PaperPretrainConfig
 from synthenv.zoo import world_models
 
 pytestmark = pytest.mark.rank_promotion_ok

@@ -17,9 +17,9 @@ import json, jax, jax.numpy as jnp, numpy as np
 from functools import partial
 from synthenv.runs.pretrain_step import Stepper
 from synthenv.worldmodel import pretrain
-from synthenv.worldmodel.examples import Examples
-from synthenv.worldmodel.model import NUM_EXPERTS, ModelConfig, Question, Rows
-from synthenv.worldmodel.pretrain import PretrainConfig
+from synthenv.worldmodel.small.examples import Examples
+from synthenv.worldmodel.small.network import NUM_EXPERTS, ModelConfig, Question, Rows
+from synthenv.worldmodel.small.train_step import PretrainConfig
 
 sizes = ModelConfig(max_obs=3, width=8, num_heads=2, hidden_size=8, num_layers=1, column_size=4, head_size=8)
 config = PretrainConfig(sizes, num_steps=5, warmup_steps=1, learning_rate=1e-2)

@@ -7,9 +7,9 @@ import pytest
 
 from synthenv.runs import real_errors
 from synthenv.runs.real_errors import Foreseen, RealConfig, error_shares
-from synthenv.worldmodel import model
-from synthenv.worldmodel.experts_model import EXPERTS
-from synthenv.worldmodel.model import ModelConfig
+from synthenv.worldmodel.experts.world_model import EXPERTS
+from synthenv.worldmodel.small import network as model
+from synthenv.worldmodel.small.network import ModelConfig
 
 pytestmark = pytest.mark.rank_promotion_ok
 SIZES = ModelConfig(max_obs=3, width=8, num_heads=2, hidden_size=8, num_layers=1, column_size=4, head_size=8)

@@ -5,7 +5,7 @@ import pytest
 
 from synthenv.core.errors import UserError
 from synthenv.runs.dream_places import context_of_file
-from synthenv.worldmodel import limits
+from synthenv.worldmodel.experts import end_limits
 
 NUM_ROWS = 60
 OBS = np.random.default_rng(0).normal(size=(NUM_ROWS, 2))
@@ -19,15 +19,15 @@ def test_every_dreamt_episode_of_a_bandit_has_one_step(tmp_path, after):
     logged = context_of_file(path, 40, None)
     assert logged.longest_episode == 1 and len(logged.log.first_obs) == NUM_ROWS
     steps = logged.log.transitions
-    found = limits.find(np.asarray(steps.next_obs), np.asarray(steps.terminated))
-    limits.check(found)
-    assert limits.are_beyond(found, 1e6 * OBS).all()
+    found = end_limits.find(np.asarray(steps.next_obs), np.asarray(steps.terminated))
+    end_limits.check(found)
+    assert end_limits.are_beyond(found, 1e6 * OBS).all()
 
 
 def test_ends_that_no_limit_explains_are_not_called_limits():
     obs = np.linspace(-1, 1, 21, dtype=np.float32)[:, None]
     with pytest.raises(UserError, match=r"write time limits as truncations"):
-        limits.check(limits.find(obs, np.abs(obs[:, 0]) < 0.15))
+        end_limits.check(end_limits.find(obs, np.abs(obs[:, 0]) < 0.15))
 
 
 def test_an_array_that_nobody_needs_is_not_looked_at(tmp_path):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.worldmodel import bars
+from synthenv.worldmodel.small import bars
 
 LOGITS = np.stack(
     [

@@ -9,8 +9,10 @@ import pytest
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction, Transition
-from synthenv.worldmodel import gaussian_process, marginal_likelihood
-from synthenv.worldmodel.baselines import (
+from synthenv.worldmodel.baselines import gaussian_process, marginal_likelihood
+from synthenv.worldmodel.baselines.gaussian_process import ARD, ISOTROPIC
+from synthenv.worldmodel.baselines.marginal_likelihood import Logs
+from synthenv.worldmodel.baselines.ridge import (
     PENALTIES,
     PERSISTENCE,
     QUADRATIC,
@@ -19,8 +21,6 @@ from synthenv.worldmodel.baselines import (
     single,
     solve_ridge,
 )
-from synthenv.worldmodel.gaussian_process import ARD, ISOTROPIC
-from synthenv.worldmodel.marginal_likelihood import Logs
 
 REGRESSIONS = (RIDGE, QUADRATIC, ISOTROPIC, ARD)
 by_name = pytest.mark.parametrize("model", REGRESSIONS, ids=lambda model: model.name)

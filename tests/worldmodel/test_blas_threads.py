@@ -7,8 +7,8 @@ import sys
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from synthenv.worldmodel import experts_model
-from synthenv.worldmodel.experts_model import Arrays, fit_arrays
+from synthenv.worldmodel.experts import world_model as experts_model
+from synthenv.worldmodel.experts.world_model import Arrays, fit_arrays
 
 
 def threads() -> set[int]:
@@ -34,7 +34,7 @@ def test_the_fit_has_one_thread_and_leaves_the_others(monkeypatch):
 def test_the_library_is_there_before_anything_is_compiled():
     """A limit says nothing to a library that is loaded afterwards."""
     code = (
-        "import synthenv.worldmodel.experts_model, threadpoolctl as t\n"
+        "import synthenv.worldmodel.experts.world_model, threadpoolctl as t\n"
         "libraries = lambda: {x['filepath'] for x in t.threadpool_info() if x['user_api'] == 'blas'}\n"
         "before = libraries()\n"
         "import jax, jax.numpy as jnp\n"

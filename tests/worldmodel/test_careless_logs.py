@@ -15,10 +15,10 @@ from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction
 from synthenv.runs import foresight
 from synthenv.runs.dream_places import context_of_file
-from synthenv.worldmodel import limits
-from synthenv.worldmodel.context import Context
-from synthenv.worldmodel.context_file import read_npz
-from synthenv.worldmodel.quadratic_law import action_columns
+from synthenv.worldmodel.context.context import Context
+from synthenv.worldmodel.context.file import read_npz
+from synthenv.worldmodel.experts import end_limits
+from synthenv.worldmodel.regression.quadratic_law import action_columns
 from tests.careless_logs import CARELESS, NUM_ROWS, REFUSED, SAME, TOLD
 from tests.small_logs import by_turns, next_step_reset, picked, pushed, spring
 
@@ -70,7 +70,7 @@ def outcome(task: str, log: dict[str, np.ndarray]) -> Outcome:
     context = read_npz("log.npz", obs_size=2, **known)
     real = held_out(task)
     steps, said = real.transitions, foreseen(context, real)
-    found = limits.find(context.transitions.next_obs, context.transitions.terminated)
+    found = end_limits.find(context.transitions.next_obs, context.transitions.terminated)
     notices = [*context.notices, *foresight.of_task(said, real, context, context)]
     if found.explained < 0.9:
         notices.append("refused when episodes are to end where they did")

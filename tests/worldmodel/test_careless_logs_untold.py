@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from synthenv.worldmodel.context_file import read_npz
+from synthenv.worldmodel.context.file import read_npz
 from tests.careless_logs import CARELESS, padded, without
 from tests.small_logs import named, next_step_reset, picked, pushed, same_step_reset, spring
 

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from synthenv.worldmodel import closed_form
-from synthenv.worldmodel.closed_form import EXPERTS, LENGTH_SCALES, NOISE_LEVELS, ROUNDING, Fit
+from synthenv.worldmodel.regression import closed_form
+from synthenv.worldmodel.regression.closed_form import EXPERTS, LENGTH_SCALES, NOISE_LEVELS, ROUNDING, Fit
 
 NUM_ROWS, NUM_INPUTS = 24, 2
 CUBIC, RBF1 = EXPERTS.index("cubic"), EXPERTS.index("rbf 1")

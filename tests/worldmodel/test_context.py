@@ -7,7 +7,7 @@ import pytest
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import Transition
-from synthenv.worldmodel.context import Context, as_host, check_context, thinned
+from synthenv.worldmodel.context.context import Context, as_host, check_context, thinned
 
 
 def walk(num_rows: int = 30, num_actions: int | None = 3) -> Context:

@@ -11,9 +11,9 @@ from gymnax.environments import spaces
 from synthenv.core.errors import UserError
 from synthenv.envs import registry
 from synthenv.envs.mountain_car_continuous import MountainCarContinuous
-from synthenv.worldmodel.collect import actions_of, collect
-from synthenv.worldmodel.collect_gymnasium import collect_gymnasium
-from synthenv.worldmodel.strategies import STRATEGIES, Actions, Collection
+from synthenv.worldmodel.context.action_strategies import STRATEGIES, Actions, Collection
+from synthenv.worldmodel.context.collect import actions_of, collect
+from synthenv.worldmodel.context.collect_gymnasium import collect_gymnasium
 
 LINE, POLE = registry.make("SimpleEnv"), registry.make("CartPole-v0")
 

@@ -7,8 +7,8 @@ import pytest
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import Transition
-from synthenv.worldmodel.context import Context
-from synthenv.worldmodel.context_file import load_context, read_npz, save_context
+from synthenv.worldmodel.context.context import Context
+from synthenv.worldmodel.context.file import load_context, read_npz, save_context
 
 ENDS = np.array([9, 19, 24, 29, 39])  # last steps of five episodes in 40 steps; two of them are time limits
 TIME_LIMITS = np.isin(np.arange(40), [24, 39])

@@ -12,9 +12,9 @@ from synthenv.agents.ppo_config import PPOConfig
 from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction, Transition
 from synthenv.envs import registry
-from synthenv.worldmodel.context import Context
-from synthenv.worldmodel.env import WorldModelEnv, env_params
-from synthenv.worldmodel.terminations import KNOWN
+from synthenv.worldmodel.context.context import Context
+from synthenv.worldmodel.dream.env import WorldModelEnv, env_params
+from synthenv.worldmodel.dream.known_ends import KNOWN
 
 LINE = registry.make("SimpleEnv")
 FIRST = np.array([[-4.0], [1.0], [3.0]], np.float32)

@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.worldmodel import experts, relevance, robust
-from synthenv.worldmodel.closed_form import EXPERTS, LENGTH_SCALES
+from synthenv.worldmodel.experts import ensemble, relevance, robust
+from synthenv.worldmodel.regression.closed_form import EXPERTS, LENGTH_SCALES
 
 NUM_ROWS, NUM_INPUTS = 60, 4
 RBFS = [EXPERTS.index(f"rbf {scale:g}") for scale in LENGTH_SCALES]
 RELEVANCE, ROBUST = EXPERTS.index("relevance"), EXPERTS.index("robust")
-fit = jax.jit(experts.fit)
-predict_all = jax.jit(jax.vmap(experts.predict, (None, 0)))
+fit = jax.jit(ensemble.fit)
+predict_all = jax.jit(jax.vmap(ensemble.predict, (None, 0)))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,10 +9,11 @@ from synthenv.core.errors import UserError
 from synthenv.core.types import Transition
 from synthenv.envs import registry
 from synthenv.envs.oswm_toys import MOVES
-from synthenv.worldmodel import columns, experts_model
-from synthenv.worldmodel.collect import collect
-from synthenv.worldmodel.experts_model import EXPERTS
-from synthenv.worldmodel.strategies import Collection
+from synthenv.worldmodel.context.action_strategies import Collection
+from synthenv.worldmodel.context.collect import collect
+from synthenv.worldmodel.experts import world_model as experts_model
+from synthenv.worldmodel.experts.world_model import EXPERTS
+from synthenv.worldmodel.regression import columns
 
 LINE, GRID = registry.make("SimpleEnv"), registry.make("GridWorld")
 NUM_ROWS = 200

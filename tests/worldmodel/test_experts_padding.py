@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from synthenv.envs import registry
-from synthenv.worldmodel import experts_model
-from synthenv.worldmodel.collect import collect
-from synthenv.worldmodel.strategies import Collection
+from synthenv.worldmodel.context.action_strategies import Collection
+from synthenv.worldmodel.context.collect import collect
+from synthenv.worldmodel.experts import world_model as experts_model
 
 pytestmark = pytest.mark.rank_promotion_ok
 

@@ -7,10 +7,10 @@ import pytest
 
 from synthenv.core.errors import UserError
 from synthenv.envs import registry
-from synthenv.worldmodel import limits
-from synthenv.worldmodel.collect import collect
-from synthenv.worldmodel.strategies import Collection
-from synthenv.worldmodel.terminations import KNOWN
+from synthenv.worldmodel.context.action_strategies import Collection
+from synthenv.worldmodel.context.collect import collect
+from synthenv.worldmodel.dream.known_ends import KNOWN
+from synthenv.worldmodel.experts import end_limits
 
 
 def limits_of(name, num_steps=1000):
@@ -18,7 +18,7 @@ def limits_of(name, num_steps=1000):
     context = collect(
         jax.random.key(0), registry.make(name), Collection("held", num_steps, post_failure_steps=after)
     )
-    return limits.find(context.transitions.next_obs, context.transitions.terminated)
+    return end_limits.find(context.transitions.next_obs, context.transitions.terminated)
 
 
 def test_a_pole_falls_at_its_angle_and_for_no_other_reason():
@@ -37,17 +37,17 @@ def test_a_board_ends_at_its_edges():
     for x in range(8):
         for y in range(8):
             obs = jnp.array([x, y], jnp.float32)
-            assert bool(limits.is_beyond(found, obs)) == bool(rule(obs)), (x, y)
+            assert bool(end_limits.is_beyond(found, obs)) == bool(rule(obs)), (x, y)
 
 
 def test_where_nothing_ended_nothing_ends():
-    found = limits.find(np.zeros((5, 2), np.float32), np.zeros(5, bool))
-    assert not limits.is_beyond(found, jnp.array([1e9, -1e9])) and found.explained == 1
-    limits.check(found)
+    found = end_limits.find(np.zeros((5, 2), np.float32), np.zeros(5, bool))
+    assert not end_limits.is_beyond(found, jnp.array([1e9, -1e9])) and found.explained == 1
+    end_limits.check(found)
 
 
 def test_ends_amidst_are_refused():
     obs = np.linspace(-1, 1, 21, dtype=np.float32)[:, None]
-    found = limits.find(obs, np.abs(obs[:, 0]) < 0.15)
+    found = end_limits.find(obs, np.abs(obs[:, 0]) < 0.15)
     with pytest.raises(UserError, match="0% of the ends"):
-        limits.check(found)
+        end_limits.check(found)

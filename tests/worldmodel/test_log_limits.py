@@ -8,7 +8,9 @@ import pytest
 
 from synthenv.runs.dreams import Dreams
 from synthenv.runs.oswm_arguments import OswmRun
-from synthenv.worldmodel import experts_model, limits, surface
+from synthenv.worldmodel.dream import surface
+from synthenv.worldmodel.experts import end_limits
+from synthenv.worldmodel.experts import world_model as experts_model
 from tests.small_logs import spring
 
 pytestmark = pytest.mark.rank_promotion_ok
@@ -26,7 +28,7 @@ def log(tmp_path, monkeypatch):
 def encoded(context):
     """A cache of the experts that holds nothing but where the rows shown have their ends."""
     steps = context.transitions
-    found = limits.find(np.asarray(steps.next_obs), np.asarray(steps.terminated))
+    found = end_limits.find(np.asarray(steps.next_obs), np.asarray(steps.terminated))
     return experts_model.Cache(*[None] * 8, limits=found)  # type: ignore[arg-type]
 
 
@@ -61,7 +63,7 @@ def test_a_dream_ends_beyond_the_limits_of_all_rows(log):
     assert dreams.logged is not None
     cache = encoded(dreams.logged)
     all_rows = dreams.dream(cache, dreams.logged).cache.limits
-    ends = jax.jit(jax.vmap(limits.is_beyond, in_axes=(None, 0)))
+    ends = jax.jit(jax.vmap(end_limits.is_beyond, in_axes=(None, 0)))
     obs = np.asarray(log["next_observations"], np.float32)
     np.testing.assert_array_equal(ends(all_rows, obs), log["terminations"])
     assert np.any(ends(cache.limits, obs) != log["terminations"]), "nothing is shown by this"

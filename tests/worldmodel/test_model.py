@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.worldmodel import bars, model, pretrain
-from synthenv.worldmodel.examples import Examples, slots
-from synthenv.worldmodel.model import NUM_EXPERTS, Answer, ModelConfig, Question, Rows
-from synthenv.worldmodel.pretrain import PretrainConfig
+from synthenv.worldmodel.small import bars
+from synthenv.worldmodel.small import network as model
+from synthenv.worldmodel.small import train_step as pretrain
+from synthenv.worldmodel.small.examples import Examples, slots
+from synthenv.worldmodel.small.network import NUM_EXPERTS, Answer, ModelConfig, Question, Rows
+from synthenv.worldmodel.small.train_step import PretrainConfig
 
 TINY = ModelConfig(width=16, num_heads=2, hidden_size=16, num_layers=1, max_obs=4)
 CONFIG = PretrainConfig(model=TINY, num_steps=100, warmup_steps=1, learning_rate=3e-3)

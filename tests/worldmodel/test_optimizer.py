@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from synthenv.worldmodel.optimizer import RELEASED, learning_rate, make_optimizer
+from synthenv.worldmodel.paper.optimizer import RELEASED, learning_rate, make_optimizer
 
 PEAK = 5e-5
 

@@ -11,8 +11,8 @@ import pytest
 from synthenv.nets.linear import Linear
 from synthenv.nets.residual_mlp import ResidualMLPConfig, ResidualMLPParams, apply_residual_mlp
 from synthenv.nets.transformer import TransformerConfig
-from synthenv.worldmodel import paper_model
-from synthenv.worldmodel.paper_model import PAPER, PRESETS
+from synthenv.worldmodel.paper import network as paper_model
+from synthenv.worldmodel.paper.network import PAPER, PRESETS
 
 SMALL = replace(
     PAPER,

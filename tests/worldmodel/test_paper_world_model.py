@@ -10,8 +10,9 @@ import pytest
 from synthenv.core.errors import UserError
 from synthenv.core.types import Transition
 from synthenv.nets.transformer import TransformerConfig
-from synthenv.worldmodel import paper_model, paper_world_model
-from synthenv.worldmodel.paper_model import PAPER
+from synthenv.worldmodel.paper import network as paper_model
+from synthenv.worldmodel.paper import world_model as paper_world_model
+from synthenv.worldmodel.paper.network import PAPER
 
 SMALL = replace(
     PAPER,

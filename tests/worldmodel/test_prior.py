@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.worldmodel import prior
-from synthenv.worldmodel.draws import Draws
-from synthenv.worldmodel.families import CONTROL_SIZE, HALF, STATE_SIZE
-from synthenv.worldmodel.prior import PriorConfig
-from synthenv.worldmodel.rigid_families import RIGID
-from synthenv.worldmodel.sensors import MAX_ACTIONS
+from synthenv.worldmodel.small.prior import sample as prior
+from synthenv.worldmodel.small.prior.draws import Draws
+from synthenv.worldmodel.small.prior.generic_families import CONTROL_SIZE, HALF, STATE_SIZE
+from synthenv.worldmodel.small.prior.rigid_families import RIGID
+from synthenv.worldmodel.small.prior.sample import PriorConfig
+from synthenv.worldmodel.small.prior.sensors import MAX_ACTIONS
 
 CONFIG = PriorConfig(
     families=("linear", "grid"),

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.worldmodel import released_networks as networks
-from synthenv.worldmodel.released_networks import NetworkConfig
+from synthenv.worldmodel.paper.prior import networks
+from synthenv.worldmodel.paper.prior.networks import NetworkConfig
 
 EXACT = {
     "sin": np.sin,

@@ -7,10 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-from synthenv.worldmodel import released_momentum as momentum
-from synthenv.worldmodel import released_prior as prior
-from synthenv.worldmodel.released_momentum import KINDS
-from synthenv.worldmodel.released_worlds import draw_worlds
+from synthenv.worldmodel.paper.prior import momentum
+from synthenv.worldmodel.paper.prior import sample as prior
+from synthenv.worldmodel.paper.prior.momentum import KINDS
+from synthenv.worldmodel.paper.prior.worlds import draw_worlds
 
 SHOWN, ROWS = 6, 130  # environments and rows that are replayed: two episodes and a part of a third
 

@@ -9,10 +9,12 @@ import pytest
 
 from synthenv.core.errors import UserError
 from synthenv.envs import registry
-from synthenv.worldmodel import experts_model, model, small_model
-from synthenv.worldmodel.collect import collect
-from synthenv.worldmodel.model import ModelConfig
-from synthenv.worldmodel.strategies import Collection
+from synthenv.worldmodel.context.action_strategies import Collection
+from synthenv.worldmodel.context.collect import collect
+from synthenv.worldmodel.experts import world_model as experts_model
+from synthenv.worldmodel.small import network as model
+from synthenv.worldmodel.small import world_model as small_model
+from synthenv.worldmodel.small.network import ModelConfig
 
 CONFIG = ModelConfig(max_obs=4, width=16, num_heads=2, hidden_size=16, num_layers=1)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from synthenv.envs import registry
-from synthenv.worldmodel import surface
-from synthenv.worldmodel.collect import collect
-from synthenv.worldmodel.strategies import Collection
+from synthenv.worldmodel.context.action_strategies import Collection
+from synthenv.worldmodel.context.collect import collect
+from synthenv.worldmodel.dream import surface
 
 RNG = np.random.default_rng(0)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from synthenv.worldmodel import surface
+from synthenv.worldmodel.dream import surface
 
 
 def test_one_observation_away_from_it_and_there_is_no_surface():

@@ -7,7 +7,7 @@ import pytest
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain, to_json
-from synthenv.worldmodel.paper_pretrain import PaperPretrainConfig
+from synthenv.worldmodel.paper.train_step import PaperPretrainConfig
 from synthenv.zoo.world_models import config_from_stored
 
 

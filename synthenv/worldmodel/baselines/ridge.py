@@ -1,0 +1,207 @@
+"""What a world model has to beat: that nothing changes, and regressions that are linear in numbers of state and action.
+
+They predict the change of the observation and the reward, standardised by the context, as the other models do; whole
+numbers are rounded as theirs are, and rows that ask the same are averaged. None knows where episodes end. How unsure
+they are is their leave-one-out error on the context, whatever they are asked.
+
+Axis letters here: C context, D inputs, Y targets, F features.
+
+References:
+    Hoerl and Kennard (1970), Ridge regression. Allen (1974), the relationship between variable selection and data
+    augmentation, for the leave-one-out residuals in closed form.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from synthenv.core.errors import UserError
+from synthenv.core.types import Prediction, Transition, WorldModel
+from synthenv.worldmodel.experts.world_model import distinct, snap
+from synthenv.worldmodel.regression.columns import Columns, inputs_of, measure, standardise, targets_of
+from synthenv.worldmodel.regression.double_precision import double_on_host
+
+PENALTIES = tuple(10.0**power for power in range(-10, 2))  # per row, in units of the features' variance
+
+
+class Rows(NamedTuple):
+    """A context as a regression sees it, standardised, in double precision; inputs [C, D] and targets [C, Y]."""
+
+    columns: Columns
+    inputs: jax.Array
+    targets: jax.Array
+
+
+class Still(NamedTuple):
+    """Numbers of a context; ``error`` of the standardised targets. [Y]"""
+
+    columns: Columns
+    error: jax.Array
+
+
+class Ridge(NamedTuple):
+    """A linear regression of standardised features.
+
+    Attributes:
+        columns: how inputs and targets are standardised.
+        feature_mean: [F]
+        feature_std: [F]
+        beta: [F, Y]
+        error: mean squared leave-one-out errors, standardised. [Y]
+    """
+
+    columns: Columns
+    feature_mean: jax.Array
+    feature_std: jax.Array
+    beta: jax.Array
+    error: jax.Array
+
+
+def rows_of(transitions: Transition, num_actions: int | None) -> Rows:
+    """Turn a context [C] into the rows of a regression."""
+    rows = Transition(*(jnp.asarray(leaf) for leaf in transitions))
+    inputs, after, targets = distinct(
+        np.asarray(inputs_of(rows.obs, rows.action, num_actions), np.float64),
+        np.asarray(inputs_of(rows.next_obs, rows.action, num_actions), np.float64),
+        np.asarray(targets_of(rows), np.float64),
+    )
+    with double_on_host():
+        return _standardised(inputs, after, targets)
+
+
+@jax.jit
+def _standardised(inputs: jax.Array, after: jax.Array, targets: jax.Array) -> Rows:
+    columns = measure(inputs, after, targets, jnp.ones(len(inputs), bool))
+    return Rows(
+        columns,
+        standardise(inputs, columns.input_mean, columns.input_std),
+        standardise(targets, columns.target_mean, columns.target_std),
+    )
+
+
+def single(cache: Any) -> Any:
+    """Bring a cache to single precision, and to the device that is used by default.
+
+    Raises:
+        UserError: it holds numbers that are not finite.
+    """
+    leaves, structure = jax.tree.flatten(cache)
+    arrays = [
+        np.asarray(leaf, bool if leaf.dtype == bool else np.float32) for leaf in map(np.asarray, leaves)
+    ]
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise UserError(
+            "no regression fits this context: scale its columns to ordinary sizes, or drop outliers"
+        )
+    return jax.tree.unflatten(structure, map(jnp.asarray, arrays))
+
+
+def inputs_like(columns: Columns, obs: jax.Array, action: jax.Array) -> jax.Array:
+    """A question's observation [d] and action as the columns of the context. [D]"""
+    if jnp.issubdtype(action.dtype, jnp.integer):
+        action = jax.nn.one_hot(action, columns.input_mean.shape[0] - obs.shape[0])
+    return jnp.concatenate([obs, action])
+
+
+def prediction(columns: Columns, obs: jax.Array, said: jax.Array, error: jax.Array) -> Prediction:
+    """From standardised change and reward, and their mean squared errors, [Y] each."""
+    mean = said * columns.target_std + columns.target_mean
+    std = jnp.sqrt(error) * columns.target_std
+    never = jnp.float32(0.0)  # nothing here learns where episodes end
+    return Prediction(snap(columns, obs + mean[:-1]), mean[-1], std[:-1], std[-1], never)
+
+
+def encode_still(params: None, transitions: Transition, num_actions: int | None) -> Still:
+    """Average the rewards of a context [C]; raises UserError as ``single``."""
+    columns = rows_of(transitions, num_actions).columns
+    with double_on_host():
+        std = jnp.where(columns.target_std > 0, columns.target_std, jnp.inf)
+        # A change is off by all of it, a reward by its deviation alone.
+        error = 1.0 + jnp.square(columns.target_mean / std).at[-1].set(0.0)
+    return single(Still(columns, error))
+
+
+def predict_still(cache: Still, obs: jax.Array, action: jax.Array) -> Prediction:
+    """Stay, and receive the mean reward."""
+    expected = prediction(cache.columns, obs, jnp.zeros_like(cache.error), cache.error)
+    return expected._replace(next_obs=obs)
+
+
+def features_of(inputs: Any, is_quadratic: bool) -> Any:
+    """Inputs [..., D], or these and all their products of two. [..., F]"""
+    if not is_quadratic:
+        return inputs
+    first, second = np.triu_indices(inputs.shape[-1])
+    return jnp.concatenate([inputs, inputs[..., first] * inputs[..., second]], axis=-1)
+
+
+def encode_ridge(params: None, transitions: Transition, num_actions: int | None, is_quadratic: bool) -> Ridge:
+    """Fit every target of a context [C] with the penalty that has the smallest leave-one-out error.
+
+    Raises:
+        UserError: as ``single``.
+    """
+    rows = rows_of(transitions, num_actions)
+    with double_on_host():
+        features, mean, std = _standardised_features(rows.inputs, is_quadratic)
+        beta, error = solve_ridge(np.asarray(features), np.asarray(rows.targets))
+        ridge = Ridge(rows.columns, mean, std, jnp.asarray(beta), jnp.asarray(error))
+    return single(ridge)
+
+
+@partial(jax.jit, static_argnames="is_quadratic")
+def _standardised_features(inputs: jax.Array, is_quadratic: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Features [C, F], their means and their deviations [F]."""
+    features = features_of(inputs, is_quadratic)
+    mean, std = jnp.mean(features, axis=0), jnp.std(features, axis=0)
+    std = jnp.where(std > 1e-9, std, 0.0)
+    return standardise(features, mean, std), mean, std
+
+
+def solve_ridge(features: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ridge regressions of centred targets [C, Y] on centred features [C, F], for all penalties at once.
+
+    The singular value decomposition makes every hat matrix diagonal; a row's leave-one-out residual is its residual
+    over 1 minus its leverage, the constant's share of it, 1 / C, included.
+
+    Returns:
+        coefficients [F, Y], those of the best penalty for every target, and mean squared leave-one-out errors [Y].
+    """
+    left, values, right = np.linalg.svd(features, full_matrices=False)
+    projected = left.T @ targets
+    betas, errors = [], []
+    for penalty in PENALTIES:
+        ridge = values**2 + penalty * len(features)
+        fitted = left @ ((values**2 / ridge)[:, None] * projected)
+        leverage = left**2 @ (values**2 / ridge) + 1.0 / len(features)
+        left_out = (targets - fitted) / np.maximum(1.0 - leverage, 1e-9)[:, None]
+        betas.append(right.T @ ((values / ridge)[:, None] * projected))
+        errors.append(np.mean(left_out**2, axis=0))
+    best = np.argmin(errors, axis=0)  # [Y]
+    chosen = np.take_along_axis(np.array(betas), best[None, None, :], axis=0)[0]
+    return chosen, np.min(errors, axis=0)
+
+
+def predict_ridge(cache: Ridge, obs: jax.Array, action: jax.Array, is_quadratic: bool) -> Prediction:
+    """The regressions' values."""
+    columns = cache.columns
+    x = standardise(inputs_like(columns, obs, action), columns.input_mean, columns.input_std)
+    z = standardise(features_of(x, is_quadratic), cache.feature_mean, cache.feature_std)
+    said = jnp.matmul(z, cache.beta, precision=jax.lax.Precision.HIGHEST)
+    return prediction(columns, obs, said, cache.error)
+
+
+def _ridge(name: str, is_quadratic: bool) -> WorldModel:
+    return WorldModel(
+        name,
+        partial(encode_ridge, is_quadratic=is_quadratic),
+        partial(predict_ridge, is_quadratic=is_quadratic),
+    )
+
+
+PERSISTENCE = WorldModel("persistence", encode_still, predict_still)
+RIDGE = _ridge("ridge", is_quadratic=False)
+QUADRATIC = _ridge("quadratic", is_quadratic=True)

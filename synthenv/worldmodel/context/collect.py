@@ -1,0 +1,158 @@
+"""Collect a context from an environment of ours, in one compiled scan.
+
+``envs.rollout`` will not do: here the actor remembers what it holds, episodes may be cut short, and steps may follow a
+failure.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from synthenv.core.errors import UserError
+from synthenv.core.types import Transition
+from synthenv.envs import action_units
+from synthenv.envs.action_units import ActionUnits
+from synthenv.envs.registry import EnvSpec
+from synthenv.worldmodel.context.action_strategies import (
+    Act,
+    Actions,
+    Collection,
+    Held,
+    check_collection,
+    nothing_held,
+    propose,
+)
+from synthenv.worldmodel.context.context import Context, as_host, check_context
+
+
+def collect(key: jax.Array, spec: EnvSpec, collection: Collection, act: Act | None = None) -> Context:
+    """Step a task and note what happens.
+
+    Args:
+        key: consumed whole.
+        spec: the task.
+        collection: strategy and numbers.
+        act: the expert of those strategies that need one, (key, obs [d]) -> action; traced by JAX.
+
+    Returns:
+        C = ``num_steps`` transitions and R = ``num_resets`` first observations.
+
+    Raises:
+        UserError: as ``check_collection`` and ``check_context``, or the task's actions have bounds that differ.
+    """
+    check_collection(collection, act)
+    actions = actions_of(spec)
+    key_resets, key_steps = jax.random.split(key)
+    transitions = _jitted_steps(key_steps, spec.env, spec.env_params, actions, collection, act)
+    keys = jax.random.split(key_resets, collection.num_resets)
+    first_obs = _jitted_resets(keys, spec.env, spec.env_params)
+    return check_context(
+        Context(
+            transitions=as_host(transitions, is_discrete=actions.num_actions is not None),
+            first_obs=np.asarray(first_obs, np.float32),
+            num_actions=actions.num_actions,
+            action_bound=actions.bound,
+            task=spec.name,
+            strategy=collection.strategy,
+            real_steps=collection.num_steps,
+            units=units_of(actions),
+        )
+    )
+
+
+def actions_of(spec: EnvSpec) -> Actions:
+    """Read what can be done off a task.
+
+    Raises:
+        UserError: continuous actions are no vector within one symmetric bound.
+    """
+    space: Any = spec.env.action_space(spec.env_params)
+    if hasattr(space, "n"):
+        return Actions(int(space.n), 1, None)
+    bounds = np.unique(np.abs(np.concatenate([np.ravel(space.low), np.ravel(space.high)])))
+    symmetric = len(bounds) == 1 and np.isfinite(bounds[0]) and (np.ravel(space.low) < 0).all()
+    if not symmetric or len(space.shape) > 1:
+        raise UserError(
+            f"actions of {spec.name} go from {space.low} to {space.high}: wrap it such that they are a vector within"
+            " one symmetric bound"
+        )
+    return Actions(None, int(np.prod(space.shape, dtype=int)), float(bounds[0]))
+
+
+def units_of(actions: Actions) -> ActionUnits:
+    """What tasks of ours take is ours already."""
+    if actions.num_actions is not None:
+        return action_units.discrete(actions.num_actions)
+    bound = float(actions.bound or 0.0)
+    return action_units.box([-bound] * actions.size, [bound] * actions.size)
+
+
+class _Walk(NamedTuple):
+    """Where the collection is; ``begins`` bool [], ``length`` and ``num_failed`` int32 [], all of this episode.
+
+    ``num_failed`` counts the rows since a termination, that of the termination among them.
+    """
+
+    obs: jax.Array
+    state: Any
+    held: Held
+    begins: jax.Array
+    length: jax.Array
+    num_failed: jax.Array
+
+
+def context_steps(
+    key: jax.Array, env: Any, env_params: Any, actions: Actions, collection: Collection, act: Act | None
+) -> Transition:
+    """Take all steps of a collection.
+
+    Pure; env, actions, collection and act are static.
+
+    Returns:
+        transitions with leading axis [C].
+    """
+    key_reset, key_scan = jax.random.split(key)
+    obs, state = env.reset_env(key_reset, env_params)
+    zero = jnp.int32(0)
+    walk = _Walk(obs, state, nothing_held(actions), jnp.array(True), zero, zero)
+
+    def advance(walk: _Walk, step: jax.Array) -> tuple[_Walk, Transition]:
+        key_who, key_act, key_env, key_reset = jax.random.split(jax.random.fold_in(key_scan, step), 4)
+        by_expert, held = propose(key_who, collection, actions, walk.held, walk.begins, step)
+        action = held.action
+        if act is not None:
+            action = jnp.where(by_expert, actions.fit(act(key_act, walk.obs)), action)
+        next_obs, state, reward, terminated, _ = env.step_env(key_env, walk.state, action, env_params)
+        has_failed = walk.num_failed > 0
+        terminated = terminated | has_failed
+        length = walk.length + 1
+        truncated = env.is_truncated(state, env_params) & ~has_failed
+        if collection.episode_cap is not None:
+            truncated |= (length >= collection.episode_cap) & ~has_failed
+        num_failed = jnp.where(terminated, walk.num_failed + 1, 0)
+        over = (truncated & ~terminated) | (num_failed > collection.post_failure_steps)
+        row = Transition(walk.obs, action, reward, next_obs, terminated, truncated)
+        obs, state = jax.tree.map(
+            lambda fresh, going_on: jnp.where(over, fresh, going_on),
+            env.reset_env(key_reset, env_params),
+            (next_obs, state),
+        )
+        counts = (jnp.where(over, 0, count) for count in (length, num_failed))
+        return _Walk(obs, state, held, over, *counts), row
+
+    return jax.lax.scan(advance, walk, jnp.arange(collection.num_steps))[1]
+
+
+@functools.partial(jax.jit, static_argnames=("env", "actions", "collection", "act"))
+def _jitted_steps(
+    key: jax.Array, env: Any, env_params: Any, actions: Actions, collection: Collection, act: Act | None
+) -> Transition:
+    return context_steps(key, env, env_params, actions, collection, act)
+
+
+@functools.partial(jax.jit, static_argnames="env")
+def _jitted_resets(keys: jax.Array, env: Any, env_params: Any) -> jax.Array:
+    return jax.vmap(env.reset_env, in_axes=(0, None))(keys, env_params)[0]

@@ -1,0 +1,175 @@
+"""A world model as a gymnax environment: every agent of ours trains in it unchanged.
+
+The environment is static (who predicts, where episodes end); the encoded context travels in ``EnvParams``, once for any
+number of parallel copies.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from gymnax.environments import environment, spaces
+
+from synthenv.core.errors import UserError
+from synthenv.core.types import Prediction
+from synthenv.worldmodel.context.context import Context
+from synthenv.worldmodel.dream import surface
+from synthenv.worldmodel.dream.known_ends import Termination
+
+# Observations farther from the context's middle than this many times its half width are no predictions any more; the
+# bound only keeps a model that has lost itself from producing infinities.
+_FAR = 20.0
+
+
+@struct.dataclass
+class EnvState(environment.EnvState):
+    """Where the dream is: the observation [d] and the steps of this episode []."""
+
+    obs: jax.Array
+    time: jax.Array
+
+
+@struct.dataclass
+class EnvParams(environment.EnvParams):
+    """What the dream is of.
+
+    Attributes:
+        cache: what ``predict`` needs: weights and the encoded context.
+        first_obs: observations that episodes begin with. [R, d]
+        low: smallest numbers that an observation may hold. [d]
+        high: largest ones. [d]
+        surface: what all observations of the context lie on, and so do dreamt ones; None: they may leave it.
+        has_ends: whether an episode of the context ended by a termination. If none did, the model ends none either,
+            whatever its prior says; a known rule does.
+        pessimism: standard deviations of the reward that a step costs.
+        max_steps_in_episode: time limit.
+    """
+
+    cache: Any = None
+    first_obs: Any = None
+    low: Any = None
+    high: Any = None
+    surface: Any = None
+    has_ends: Any = True
+    pessimism: Any = 0.0
+    max_steps_in_episode: Any = 200
+
+
+class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
+    """A dreamt task.
+
+    Args:
+        name: what ``env.name`` answers.
+        predict: (cache, obs [d], action) -> Prediction.
+        termination: where episodes end; None: where the model says so.
+        num_actions: of discrete actions, or None.
+        action_size: of continuous ones.
+        action_bound: their largest absolute value.
+        obs_size: d.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        predict: Callable[[Any, jax.Array, jax.Array], Prediction],
+        termination: Termination | None,
+        num_actions: int | None,
+        action_size: int,
+        action_bound: float | None,
+        obs_size: int,
+    ):
+        super().__init__()
+        self._name = name
+        self._predict = predict
+        self._termination = termination
+        self._num_actions = num_actions
+        self._action_size = action_size
+        self._action_bound = action_bound or 0.0
+        self._obs_size = obs_size
+
+    @property
+    def default_params(self) -> EnvParams:
+        """Params without a context: some loops evaluate them whatever they are given. ``reset`` and ``step`` refuse."""
+        return EnvParams()
+
+    def step_env(
+        self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[Any, Any]]:
+        """Ask the model; nothing is drawn."""
+        _see_a_context(params)
+        if self._num_actions is None:
+            action = jnp.clip(action, -self._action_bound, self._action_bound)
+        prediction = self._predict(params.cache, state.obs, action)
+        obs = prediction.next_obs
+        if params.surface is not None:
+            obs = surface.onto(params.surface, obs, prediction.next_obs_std)
+        obs = jnp.clip(obs, params.low, params.high)
+        if self._termination is None:
+            terminated = (prediction.termination > 0.5) & params.has_ends
+        else:
+            terminated = self._termination(obs)
+        reward = prediction.reward - params.pessimism * prediction.reward_std
+        state = EnvState(obs=obs, time=state.time + 1)
+        return obs, state, reward, terminated, {"discount": 1.0 - terminated}
+
+    def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, EnvState]:
+        """One of the real task's first observations, drawn evenly."""
+        _see_a_context(params)
+        index = jax.random.randint(key, (), 0, params.first_obs.shape[0])
+        obs = params.first_obs[index]
+        return obs, EnvState(obs=obs, time=jnp.int32(0))
+
+    def get_obs(
+        self, state: EnvState, params: EnvParams | None = None, key: jax.Array | None = None
+    ) -> jax.Array:
+        return state.obs
+
+    def is_terminated(self, state: EnvState, params: EnvParams) -> jax.Array:
+        """Whether a known rule ends the episode here; what the model itself says is in the answer of ``step_env``."""
+        return jnp.bool_(False) if self._termination is None else self._termination(state.obs)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def num_actions(self) -> int:
+        return self._action_size if self._num_actions is None else self._num_actions
+
+    def action_space(self, params: EnvParams | None = None) -> Any:
+        if self._num_actions is not None:
+            return spaces.Discrete(self._num_actions)
+        bound = self._action_bound
+        return spaces.Box(-bound, bound, (self._action_size,), dtype=jnp.float32)
+
+    def observation_space(self, params: EnvParams | None = None) -> spaces.Box:
+        return spaces.Box(-jnp.inf, jnp.inf, (self._obs_size,), dtype=jnp.float32)
+
+
+def _see_a_context(params: Any) -> None:
+    """Raises UserError if there is nothing to dream of."""
+    if getattr(params, "first_obs", None) is None:
+        raise UserError(
+            "these params hold no context to dream of: pass those that synthenv.worldmodel.dream.env.env_params made"
+            " of one to reset and step"
+        )
+
+
+def env_params(cache: Any, context: Context, max_steps: int, pessimism: float = 0.0) -> EnvParams:
+    """Everything that a dream of this context needs."""
+    steps = context.transitions
+    seen = np.concatenate([steps.obs, steps.next_obs, context.first_obs])
+    middle, half = (seen.max(0) + seen.min(0)) / 2, (seen.max(0) - seen.min(0)) / 2
+    return EnvParams(
+        cache=cache,
+        first_obs=jnp.asarray(context.first_obs),
+        low=jnp.asarray(middle - _FAR * half),
+        high=jnp.asarray(middle + _FAR * half),
+        surface=surface.find(seen),
+        has_ends=jnp.asarray(bool(steps.terminated.any())),
+        pessimism=pessimism,
+        max_steps_in_episode=max_steps,
+    )

@@ -1,0 +1,1 @@
+"""Random networks and mechanics that the paper's model is pretrained on, as the released code draws them."""

@@ -1,0 +1,1 @@
+"""What every regression here stands on: columns in their own units, closed forms, double precision."""

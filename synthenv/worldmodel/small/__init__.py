@@ -1,0 +1,1 @@
+"""The small transformer that is told what the regressors say."""

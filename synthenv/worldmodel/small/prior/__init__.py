@@ -1,0 +1,1 @@
+"""Random tasks that the small model is pretrained on."""
