@@ -30,9 +30,9 @@ from comparison import HERE
 
 from synthenv.core.types import WorldModel
 from synthenv.envs import registry
-from synthenv.runs.batches import Batches
-from synthenv.runs.dream_presets import dreaming_agent
-from synthenv.runs.dream_training import Trainer
+from synthenv.runs.oswm.pretrain.batches import Batches
+from synthenv.runs.oswm.run.presets import dreaming_agent
+from synthenv.runs.oswm.run.training import Trainer
 from synthenv.worldmodel.context.action_strategies import Collection
 from synthenv.worldmodel.context.collect import collect
 from synthenv.worldmodel.context.context import Context

@@ -27,9 +27,9 @@ import numpy as np
 from synthenv.agents.config import AgentConfig, Variation
 from synthenv.agents.hyperparams import sample
 from synthenv.outer.trial import TrialResult, TrialTask
-from synthenv.runs.config import MetaTrainConfig
-from synthenv.runs.search import Search
-from synthenv.runs.synthetic_presets import FAST, VARIED
+from synthenv.runs.meta_train.config import MetaTrainConfig
+from synthenv.runs.meta_train.search import Search
+from synthenv.runs.meta_train.synthetic_presets import FAST, VARIED
 
 HERE = Path(__file__).resolve().parent
 POPULATIONS = (16, 48, 96)

@@ -39,7 +39,7 @@ from synthenv.outer.population import Workload, serve
 from synthenv.outer.trial import TrialTask, make_trials
 from synthenv.proxies import synthetic_env
 from synthenv.proxies.config import SyntheticConfig
-from synthenv.runs.trials import TrialRunner, proxy_ground
+from synthenv.runs.training.trial_runner import TrialRunner, proxy_ground
 
 HERE = Path(__file__).resolve().parent
 RELEASED_US = (

@@ -21,8 +21,8 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 if hasattr(os, "sched_setaffinity"):  # one core: CPU time is then not that of idle threads waiting for work
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
-from synthenv.runs.presets import preset
-from synthenv.runs.search import Search
+from synthenv.runs.meta_train.presets import preset
+from synthenv.runs.meta_train.search import Search
 
 HERE = Path(__file__).resolve().parent
 RELEASED = {"CliffWalking": {"cpu_seconds": 36.0, "train_steps": 63_500}}

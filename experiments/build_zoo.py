@@ -9,7 +9,7 @@ from experiments.command_line import execute, parse
 from synthenv.core.errors import UserError
 from synthenv.core.files import to_json, write_atomic
 from synthenv.proxies.config import from_stored
-from synthenv.runs.presets import form_of
+from synthenv.runs.meta_train.presets import form_of
 
 KINDS = {"se": "synthetic", "scb": "bandit", "rn": "reward"}
 
@@ -83,7 +83,7 @@ def run(config: Config) -> None:
 
 def measure(config: Config) -> list[dict[str, Any]]:
     """Varied agents in every synthetic proxy."""
-    from synthenv.runs.evaluate import evaluate
+    from synthenv.runs.training.evaluation import evaluate
 
     names, num = [str(path) for path in config.runs], config.num_agents * len(config.runs)
     summary, _ = evaluate(names, num, config.seed, vary=True, max_steps=config.max_steps)
@@ -92,7 +92,7 @@ def measure(config: Config) -> list[dict[str, Any]]:
 
 def measure_rewards(config: Config) -> list[dict[str, Any]]:
     """Agents in every reward network; their last ten tests are the return."""
-    from synthenv.runs.curves import evaluate_curves
+    from synthenv.runs.evaluate.learning_curves import evaluate_curves
 
     names = [str(path) for path in config.runs]
     agents = None if config.agent is None else (config.agent,)

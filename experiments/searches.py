@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from synthenv.runs.config import MetaTrainConfig
+from synthenv.runs.meta_train.config import MetaTrainConfig
 
 
 def finish(search: MetaTrainConfig, seed: int, path: Path) -> list[dict[str, Any]]:
@@ -12,8 +12,8 @@ def finish(search: MetaTrainConfig, seed: int, path: Path) -> list[dict[str, Any
     Raises:
         UserError: if ``path`` holds a run of another config, other than one of fewer generations.
     """
-    from synthenv.runs import metrics
-    from synthenv.runs.meta_train import finished_result, meta_train
+    from synthenv.runs.meta_train.run import finished_result, meta_train
+    from synthenv.runs.storage import metrics
 
     if finished_result(search, seed, path) is None:
         meta_train(search, seed, path, resume=True, on_generation=lambda line: _show(path.name, line))

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments.command_line import execute, parse
-from synthenv.runs.csv_files import write_csv
-from synthenv.runs.presets import preset
+from synthenv.runs.meta_train.presets import preset
+from synthenv.runs.storage.csv_tables import write_csv
 
 # Seconds of wall time on 16 cores.
 PAPER = {
@@ -69,7 +69,7 @@ def measure(form: Literal["se", "rn"], task: str, config: Config) -> dict[str, A
     """One generation, without what the first one compiles."""
     import jax
 
-    from synthenv.runs.search import Search
+    from synthenv.runs.meta_train.search import Search
 
     asked = preset(form, config.search, task)
     search = Search(replace(asked, outer=asked.outer._replace(num_starts=1)), config.seed)

@@ -18,13 +18,13 @@ import tyro
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import check_place, disk_error, is_special, to_json, write_atomic
-from synthenv.runs import directories, interruption
+from synthenv.runs import interruption
 from synthenv.runs.arguments import NAMES as COMMAND_NAMES
 from synthenv.runs.arguments import Command, Common, Demo, Evaluate, List, MetaTrain, Plot, Train, Tune
-from synthenv.runs.benchmark_arguments import OswmBenchmark, benchmark_defaults
-from synthenv.runs.config import from_stored
 from synthenv.runs.jax_setup import configure_jax
-from synthenv.runs.oswm_arguments import (
+from synthenv.runs.meta_train.config import from_stored
+from synthenv.runs.meta_train.presets import Form, form_of, preset
+from synthenv.runs.oswm.arguments import (
     OSWM_NAMES,
     Oswm,
     OswmCommand,
@@ -33,7 +33,8 @@ from synthenv.runs.oswm_arguments import (
     OswmRun,
     resumed,
 )
-from synthenv.runs.presets import Form, form_of, preset
+from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark, benchmark_defaults
+from synthenv.runs.storage import locked_directory
 
 AnyCommand = Command | OswmCommand
 NAMES = COMMAND_NAMES | OSWM_NAMES
@@ -68,7 +69,7 @@ def _check_resume(command: AnyCommand, argv: list[str]) -> None:
     if not isinstance(command, _RESUMABLE) or not command.resume or command.out is None:
         return
     said = {word.split("=")[0].replace("_", "-") for word in argv if word.startswith("--")}
-    if said <= _AROUND and not directories.is_begun(command.out):
+    if said <= _AROUND and not locked_directory.is_begun(command.out):
         raise UserError(
             f"there is nothing to resume in {command.out}: check the path, or pass the flags that are to begin it"
         )
@@ -106,7 +107,7 @@ def _stored(argv: list[str]) -> dict[str, Any] | None:
     if "--resume" not in argv or out is None:
         return None
     try:
-        stored = dict(json.loads((Path(out) / directories.CONFIG).read_bytes())["config"])
+        stored = dict(json.loads((Path(out) / locked_directory.CONFIG).read_bytes())["config"])
     except (OSError, ValueError, KeyError, TypeError):
         return None  # the run directory itself will say what is wrong
     asked = " ".join(argv[: 1 + (argv[0] == "oswm")])
@@ -163,7 +164,7 @@ def _placed(command: AnyCommand) -> Iterator[AnyCommand]:
     """
     import jax
 
-    from synthenv.runs.processes import on_first
+    from synthenv.runs.storage.first_process import on_first
 
     for place in (getattr(command, "out", None), command.common.json):
         if place is not None:
@@ -173,7 +174,7 @@ def _placed(command: AnyCommand) -> Iterator[AnyCommand]:
     elif jax.process_index() > 0:
         yield dataclasses.replace(command, out=Path("runs", command.stem()))
     else:
-        with directories.claimed(command.stem()) as out:
+        with locked_directory.claimed(command.stem()) as out:
             yield dataclasses.replace(command, out=out)
 
 
@@ -243,18 +244,18 @@ def run(command: AnyCommand) -> dict[str, Any]:
         case Evaluate():
             return commands.evaluate_curves(command) if command.curves else commands.evaluate(command)
         case Plot():
-            from synthenv.runs import plot_command
+            from synthenv.runs.evaluate import plot_command
 
             return plot_command.plot(command)
         case Demo():
             assert command.out is not None
             return commands.demo(command.out, seed, command.resume)
         case Tune():
-            from synthenv.runs import tune_command
+            from synthenv.runs.tune import command as tune_command
 
             return tune_command.tune(command)
         case OswmRun() | OswmPretrain() | OswmBenchmark() | OswmPlot():
-            from synthenv.runs import oswm_commands
+            from synthenv.runs.oswm import command as oswm_commands
 
             return oswm_commands.carry_out(command)
         case List():

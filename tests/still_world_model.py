@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from synthenv.agents.ppo_config import PPOConfig
 from synthenv.core.types import Prediction, WorldModel
-from synthenv.runs import dream_presets
+from synthenv.runs.oswm.run import presets as dream_presets
 from synthenv.worldmodel import registry as world_models
 
 TINY_PPO = PPOConfig(

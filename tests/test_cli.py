@@ -21,12 +21,14 @@ from synthenv.agents.registry import hyperparams_class
 from synthenv.cli import main, parse
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain, to_json
-from synthenv.runs import meta_train as runs
-from synthenv.runs import places, pretrain_presets, reward_presets, synthetic_presets
 from synthenv.runs.arguments import AgentName
-from synthenv.runs.config import agent_from_stored
-from synthenv.runs.presets import preset as preset_of
-from synthenv.runs.synthetic_presets import bandit_form
+from synthenv.runs.meta_train import reward_presets, synthetic_presets
+from synthenv.runs.meta_train import run as runs
+from synthenv.runs.meta_train.config import agent_from_stored
+from synthenv.runs.meta_train.presets import preset as preset_of
+from synthenv.runs.meta_train.synthetic_presets import bandit_form
+from synthenv.runs.oswm.pretrain import presets as pretrain_presets
+from synthenv.runs.training import places
 from tests.error_lines import is_line
 from tests.tiny_run import FLAGS, TINY
 

@@ -10,19 +10,14 @@ import pytest
 from synthenv.cli import main
 from synthenv.core import files
 from synthenv.core.files import write_atomic
-from synthenv.runs import (
-    benchmark_command,
-    commands,
-    curves,
-    evaluate,
-    interruption,
-    oswm_commands,
-    places,
-    plot_command,
-    pretrain_command,
-    tune_command,
-)
-from synthenv.runs.config import to_stored
+from synthenv.runs import commands, interruption
+from synthenv.runs.evaluate import learning_curves, plot_command
+from synthenv.runs.meta_train.config import to_stored
+from synthenv.runs.oswm import command as oswm_commands
+from synthenv.runs.oswm.benchmark import command as benchmark_command
+from synthenv.runs.oswm.pretrain import command as pretrain_command
+from synthenv.runs.training import evaluation, places
+from synthenv.runs.tune import command as tune_command
 
 RESUMABLE = {
     "meta-train": (commands, "meta_train"),
@@ -157,10 +152,10 @@ def never(*args, **kwargs):
 @pytest.mark.parametrize(
     ("words", "owner", "work"),
     [
-        ("train --env CartPole-v0 --json FILE", evaluate, "evaluate"),
-        ("evaluate --proxy synthetic/CartPole-v0:0 --json FILE", evaluate, "evaluate"),
-        ("evaluate --proxy synthetic/CartPole-v0:0 --curves --out FILE", curves, "learn"),
-        ("evaluate --proxy synthetic/CartPole-v0:0 --curves", curves, "learn"),
+        ("train --env CartPole-v0 --json FILE", evaluation, "evaluate"),
+        ("evaluate --proxy synthetic/CartPole-v0:0 --json FILE", evaluation, "evaluate"),
+        ("evaluate --proxy synthetic/CartPole-v0:0 --curves --out FILE", learning_curves, "learn"),
+        ("evaluate --proxy synthetic/CartPole-v0:0 --curves", learning_curves, "learn"),
         ("plot synthetic/CartPole-v0:0 --out FILE", plot_command, "_synthetic"),
         ("plot synthetic/CartPole-v0:0", plot_command, "_synthetic"),
         ("list --json FILE", commands, "list_names"),
@@ -188,9 +183,9 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(monkeypatch, cap
 
 def test_rows_of_curves_are_tried_for_before_the_first_is_trained(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
-    monkeypatch.setattr(curves, "learn", never)
+    monkeypatch.setattr(learning_curves, "learn", never)
     with pytest.raises(files.MachineError, match="cannot use"):
-        curves.evaluate_curves(
+        learning_curves.evaluate_curves(
             ["synthetic/CartPole-v0:0"], None, 2, baselines=False, store=tmp_path / "file" / "rows"
         )
 
@@ -220,7 +215,7 @@ def test_a_demo_whose_search_is_done_goes_on_with_its_agents(monkeypatch, capsys
     monkeypatch.setattr(commands, "return_table", lambda title, rows: None)
     monkeypatch.setattr(places, "resolve", lambda name: places.Place(name, None, None, None, config.agent))  # type: ignore[arg-type]
     for name, found in (("run_agents", None), ("untrained", None), ("summarise", row)):
-        monkeypatch.setattr(evaluate, name, lambda *args, found=found: found)
+        monkeypatch.setattr(evaluation, name, lambda *args, found=found: found)
     assert main(["demo", "--resume", "--out", "demo", "--json", "x.json"]) == 0
     assert json.loads(Path("x.json").read_text())["results"]["meta_train"] == result
     assert "The search in demo is done: solved after 3 generations" in capsys.readouterr().out

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from synthenv.agents.config import Variation
 from synthenv.core.checkpoint import load_arrays
-from synthenv.runs import metrics
-from synthenv.runs.config import MetaTrainConfig
-from synthenv.runs.synthetic_presets import SMOKE
+from synthenv.runs.meta_train.config import MetaTrainConfig
+from synthenv.runs.meta_train.synthetic_presets import SMOKE
+from synthenv.runs.storage import metrics
 
 REPO = Path(__file__).resolve().parents[1]
 COMMAND = [sys.executable, "-c", "import sys; from synthenv.cli import main; sys.exit(main())", "meta-train"]

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from synthenv.envs import registry
-from synthenv.runs.figures import BLUE, CYCLE, QUIET, RED, dress, new_figure, save
+from synthenv.runs.display.figures import BLUE, CYCLE, QUIET, RED, dress, new_figure, save
 
 Results = Sequence[Mapping[str, Any]]
 _ROWS = (

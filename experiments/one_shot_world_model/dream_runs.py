@@ -7,9 +7,10 @@ from typing import Any
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain
-from synthenv.runs import metrics, oswm_run
-from synthenv.runs.oswm_arguments import OswmRun
-from synthenv.runs.rundir import CONFIG, RESULT, with_contents
+from synthenv.runs.oswm.arguments import OswmRun
+from synthenv.runs.oswm.run import run as oswm_run
+from synthenv.runs.storage import metrics
+from synthenv.runs.storage.run_directory import CONFIG, RESULT, with_contents
 
 
 def finish(command: OswmRun, path: Path) -> list[dict[str, Any]]:

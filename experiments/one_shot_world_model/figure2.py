@@ -20,9 +20,9 @@ from experiments.one_shot_world_model import dream_runs
 from synthenv.core.errors import UserError
 from synthenv.core.files import to_json, write_atomic
 from synthenv.runs.arguments import Common
-from synthenv.runs.csv_files import read_csv, write_csv
-from synthenv.runs.evaluate import bootstrap_interval
-from synthenv.runs.oswm_arguments import OswmRun, StrategyName
+from synthenv.runs.oswm.arguments import OswmRun, StrategyName
+from synthenv.runs.storage.csv_tables import read_csv, write_csv
+from synthenv.runs.training.evaluation import bootstrap_interval
 
 Task = Literal["GridWorld", "CartPole-v0", "SimpleEnv", "MountainCar-v0", "Pendulum-v1", "Reacher-v5"]
 TASKS: tuple[Task, ...] = get_args(Task)

@@ -20,9 +20,9 @@ import numpy as np
 from experiments.command_line import execute, parse
 from experiments.one_shot_world_model.prior_columns import PRIORS, Column
 from synthenv.core.files import to_json, write_atomic
-from synthenv.runs import directories
-from synthenv.runs.csv_files import read_csv, write_csv
-from synthenv.runs.evaluate import bootstrap_interval
+from synthenv.runs.storage import locked_directory
+from synthenv.runs.storage.csv_tables import read_csv, write_csv
+from synthenv.runs.training.evaluation import bootstrap_interval
 
 NUM_BINS = 100
 SHAPES = ("peaked", "wide", "multimodal", "sparse", "constant")
@@ -78,7 +78,7 @@ def run(config: Config) -> None:
         UserError: OUT holds lines of other flags.
     """
     asked = {name: getattr(config, name) for name in ("num_worlds", "num_rows", "seed")}
-    with directories.held(config.out, asked):
+    with locked_directory.held(config.out, asked):
         files = [config.out / name for name in ("figure3_episodes.csv", "figure3.csv")]
         episodes, lines = ([*read_csv(file)] if file.exists() else [] for file in files)
         for name in config.priors:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from synthenv.runs.figures import BLUE, BROWN, CYCLE, INK, QUIET, dress, new_figure, save
+from synthenv.runs.display.figures import BLUE, BROWN, CYCLE, INK, QUIET, dress, new_figure, save
 
 Lines = Sequence[Mapping[str, str]]
 _DRAWN = ("peaked", "wide", "multimodal", "sparse")

@@ -17,10 +17,12 @@ import numpy as np
 from experiments.command_line import execute, parse
 from experiments.one_shot_world_model.reward_questions import QUESTIONS, Questions, is_standing
 from synthenv.core.files import to_json, write_atomic
-from synthenv.runs import directories, dream_places, proxy_contexts
-from synthenv.runs.csv_files import read_csv, write_csv
-from synthenv.runs.dream_presets import preset
-from synthenv.runs.evaluate import bootstrap_interval
+from synthenv.runs.oswm.benchmark import error_contexts
+from synthenv.runs.oswm.run import real_tasks
+from synthenv.runs.oswm.run.presets import preset
+from synthenv.runs.storage import locked_directory
+from synthenv.runs.storage.csv_tables import read_csv, write_csv
+from synthenv.runs.training.evaluation import bootstrap_interval
 from synthenv.worldmodel.context.action_strategies import Collection
 
 NUM_BINS = {"GridWorld": 0, "CartPole-v0": 20, "Pendulum-v1": 100}  # cells are their own bins
@@ -80,7 +82,7 @@ def run(config: Config) -> None:
     asked = {
         name: getattr(config, name) for name in ("strategy", "num_context_rows", "num_questions", "seed")
     }
-    with directories.held(config.out, asked | {"contents": dream_places.contents_of(*config.models)}):
+    with locked_directory.held(config.out, asked | {"contents": real_tasks.contents_of(*config.models)}):
         file = config.out / "figure4.csv"
         lines: list[dict[str, Any]] = list(read_csv(file)) if file.exists() else []
         done = {(line["task"], line["model"], int(line["context"])) for line in lines}
@@ -106,8 +108,8 @@ def measure(config: Config, task: str, name: str, context: int) -> list[dict[str
         config.strategy, config.num_context_rows, post_failure_steps=preset(task).post_failure_steps
     )
     seed = config.seed + 1 + context
-    shown = proxy_contexts.context(config.out / "contexts", task, rows, seed, _nobody)
-    model = dream_places.world_model(name)
+    shown = error_contexts.context(config.out / "contexts", task, rows, seed, _nobody)
+    model = real_tasks.world_model(name)
     cache = model.encode(model.params, shown.transitions, shown.num_actions)
     questions = QUESTIONS[task](jax.random.key(config.seed), config.num_questions, NUM_BINS[task])
     dreamt = np.asarray(_rewards(cache, questions.obs, questions.action, model.predict), np.float64)

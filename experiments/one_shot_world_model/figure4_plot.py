@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 
 from experiments.one_shot_world_model.reward_questions import is_standing
 from synthenv.envs.oswm_toys import GOAL_X, MOVES, SIZE
-from synthenv.runs.analysis_plot import draw_grid
-from synthenv.runs.figures import CYCLE, INK, dress, new_figure, save
+from synthenv.runs.display.figures import CYCLE, INK, dress, new_figure, save
+from synthenv.runs.evaluate.proxy_contents_plot import draw_grid
 
 Lines = Sequence[Mapping[str, str]]
 _GRID = "GridWorld"

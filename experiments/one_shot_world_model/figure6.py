@@ -15,8 +15,8 @@ import numpy as np
 from experiments.command_line import execute, parse
 from synthenv.envs import registry
 from synthenv.envs.oswm_toys import MOVES, SIZE, GridWorldState
-from synthenv.runs.csv_files import read_csv, write_csv
-from synthenv.runs.figures import INK, new_figure, save
+from synthenv.runs.display.figures import INK, new_figure, save
+from synthenv.runs.storage.csv_tables import read_csv, write_csv
 
 _COLOURS = {"ring": "#f4c7c3", "goal": "#c6e5cc", "start": "#cbd2d9", "inside": "white"}
 

@@ -17,9 +17,9 @@ import numpy as np
 
 from experiments.command_line import execute, parse
 from synthenv.core.files import to_json, write_atomic
-from synthenv.runs import directories
-from synthenv.runs.csv_files import read_csv, write_csv
-from synthenv.runs.dream_places import contents_of
+from synthenv.runs.oswm.run.real_tasks import contents_of
+from synthenv.runs.storage import locked_directory
+from synthenv.runs.storage.csv_tables import read_csv, write_csv
 
 Place = Literal["real", "dream", "dream off its surface"]
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -80,7 +80,7 @@ def run(config: Config) -> None:
     asked = {
         name: getattr(config, name) for name in ("model", "context", "max_steps", "test_episodes", "seed")
     }
-    with directories.held(config.out, asked | {"contents": contents_of(config.model)}):
+    with locked_directory.held(config.out, asked | {"contents": contents_of(config.model)}):
         file = config.out / "pendulum_ablation.csv"
         lines: list[dict[str, Any]] = list(read_csv(file)) if file.exists() else []
         done = {(line["place"], line["settings"], int(line["seed"])) for line in lines}
@@ -96,10 +96,10 @@ def run(config: Config) -> None:
 def trained(config: Config, done: set[tuple[str, str, int]]) -> Iterator[dict[str, Any]]:
     """One agent after the other; those in ``done`` are left out."""
     from synthenv.runs.arguments import Common
-    from synthenv.runs.dream_training import Trainer, keys_of_seed
-    from synthenv.runs.dreams import Dreams, context_of_seed
-    from synthenv.runs.oswm_arguments import OswmRun
-    from synthenv.runs.oswm_run import encode
+    from synthenv.runs.oswm.arguments import OswmRun
+    from synthenv.runs.oswm.run.run import encode
+    from synthenv.runs.oswm.run.setup import Dreams, context_of_seed
+    from synthenv.runs.oswm.run.training import Trainer, keys_of_seed
 
     common = Common(seed=config.seed)
     command = OswmRun(
@@ -130,7 +130,7 @@ def trained(config: Config, done: set[tuple[str, str, int]]) -> Iterator[dict[st
 
 def summarise(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Mean real return over seeds with a 95 % bootstrap interval, and the worst, for every place and settings."""
-    from synthenv.runs.evaluate import bootstrap_interval
+    from synthenv.runs.training.evaluation import bootstrap_interval
 
     found: dict[tuple[str, str], list[float]] = {}
     for line in lines:

@@ -20,10 +20,10 @@ from experiments.one_shot_world_model import prior_measures
 from experiments.one_shot_world_model.prior_measures import Pretrained
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain, to_json, write_atomic
-from synthenv.runs import pretrain
-from synthenv.runs.csv_files import read_csv, write_csv
-from synthenv.runs.pretrain_presets import PRESETS as PRETRAININGS
-from synthenv.runs.pretrain_presets import with_steps
+from synthenv.runs.oswm.pretrain import run as pretrain
+from synthenv.runs.oswm.pretrain.presets import PRESETS as PRETRAININGS
+from synthenv.runs.oswm.pretrain.presets import with_steps
+from synthenv.runs.storage.csv_tables import read_csv, write_csv
 from synthenv.worldmodel.small.prior.generic_families import GENERIC
 from synthenv.worldmodel.small.prior.rigid_families import OVERLAPPING
 from synthenv.worldmodel.small.prior.sample import FAMILIES

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from experiments.one_shot_world_model.prior_measures import ALL_TASKS
-from synthenv.runs.figures import BLUE, CYCLE, INK, QUIET, dress, new_figure, save
+from synthenv.runs.display.figures import BLUE, CYCLE, INK, QUIET, dress, new_figure, save
 
 Results = Sequence[Mapping[str, Any]]
 _KINDS = {"held_out": "held-out tasks of all ten families", "real": "real tasks"}

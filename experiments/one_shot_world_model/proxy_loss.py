@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from experiments.command_line import execute, parse
-from synthenv.runs import proxy_loss, proxy_plot
+from synthenv.runs.oswm.benchmark import errors_plot, one_step_errors
 
 
 @dataclass(frozen=True)
-class Config(proxy_loss.ProxyLoss):
+class Config(one_step_errors.ProxyLoss):
     """Show models 1,000 transitions of a task and ask them about others, of random to expert behaviour.
 
     ``python -m experiments.one_shot_world_model.proxy_loss --preset cpu --out runs/proxy_loss``
@@ -52,7 +52,7 @@ PRESETS = {
 
 def run(config: Config) -> None:
     """Measure what is not measured yet."""
-    proxy_loss.run(
+    one_step_errors.run(
         config,
         config.out,
         lambda line: print("{task}  {strategy}  {model}  {raw}  {relative}".format(**line), flush=True),
@@ -62,7 +62,7 @@ def run(config: Config) -> None:
 def plot(config: Config) -> None:
     """Draw ``proxy_loss.png`` from the summary."""
     results = json.loads((config.out / "proxy_loss.json").read_text())["results"]
-    proxy_plot.draw(results, config.out / "proxy_loss.png")
+    errors_plot.draw(results, config.out / "proxy_loss.png")
     print(f"wrote {config.out / 'proxy_loss.png'}")
 
 

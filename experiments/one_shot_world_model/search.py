@@ -28,14 +28,14 @@ from synthenv.core.errors import UserError
 from synthenv.core.files import plain, to_json, write_atomic
 from synthenv.core.programs import forget_programs
 from synthenv.nets.transformer import TransformerConfig
-from synthenv.runs import pretrain
-from synthenv.runs.csv_files import read_csv, write_csv
-from synthenv.runs.evaluate import bootstrap_interval
-from synthenv.runs.pretrain import PAPER
-from synthenv.runs.search_spaces import drawn
-from synthenv.runs.tune import sampler, storage_in
-from synthenv.runs.tune_plan import suggest
-from synthenv.runs.tune_results import best_of, ped_anova
+from synthenv.runs.oswm.pretrain import run as pretrain
+from synthenv.runs.oswm.pretrain.run import PAPER
+from synthenv.runs.storage.csv_tables import read_csv, write_csv
+from synthenv.runs.training.evaluation import bootstrap_interval
+from synthenv.runs.tune.plan import suggest
+from synthenv.runs.tune.results import best_of, ped_anova
+from synthenv.runs.tune.spaces import drawn
+from synthenv.runs.tune.study import sampler, storage_in
 from synthenv.worldmodel.paper import network as paper_model
 from synthenv.worldmodel.paper.optimizer import OptimizerConfig
 from synthenv.worldmodel.paper.train_step import PaperPretrainConfig

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from synthenv.envs import registry
-from synthenv.runs.dream_presets import preset
-from synthenv.runs.real_errors import TASKS
+from synthenv.runs.oswm.pretrain.real_task_errors import TASKS
+from synthenv.runs.oswm.run.presets import preset
 from synthenv.worldmodel.context.action_strategies import Collection
 from synthenv.worldmodel.context.collect import collect
 from synthenv.worldmodel.context.context import MIN_ROWS

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from synthenv.runs.figures import BLUE, INK, ORANGE, QUIET, RED, dress, new_figure, save
+from synthenv.runs.display.figures import BLUE, INK, ORANGE, QUIET, RED, dress, new_figure, save
 
 _JUDGES = {"held_out": "random tasks, nothing real", "real": "the real tasks themselves, as in the paper"}
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from experiments.command_line import execute, parse
-from synthenv.runs.analysis_plot import draw_grids
-from synthenv.runs.csv_files import read_csv, write_csv
-from synthenv.runs.figures import save
+from synthenv.runs.display.figures import save
+from synthenv.runs.evaluate.proxy_contents_plot import draw_grids
+from synthenv.runs.storage.csv_tables import read_csv, write_csv
 
 RIGHT, LEFT, DOWN, UP = range(4)
 ACTIONS = ("right", "left", "down", "up")
@@ -52,8 +52,8 @@ def run(config: Config) -> None:
     from synthenv.core.errors import UserError
     from synthenv.envs.gridworld import GridWorld
     from synthenv.proxies.reward_network import RewardNetwork
-    from synthenv.runs.analysis import grid_rewards
-    from synthenv.runs.places import resolve
+    from synthenv.runs.evaluate.proxy_contents import grid_rewards
+    from synthenv.runs.training.places import resolve
 
     found: dict[str, list[np.ndarray]] = {}
     for name in config.runs:

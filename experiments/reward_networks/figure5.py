@@ -13,8 +13,8 @@ from typing import Any, Literal
 from experiments import searches
 from experiments.command_line import execute, parse
 from synthenv.core.files import to_json
-from synthenv.runs.config import MetaTrainConfig
-from synthenv.runs.presets import preset
+from synthenv.runs.meta_train.config import MetaTrainConfig
+from synthenv.runs.meta_train.presets import preset
 
 VARIANTS = (
     "additive_potential",
@@ -105,7 +105,7 @@ def search_config(config: Config, variant: str) -> MetaTrainConfig:
 
 def run(config: Config) -> None:
     """Evolve, name, compare; write ``summary.json``, and ``curves.csv`` with ``curves.png``."""
-    from synthenv.runs import curve_plot
+    from synthenv.runs.evaluate import learning_curves_plot
 
     rows = evolve(config)
     (known, *more), unseen = AGENTS[config.task]
@@ -125,7 +125,7 @@ def run(config: Config) -> None:
     }
     (config.out / "summary.json").write_text(to_json(results, indent=2) + "\n")
     title = f"{config.task}: reward networks ({config.search}, {config.objective}), {config.num_searches} searches each"
-    curve_plot.write(summary, curves, config.out, title)
+    learning_curves_plot.write(summary, curves, config.out, title)
     print(f"wrote {config.out / 'curves.png'}")
 
 
@@ -150,7 +150,7 @@ def name_variant(
     config: Config, rows: dict[str, list[str]], known: str, label: str
 ) -> tuple[str, dict[str, Any]]:
     """The best variant by agents of its own, as they are and varied (``label``), and what these reached."""
-    from synthenv.runs.curves import evaluate_curves
+    from synthenv.runs.evaluate.learning_curves import evaluate_curves
 
     num, seed, naming = config.num_selection_agents, config.seed + 1, {}
     for name, vary in ((known, False), (label, True)):
@@ -163,7 +163,7 @@ def compare(
     config: Config, rows: dict[str, list[str]], named: str, label: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """All agents in all variants and on the real task, as ``evaluate_curves`` does it."""
-    from synthenv.runs.curves import evaluate_curves
+    from synthenv.runs.evaluate.learning_curves import evaluate_curves
 
     (known, *more), unseen = AGENTS[config.task]
     num, seed, shared = config.num_agents, config.seed, _shared(config)

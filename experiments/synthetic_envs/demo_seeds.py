@@ -24,7 +24,7 @@ import tyro
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import to_json, write_atomic
-from synthenv.runs.csv_files import write_csv
+from synthenv.runs.storage.csv_tables import write_csv
 
 
 @dataclass(frozen=True)

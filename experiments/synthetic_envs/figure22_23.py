@@ -24,8 +24,8 @@ from synthenv.core.types import Transition
 from synthenv.envs.registry import EnvSpec
 from synthenv.proxies.config import SyntheticConfig
 from synthenv.proxies.synthetic_env import SyntheticMDP
-from synthenv.runs.csv_files import read_csv, write_csv
-from synthenv.runs.figures import BLUE, GREEN, INK, ORANGE, RED, new_figure, save
+from synthenv.runs.display.figures import BLUE, GREEN, INK, ORANGE, RED, new_figure, save
+from synthenv.runs.storage.csv_tables import read_csv, write_csv
 
 CAREFUL = Recipe("classified", standardised=True, learning_rate=1e-2)
 PLAIN = Recipe()
@@ -178,9 +178,9 @@ def finished_rows(config: Config, asked: dict[str, Any]) -> tuple[dict[str, Any]
 
 def run_row(config: Config, name: str, spec: EnvSpec, held_out: Transition) -> tuple[dict, list]:
     """Fit the models of a row, train its agents in them and test those; returns the summary and a line per agent."""
-    from synthenv.runs.evaluate import run_agents, summarise
-    from synthenv.runs.places import Place
-    from synthenv.runs.trials import proxy_ground, real_ground, zeros
+    from synthenv.runs.training.evaluation import run_agents, summarise
+    from synthenv.runs.training.places import Place
+    from synthenv.runs.training.trial_runner import proxy_ground, real_ground, zeros
 
     row, errors = ROWS[name], {}
     agent = replace(TABLE5, vary=config.vary, stop=row.stop, max_steps=config.max_steps)

@@ -15,10 +15,10 @@ from experiments.command_line import execute, parse
 from synthenv.agents.presets import TABLE10
 from synthenv.outer.config import OuterConfig, StrategyConfig
 from synthenv.proxies.config import SyntheticConfig
-from synthenv.runs.config import MetaTrainConfig
-from synthenv.runs.csv_files import read_csv, write_csv
-from synthenv.runs.figures import BLUE, INK, dress, new_figure, save
-from synthenv.runs.search_spaces import TRANSFORMATIONS
+from synthenv.runs.display.figures import BLUE, INK, dress, new_figure, save
+from synthenv.runs.meta_train.config import MetaTrainConfig
+from synthenv.runs.storage.csv_tables import read_csv, write_csv
+from synthenv.runs.tune.spaces import TRANSFORMATIONS
 
 STEP_SIZES = (0.01, 10.0)
 # Noise, budget and Q-learning are those of the released code; the networks' size and table 10's agent are ours.
@@ -88,7 +88,7 @@ def run(config: Config) -> None:
     """Try every point that ``figure24.csv`` lacks."""
     import jax
 
-    from synthenv.runs.search import Search
+    from synthenv.runs.meta_train.search import Search
 
     config.out.mkdir(parents=True, exist_ok=True)
     file = config.out / "figure24.csv"
@@ -128,7 +128,7 @@ def solve(search: Any, point: dict[str, Any], num_generations: int) -> dict[str,
 
 def summarise(rows: list[dict[str, str]], transformations: tuple[str, ...]) -> list[dict[str, Any]]:
     """Generations to solve of each transformation, mirrored and not: mean with its interval, and who solved."""
-    from synthenv.runs.evaluate import bootstrap_interval
+    from synthenv.runs.training.evaluation import bootstrap_interval
 
     out = []
     for name in transformations:

@@ -13,10 +13,10 @@ import numpy as np
 
 from experiments import searches
 from experiments.command_line import execute, parse
-from synthenv.runs.config import MetaTrainConfig
-from synthenv.runs.csv_files import read_csv, write_csv
-from synthenv.runs.figures import BLUE, RED, dress, new_figure, save
-from synthenv.runs.synthetic_presets import RELEASED, SMOKE, TABLE3
+from synthenv.runs.display.figures import BLUE, RED, dress, new_figure, save
+from synthenv.runs.meta_train.config import MetaTrainConfig
+from synthenv.runs.meta_train.synthetic_presets import RELEASED, SMOKE, TABLE3
+from synthenv.runs.storage.csv_tables import read_csv, write_csv
 
 SEARCHES = {
     "table3": TABLE3,
@@ -101,7 +101,7 @@ def plot(config: Config) -> None:
     from matplotlib.ticker import MaxNLocator
 
     from synthenv.envs import registry
-    from synthenv.runs.evaluate import bootstrap_interval
+    from synthenv.runs.training.evaluation import bootstrap_interval
 
     task = SEARCHES[config.config].task
     curves = read_curves(config.out / "figure2_6.csv")

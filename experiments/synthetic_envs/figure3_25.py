@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from experiments.command_line import execute, parse
 from synthenv.core.errors import UserError
 from synthenv.core.files import to_json
-from synthenv.runs.analysis_plot import ROWS, draw_densities
-from synthenv.runs.csv_files import read_csv, write_csv
-from synthenv.runs.figures import INK, ORANGE, RED, dress, new_figure, save
+from synthenv.runs.display.figures import INK, ORANGE, RED, dress, new_figure, save
+from synthenv.runs.evaluate.proxy_contents_plot import ROWS, draw_densities
+from synthenv.runs.storage.csv_tables import read_csv, write_csv
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ PRESETS = {
 
 def run(config: Config) -> None:
     """Train and test all agents; write ``figure3_25.csv`` (a line per agent) and ``figure3_25.json`` (summaries)."""
-    from synthenv.runs.evaluate import evaluate
+    from synthenv.runs.training.evaluation import evaluate
 
     kept = read_kept(config.out) if not config.num_baseline_agents else None
     summary, scores = evaluate(
@@ -111,7 +111,7 @@ def read_kept(out: Path) -> tuple[dict[str, Any], int, list[dict[str, Any]]]:
 
 def choose(config: Config) -> tuple[dict[str, Any], Any]:
     """What fresh agents reach in the proxies in which other agents reach most."""
-    from synthenv.runs.evaluate import evaluate
+    from synthenv.runs.training.evaluation import evaluate
 
     how = {"vary": True, "agent": config.agent, "max_steps": config.max_steps}
     asked, _ = evaluate(config.proxy, config.num_selection_agents, config.seed + 1, **how)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments.command_line import execute, parse
-from synthenv.runs.analysis_plot import draw_histogram, legend
-from synthenv.runs.csv_files import read_csv, write_csv
-from synthenv.runs.distributions import Histogram, as_rows, from_rows, overlap
-from synthenv.runs.figures import INK, new_figure, save
+from synthenv.runs.display.figures import INK, new_figure, save
+from synthenv.runs.evaluate.proxy_contents_plot import draw_histogram, legend
+from synthenv.runs.statistics.distributions import Histogram, as_rows, from_rows, overlap
+from synthenv.runs.storage.csv_tables import read_csv, write_csv
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ PRESETS = {
 
 def run(config: Config) -> None:
     """Write ``figure4_8.csv`` (a line per task, agent, quantity and series) and ``returns.csv`` (one per agent)."""
-    from synthenv.runs.analysis import experience, histograms
-    from synthenv.runs.places import budgeted, resolve
+    from synthenv.runs.evaluate.proxy_contents import experience, histograms
+    from synthenv.runs.training.places import budgeted, resolve
 
     lines, returns = [], []
     for proxy in config.proxies:

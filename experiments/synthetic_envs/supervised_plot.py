@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from synthenv.runs.figures import INK, QUIET, dress
+from synthenv.runs.display.figures import INK, QUIET, dress
 
 
 def draw_bars(axes: Axes, results: dict[str, Any], colors: Mapping[str, str], name: str, title: str) -> None:

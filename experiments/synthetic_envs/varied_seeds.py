@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 from experiments import searches
 from experiments.command_line import execute, parse
-from synthenv.runs.config import MetaTrainConfig
-from synthenv.runs.csv_files import read_csv, write_csv
-from synthenv.runs.figures import BLUE, QUIET, RED, dress, new_figure, save
-from synthenv.runs.synthetic_presets import SMOKE, VARIED, VARIED_STABLE
+from synthenv.runs.display.figures import BLUE, QUIET, RED, dress, new_figure, save
+from synthenv.runs.meta_train.config import MetaTrainConfig
+from synthenv.runs.meta_train.synthetic_presets import SMOKE, VARIED, VARIED_STABLE
+from synthenv.runs.storage.csv_tables import read_csv, write_csv
 
 SEARCHES = {"varied": VARIED, "varied_stable": VARIED_STABLE, "smoke": SMOKE}
 

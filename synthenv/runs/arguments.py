@@ -8,9 +8,9 @@ import tyro
 
 from synthenv.outer.config import StrategyName
 from synthenv.proxies.config import Variant
-from synthenv.runs import presets
-from synthenv.runs.config import MetaTrainConfig
-from synthenv.runs.search_spaces import TunedForm
+from synthenv.runs.meta_train import presets
+from synthenv.runs.meta_train.config import MetaTrainConfig
+from synthenv.runs.tune.spaces import TunedForm
 
 AgentName = Literal[
     "ddqn",

@@ -13,26 +13,30 @@ from rich.progress import Progress
 from synthenv.core.errors import UserError
 from synthenv.core.files import to_json, write_atomic
 from synthenv.envs import registry as envs
-from synthenv.runs import (
-    curve_plot,
-    curves,
-    directories,
-    dream_places,
-    dream_presets,
-    places,
-    pretrain_presets,
-    reward_presets,
-    synthetic_presets,
-)
-from synthenv.runs import evaluate as evaluation
-from synthenv.runs import meta_train as search_run
 from synthenv.runs.arguments import Evaluate, Plot, Train
-from synthenv.runs.benchmark_arguments import OswmBenchmark
-from synthenv.runs.config import MetaTrainConfig
-from synthenv.runs.oswm_arguments import OswmRun
-from synthenv.runs.presets import form_of
-from synthenv.runs.report import write_report
-from synthenv.runs.tables import COLUMNS, bracketed, busy, console, curve_table, listing, return_table, say
+from synthenv.runs.display.terminal import (
+    COLUMNS,
+    bracketed,
+    busy,
+    console,
+    curve_table,
+    listing,
+    return_table,
+    say,
+)
+from synthenv.runs.evaluate import learning_curves, learning_curves_plot
+from synthenv.runs.meta_train import reward_presets, synthetic_presets
+from synthenv.runs.meta_train import run as search_run
+from synthenv.runs.meta_train.config import MetaTrainConfig
+from synthenv.runs.meta_train.presets import form_of
+from synthenv.runs.meta_train.report import write_report
+from synthenv.runs.oswm.arguments import OswmRun
+from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
+from synthenv.runs.oswm.pretrain import presets as pretrain_presets
+from synthenv.runs.oswm.run import presets as dream_presets
+from synthenv.runs.oswm.run import real_tasks
+from synthenv.runs.storage import locked_directory
+from synthenv.runs.training import evaluation, places
 from synthenv.zoo import registry as zoo
 from synthenv.zoo import world_models
 
@@ -52,9 +56,9 @@ def tell_twins(command: Any) -> None:
         case Evaluate() | Plot():
             names, is_shipped = command.proxy, places.is_shipped
         case OswmRun():
-            names, is_shipped = (command.model,), dream_places.is_shipped
+            names, is_shipped = (command.model,), real_tasks.is_shipped
         case OswmBenchmark():
-            names, is_shipped = command.models, dream_places.is_shipped
+            names, is_shipped = command.models, real_tasks.is_shipped
         case _:
             return
     for name in names:
@@ -167,10 +171,10 @@ def evaluate_curves(command: Evaluate) -> dict[str, Any]:
     num_agents = 40 if command.num_agents is None else command.num_agents
     if command.test_task is not None:
         raise UserError("--curves tests on the proxy's own task: drop --test-task")
-    spec, _ = curves.plan(command.proxy, command.agent, command.baselines, command.max_steps)
-    with directories.output(command.out, f"curves-{spec.name}") as out:
+    spec, _ = learning_curves.plan(command.proxy, command.agent, command.baselines, command.max_steps)
+    with locked_directory.output(command.out, f"curves-{spec.name}") as out:
         summary, learned = _learn_curves(command, num_agents, out)
-        curve_plot.write(summary, learned, out)
+        learning_curves_plot.write(summary, learned, out)
     curve_table(summary)
     say(f"curves: {out / 'curves.png'}   numbers: {out / 'curves.csv'}")
     return summary
@@ -178,7 +182,7 @@ def evaluate_curves(command: Evaluate) -> dict[str, Any]:
 
 def _learn_curves(
     command: Evaluate, num_agents: int, out: Path
-) -> tuple[dict[str, Any], dict[str, curves.Learned]]:
+) -> tuple[dict[str, Any], dict[str, learning_curves.Learned]]:
     """The summary of all rows and their curves, with a bar; finished rows are kept if ``--out`` was given."""
     with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("row", total=None, numbers="compiling")
@@ -188,7 +192,7 @@ def _learn_curves(
             if not console.is_terminal:
                 say(f"{done + 1}/{total}  {row}")
 
-        return curves.evaluate_curves(
+        return learning_curves.evaluate_curves(
             command.proxy,
             command.agent,
             num_agents,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from synthenv.runs.directories import CONFIG, RESULT
+from synthenv.runs.storage.locked_directory import CONFIG, RESULT
 
 
 class Terminated(KeyboardInterrupt):

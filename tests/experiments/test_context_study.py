@@ -8,8 +8,8 @@ import pytest
 
 from experiments.one_shot_world_model import context_study
 from experiments.one_shot_world_model.context_study import MEASURED, PRESETS, summarise
-from synthenv.runs import oswm_run
-from synthenv.runs.csv_files import read_csv
+from synthenv.runs.oswm.run import run as oswm_run
+from synthenv.runs.storage.csv_tables import read_csv
 from tests.still_world_model import install
 
 

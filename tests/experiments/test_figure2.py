@@ -10,8 +10,8 @@ from experiments.one_shot_world_model import dream_runs, figure2
 from experiments.one_shot_world_model.figure2 import PRESETS, command_of, summarise
 from experiments.one_shot_world_model.figure2_plot import curves_of
 from synthenv.core.errors import UserError
-from synthenv.runs import oswm_run
-from synthenv.runs.csv_files import read_csv
+from synthenv.runs.oswm.run import run as oswm_run
+from synthenv.runs.storage.csv_tables import read_csv
 from tests.still_world_model import install
 
 pytestmark = pytest.mark.rank_promotion_ok

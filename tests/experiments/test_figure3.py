@@ -17,7 +17,7 @@ from experiments.one_shot_world_model.figure3 import (
     summarise,
 )
 from experiments.one_shot_world_model.prior_columns import PRIORS, ours
-from synthenv.runs.csv_files import read_csv
+from synthenv.runs.storage.csv_tables import read_csv
 
 
 def test_it_runs_and_goes_on_where_it_stopped(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from experiments.one_shot_world_model import figure4
 from experiments.one_shot_world_model.figure4 import PRESETS, agreement, in_bins
 from experiments.one_shot_world_model.reward_questions import QUESTIONS, Questions, is_standing
-from synthenv.runs.csv_files import read_csv
+from synthenv.runs.storage.csv_tables import read_csv
 from tests.still_world_model import install
 
 

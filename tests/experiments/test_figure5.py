@@ -8,7 +8,7 @@ import pytest
 
 from experiments.reward_networks import figure5
 from synthenv.cli import main
-from synthenv.runs.csv_files import read_csv
+from synthenv.runs.storage.csv_tables import read_csv
 
 pytestmark = pytest.mark.rank_promotion_ok
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from experiments.one_shot_world_model import figure6
-from synthenv.runs.csv_files import read_csv
+from synthenv.runs.storage.csv_tables import read_csv
 
 
 def test_cells(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from experiments.one_shot_world_model import pendulum_ablation
 from experiments.one_shot_world_model.pendulum_ablation import PRESETS, summarise
 from synthenv.core.errors import UserError
-from synthenv.runs.csv_files import read_csv
+from synthenv.runs.storage.csv_tables import read_csv
 from tests.still_world_model import install
 
 

@@ -19,8 +19,8 @@ from experiments.one_shot_world_model.prior_measures import (
     table_of,
 )
 from synthenv.core.errors import UserError
-from synthenv.runs import pretrain
-from synthenv.runs.csv_files import read_csv
+from synthenv.runs.oswm.pretrain import run as pretrain
+from synthenv.runs.storage.csv_tables import read_csv
 from synthenv.worldmodel.small.examples import Examples
 from synthenv.worldmodel.small.network import ModelConfig, Question
 

@@ -12,9 +12,9 @@ from experiments.one_shot_world_model.proxy_loss import PRESETS
 from synthenv.core.types import Transition
 from synthenv.envs import gymnasium_task, registry
 from synthenv.envs.rollout import evaluate
-from synthenv.runs import proxy_contexts
-from synthenv.runs.csv_files import read_csv
-from synthenv.runs.proxy_loss import errors_of, summarise
+from synthenv.runs.oswm.benchmark import error_contexts
+from synthenv.runs.oswm.benchmark.one_step_errors import errors_of, summarise
+from synthenv.runs.storage.csv_tables import read_csv
 from synthenv.worldmodel.baselines.ridge import PERSISTENCE
 
 LINE = {"task": "MountainCar-v0", "strategy": "random", "model": "ridge", "raw": "1", "by_column": "2 nan"}
@@ -76,9 +76,9 @@ def test_summary_by_hand():
 
 def test_rules_play_well():
     spec = registry.make("MountainCar-v0")
-    act = proxy_contexts.expert("MountainCar-v0", 0)
+    act = error_contexts.expert("MountainCar-v0", 0)
     played = evaluate(jax.random.key(0), spec.env, spec.env_params, act, 20, spec.max_steps)
     assert (played.returns > -200).all() and played.returns.mean() > -130
-    pull = jax.jit(jax.vmap(lambda obs: proxy_contexts.pull_to_target(jax.random.key(0), obs)))
+    pull = jax.jit(jax.vmap(lambda obs: error_contexts.pull_to_target(jax.random.key(0), obs)))
     played = gymnasium_task.evaluate("Reacher-v5", pull, 20, 0)
     assert -8 < played.returns.mean() < -3

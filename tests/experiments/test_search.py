@@ -21,10 +21,10 @@ from experiments.one_shot_world_model.search_space import (
     tables_of,
 )
 from synthenv.core.errors import UserError
-from synthenv.runs import pretrain
-from synthenv.runs.csv_files import read_csv
-from synthenv.runs.search_spaces import drawn
-from synthenv.runs.tune_plan import suggest
+from synthenv.runs.oswm.pretrain import run as pretrain
+from synthenv.runs.storage.csv_tables import read_csv
+from synthenv.runs.tune.plan import suggest
+from synthenv.runs.tune.spaces import drawn
 from synthenv.worldmodel.paper import network as paper_model
 from synthenv.worldmodel.paper.train_step import PaperPretrainConfig
 from synthenv.worldmodel.small.prior.sample import PriorBatch

@@ -25,7 +25,7 @@ from experiments.reward_networks import figure11
 from experiments.synthetic_envs import figure2_6, figure3_25, figure4_8, figure22_23, figure24, varied_seeds
 from synthenv.core.checkpoint import save_tree
 from synthenv.core.errors import UserError
-from synthenv.runs.csv_files import read_csv, write_csv
+from synthenv.runs.storage.csv_tables import read_csv, write_csv
 from synthenv.zoo import registry as zoo
 
 EXPERIMENTS = (

@@ -14,7 +14,7 @@ from synthenv.envs import registry
 from synthenv.outer.population import Served
 from synthenv.outer.slots import fitting_width
 from synthenv.outer.trial import TrainingGround, TrialTask, make_trials
-from synthenv.runs import trials
+from synthenv.runs.training import trial_runner
 
 SPEC = registry.make("CartPole-v0")
 STRIDE, ITERATIONS = 128, np.array([1, 3, 2], np.int32)
@@ -65,8 +65,8 @@ def test_steps_of_an_agent_that_makes_many_at_once(width, chunk, executed):
 
 def test_busy_share_of_ppo(monkeypatch):
     """Two slots of four iterations, three of which trained somebody: 0.75 of the workers' time, not 128 times that."""
-    runner = trials.TrialRunner(PPOConfig(), trials.real_ground(SPEC), SPEC, 1)
-    results = trials.TrialResult(
+    runner = trial_runner.TrialRunner(PPOConfig(), trial_runner.real_ground(SPEC), SPEC, 1)
+    results = trial_runner.TrialResult(
         score=np.zeros(2),
         returns=np.zeros((2, 1)),
         num_steps=np.array([1024, 2048]),
@@ -75,8 +75,8 @@ def test_busy_share_of_ppo(monkeypatch):
         slot_steps=np.full(2, 2.0),
         useful_steps=np.full(2, 1.5),
     )
-    monkeypatch.setattr(trials, "serve", lambda *args, **kwargs: Served(results, 0.8))
-    share = runner.serve(jax.random.key(0), trials.zeros(2), np.arange(2), 2)[1]
+    monkeypatch.setattr(trial_runner, "serve", lambda *args, **kwargs: Served(results, 0.8))
+    share = runner.serve(jax.random.key(0), trial_runner.zeros(2), np.arange(2), 2)[1]
     assert share == pytest.approx(0.8 * 0.75)
 
 

@@ -17,10 +17,10 @@ from synthenv.envs.action_repeat import ActionRepeat
 from synthenv.envs.wrappers import FiveTuple
 from synthenv.proxies import synthetic_env
 from synthenv.proxies.config import RewardConfig, SyntheticConfig, as_seen
-from synthenv.runs.config import MetaTrainConfig, check, from_stored, to_stored
-from synthenv.runs.meta_train import _save_best
-from synthenv.runs.search import Search
-from synthenv.runs.synthetic_presets import PRESETS
+from synthenv.runs.meta_train.config import MetaTrainConfig, check, from_stored, to_stored
+from synthenv.runs.meta_train.run import _save_best
+from synthenv.runs.meta_train.search import Search
+from synthenv.runs.meta_train.synthetic_presets import PRESETS
 from synthenv.zoo import registry as zoo
 
 SPEC = registry.make("CartPole-v0")

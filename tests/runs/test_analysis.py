@@ -17,11 +17,12 @@ from synthenv.core.files import plain
 from synthenv.envs import registry
 from synthenv.proxies import registry as proxies
 from synthenv.proxies.config import RewardConfig
-from synthenv.runs import analysis, analysis_plot, distributions, places
-from synthenv.runs import evaluate as evaluation
-from synthenv.runs.distributions import density, histogram, overlap
-from synthenv.runs.places import Place, resolve
-from synthenv.runs.trials import proxy_ground
+from synthenv.runs.evaluate import proxy_contents, proxy_contents_plot
+from synthenv.runs.statistics import distributions
+from synthenv.runs.statistics.distributions import density, histogram, overlap
+from synthenv.runs.training import evaluation, places
+from synthenv.runs.training.places import Place, resolve
+from synthenv.runs.training.trial_runner import proxy_ground
 
 pytestmark = pytest.mark.rank_promotion_ok
 SMALL = {"hidden_size": 8, "depth": 1, "batch_size": 8, "init_episodes": 1, "buffer_size": 64}
@@ -68,7 +69,7 @@ RIGHT, LEFT, DOWN, UP = range(4)
 )
 def test_rewards_of_a_grid_by_hand(variant, pays):
     """The value of a cell is its number: moves, walls, the cliff and the goal, in all variants."""
-    (rewards,) = analysis.grid_rewards(cliff(variant, counting_net(1.0)))
+    (rewards,) = proxy_contents.grid_rewards(cliff(variant, counting_net(1.0)))
     assert rewards.shape == (4, 12, 4)
     for (row, column, action), (real, there) in {
         (2, 0, RIGHT): (-1, 25),
@@ -88,20 +89,20 @@ def test_a_potential_is_a_difference_of_values():
     place = cliff("exclusive_potential", discount=0.8)
     env, net = place.ground.env, place.ground.env.init_params(jax.random.key(0))
     phi = np.asarray(env.phi(net, jnp.eye(48)))
-    rewards = analysis.grid_rewards(place).reshape(48, 4)
+    rewards = proxy_contents.grid_rewards(place).reshape(48, 4)
     np.testing.assert_allclose(rewards, 0.8 * phi[env.real_env._successor] - phi[:, None], atol=1e-5)
 
 
 def test_networks_are_kept_apart_and_averaged():
-    both = analysis.grid_rewards(cliff("exclusive_non_potential", counting_net(1.0), counting_net(3.0)))
+    both = proxy_contents.grid_rewards(cliff("exclusive_non_potential", counting_net(1.0), counting_net(3.0)))
     assert both.shape == (2, 4, 12, 4)
     np.testing.assert_allclose(3 * both[0], both[1], atol=1e-4)
 
 
 def test_the_right_panel_leaves_the_cliff_white():
-    kept = analysis_plot.shaped_only(np.array([-100.0, -50.0, -49.9, 3.0]))
+    kept = proxy_contents_plot.shaped_only(np.array([-100.0, -50.0, -49.9, 3.0]))
     np.testing.assert_array_equal(kept, [np.nan, np.nan, -49.9, 3.0])
-    figure = analysis_plot.draw_grids(
+    figure = proxy_contents_plot.draw_grids(
         {"x": np.tile([-100.0, 0.0, 1.0, 2.0], (4, 12, 1))}, registry.make("CliffWalking").env.cells, "title"
     )
     triangles = [panel.collections[0] for panel in figure.axes[:2]]
@@ -111,7 +112,9 @@ def test_the_right_panel_leaves_the_cliff_white():
 
 def test_triangles_point_where_their_action_goes():
     world = registry.make("CliffWalking").env
-    for side, (row, column) in zip(analysis_plot.SIDES, [(0, 1), (0, -1), (1, 0), (-1, 0)], strict=True):
+    for side, (row, column) in zip(
+        proxy_contents_plot.SIDES, [(0, 1), (0, -1), (1, 0), (-1, 0)], strict=True
+    ):
         x, y = np.mean(side, axis=0) - 0.5
         assert (2 * y, 2 * x) == (row, column)
     assert world.cells.shape == (4, 12) and world.cells[3, 0] == "S" and world.cells[3, 11] == "G"
@@ -126,7 +129,7 @@ def test_an_answer_is_the_environments_own_step():
     obs, state = env.reset_env(jax.random.key(1), env_params)
     for action in (0, 1, 1):
         wanted, state, reward, *_ = env.step_env(jax.random.key(2), state, action, env_params)
-        found = analysis.ask(jax.random.key(3), env, env_params, obs, action)
+        found = proxy_contents.ask(jax.random.key(3), env, env_params, obs, action)
         np.testing.assert_allclose(found[0], wanted, rtol=1e-6)
         np.testing.assert_allclose(found[1], reward, rtol=1e-6)
         obs = wanted
@@ -135,7 +138,7 @@ def test_an_answer_is_the_environments_own_step():
 def test_episodes_are_played_to_their_first_end():
     """As many steps as a reward of 1 was paid; what comes after the end is marked as such."""
     spec = registry.make("CartPole-v0")
-    tests, played = analysis.play(
+    tests, played = proxy_contents.play(
         jax.random.key(0), spec.env, spec.env_params, lambda key, obs: 0, 5, spec.max_steps
     )
     lengths = np.asarray(played.sum(axis=1))
@@ -150,21 +153,21 @@ def test_experience(agent):
     """Replay holds what the SE paid and showed; of a test as many steps as its return; the SE answers each."""
     place = resolve("synthetic/CartPole-v0:0", "synthetic/CartPole-v0:1", agent=agent)
     place = place._replace(agent=replace(place.agent, max_steps=50, **SMALL))
-    met = analysis.experience(place, 3, seed=0, num_test_episodes=2)
+    met = proxy_contents.experience(place, 3, seed=0, num_test_episodes=2)
     assert met.training.shape == (150, 5) and met.scores.which.tolist() == [0, 1, 0]
     assert met.scores.num_steps.tolist() == [50, 50, 50]
     assert len(met.testing) == len(met.response) == met.scores.returns.sum()
     assert (met.testing[:, -1] == 1).all() and met.scores.returns.shape == (3, 2)
     assert (np.abs(met.testing[:, 2]) < 0.5).all(), "a real pole"
     assert len(np.unique(met.training[:, -1])) > 100, "an SE pays another reward for every step"
-    names = [found.name for found in analysis.histograms(place, met)]
-    assert names == [*(f"next {name}" for name in analysis.DIMENSIONS["CartPole"]), "reward"]
+    names = [found.name for found in proxy_contents.histograms(place, met)]
+    assert names == [*(f"next {name}" for name in proxy_contents.DIMENSIONS["CartPole"]), "reward"]
 
 
 def test_a_bandit_answers_with_a_reward_only():
     nobody = evaluation.Scores(*(np.zeros(0) for _ in range(4)))
-    met = analysis.Experience(*np.random.default_rng(0).normal(size=(3, 9, 5)), nobody)
-    found = analysis.histograms(resolve("bandit/CartPole-v0:0"), met)
+    met = proxy_contents.Experience(*np.random.default_rng(0).normal(size=(3, 9, 5)), nobody)
+    found = proxy_contents.histograms(resolve("bandit/CartPole-v0:0"), met)
     assert [len(h.shares) for h in found] == [2, 2, 2, 2, 3]
     assert found[0].name == "cart position"
 
@@ -176,7 +179,7 @@ def test_learned_beside_real_rewards():
     """CartPole pays 1, the network adds its value of the next state, and keeps out of the dynamics."""
     agent = replace(TABLE14, max_steps=40, **SMALL)
     place = place_of("additive_non_potential", agent, "CartPole-v0")
-    paid = analysis.paid_rewards(place, 2, num_test_episodes=1)
+    paid = proxy_contents.paid_rewards(place, 2, num_test_episodes=1)
     assert (paid.real == 1).all() and len(paid.obs) == paid.returns.sum() == len(paid.learned)
     env, length = place.ground.env, int(paid.returns[0, 0])
     phi = env.phi(env.init_params(jax.random.key(0)), jnp.asarray(paid.obs[1:length]))
@@ -187,7 +190,7 @@ def test_a_map_of_the_network():
     """At the corners of the state space."""
     agent = REWARD_AGENTS["MountainCarContinuous-v0"]["td3"]
     place = place_of("exclusive_non_potential", agent, "MountainCarContinuous-v0")
-    x, y, values = analysis.phi_map(place, 3)
+    x, y, values = proxy_contents.phi_map(place, 3)
     np.testing.assert_allclose(x, [-1.2, -0.3, 0.6], rtol=1e-6)
     env = place.ground.env
     corner = env.phi(env.init_params(jax.random.key(0)), jnp.array([x[2], y[0]], jnp.float32))
@@ -265,8 +268,8 @@ def test_plot_of_a_synthetic_environment(small_agents, tmp_path, capsys):
     assert {p.name for p in (tmp_path / "there").iterdir()} == {
         f"{name}.{end}" for name in ("states", "returns") for end in ("png", "csv")
     }
-    assert results["states"]["reward"][analysis.TRAINING]["num"] == 120
-    assert results["states"]["reward"][analysis.TESTING]["mean"] == 1
+    assert results["states"]["reward"][proxy_contents.TRAINING]["num"] == 120
+    assert results["states"]["reward"][proxy_contents.TESTING]["mean"] == 1
     assert results["returns"]["proxy"]["mean_train_steps"] == 60
     assert results["returns"]["untrained"]["mean_train_steps"] == 1
     lines = lines_of(tmp_path / "there" / "returns.csv")
@@ -294,7 +297,7 @@ def test_plot_of_a_grid_goes_to_its_run_directory(tmp_path, monkeypatch):
     assert (tmp_path / "run" / "plots" / "rewards.png").read_bytes().startswith(b"\x89PNG")
     lines = lines_of(tmp_path / "run" / "plots" / "rewards.csv")
     assert len(lines) == 192 and (lines[-1]["kind"], lines[-1]["action"]) == ("G", "up")
-    rewards = analysis.grid_rewards(resolve("run"))
+    rewards = proxy_contents.grid_rewards(resolve("run"))
     np.testing.assert_allclose([float(x["reward"]) for x in lines], rewards.ravel(), rtol=1e-4, atol=1e-6)
 
 
@@ -315,4 +318,4 @@ def test_plot_of_a_reward_network_of_a_car(small_agents, tmp_path):
 def test_histograms_need_real_valued_states():
     place = cliff("exclusive_potential")
     with pytest.raises(UserError, match="cells and have no histogram"):
-        analysis.experience(place._replace(agent=TABLE14), 1)
+        proxy_contents.experience(place._replace(agent=TABLE14), 1)

@@ -11,13 +11,16 @@ import pytest
 from synthenv.agents.ppo_config import PPOConfig
 from synthenv.cli import main, parse
 from synthenv.core.errors import UserError
-from synthenv.runs import benchmark, benchmark_report, dream_presets, oswm_paper, real_run
-from synthenv.runs.benchmark_arguments import STRATEGIES, TASKS, OswmBenchmark, benchmark_defaults
-from synthenv.runs.benchmark_rows import Row, Watch, rows_of
-from synthenv.runs.dream_places import real_task
-from synthenv.runs.dream_training import zero_act
-from synthenv.runs.proxy_loss import ProxyLoss
-from synthenv.runs.real_run import RealPlace, RealRun
+from synthenv.runs.oswm.benchmark import paper_numbers, real_task_rows
+from synthenv.runs.oswm.benchmark import run as benchmark
+from synthenv.runs.oswm.benchmark import tables as benchmark_report
+from synthenv.runs.oswm.benchmark.arguments import STRATEGIES, TASKS, OswmBenchmark, benchmark_defaults
+from synthenv.runs.oswm.benchmark.one_step_errors import ProxyLoss
+from synthenv.runs.oswm.benchmark.real_task_rows import RealPlace, RealRun
+from synthenv.runs.oswm.benchmark.rows import Row, Watch, rows_of
+from synthenv.runs.oswm.run import presets as dream_presets
+from synthenv.runs.oswm.run.real_tasks import real_task
+from synthenv.runs.oswm.run.training import zero_act
 from synthenv.worldmodel.context.action_strategies import STRATEGIES as KNOWN_STRATEGIES
 from tests.error_lines import is_line
 
@@ -77,8 +80,8 @@ def test_rows():
 
 
 def test_lists_agree():
-    assert set(TASKS) == set(oswm_paper.TASKS) == set(oswm_paper.TABLE1) == set(oswm_paper.TABLE2)
-    assert set(TASKS) == set(oswm_paper.TABLE3) and set(STRATEGIES) == set(KNOWN_STRATEGIES)
+    assert set(TASKS) == set(paper_numbers.TASKS) == set(paper_numbers.TABLE1) == set(paper_numbers.TABLE2)
+    assert set(TASKS) == set(paper_numbers.TABLE3) and set(STRATEGIES) == set(KNOWN_STRATEGIES)
     assert set(TASKS) <= set(dream_presets.PRESETS)
     assert ProxyLoss().models == tuple(dict.fromkeys(ProxyLoss().models))
 
@@ -244,7 +247,7 @@ def test_table_3():
 def test_all_seeds_share_one_program():
     asked = RealRun("SimpleEnv", "ppo", 256, 2, evaluations=2, eval_episodes=2, test_episodes=3, seed=0)
     place = RealPlace(asked)
-    lines = [real_run.run_seed(place, seed, lambda seed, steps, mean: None)[0] for seed in (0, 1)]
+    lines = [real_task_rows.run_seed(place, seed, lambda seed, steps, mean: None)[0] for seed in (0, 1)]
     assert place.trainer is not None
     assert place.trainer.begin._cache_size() == place.trainer.advance._cache_size() == 1
     assert lines[0]["curve"]["steps"].tolist() == [128, 256]

@@ -10,7 +10,7 @@ import pytest
 
 from synthenv.agents.config import Variation
 from synthenv.outer.bilevel import GenerationLog, Outcome
-from synthenv.runs.search import Search
+from synthenv.runs.meta_train.search import Search
 from tests.tiny_run import TINY
 
 NOBODY = np.zeros(0)

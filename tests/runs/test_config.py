@@ -6,9 +6,16 @@ import pytest
 
 from synthenv.agents.presets import AGENTS
 from synthenv.core.errors import UserError
-from synthenv.runs.config import check
-from synthenv.runs.presets import preset
-from synthenv.runs.synthetic_presets import FAST, RELEASED, TABLE3, VARIED, VARIED_STABLE, bandit_form
+from synthenv.runs.meta_train.config import check
+from synthenv.runs.meta_train.presets import preset
+from synthenv.runs.meta_train.synthetic_presets import (
+    FAST,
+    RELEASED,
+    TABLE3,
+    VARIED,
+    VARIED_STABLE,
+    bandit_form,
+)
 
 
 def test_table3():

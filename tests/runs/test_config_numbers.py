@@ -10,11 +10,11 @@ from synthenv.agents.config import TabularVariation, Variation
 from synthenv.agents.presets import AGENTS, REWARD_AGENTS
 from synthenv.core.bounds import bounds_of, misfits
 from synthenv.core.errors import UserError
-from synthenv.runs import reward_presets, synthetic_presets
-from synthenv.runs.config import MetaTrainConfig, check
-from synthenv.runs.dream_presets import PRESETS as DREAMS
-from synthenv.runs.dream_presets import dreaming_agent
-from synthenv.runs.search_spaces import SPACES, put
+from synthenv.runs.meta_train import reward_presets, synthetic_presets
+from synthenv.runs.meta_train.config import MetaTrainConfig, check
+from synthenv.runs.oswm.run.presets import PRESETS as DREAMS
+from synthenv.runs.oswm.run.presets import dreaming_agent
+from synthenv.runs.tune.spaces import SPACES, put
 
 BASE = replace(synthetic_presets.FAST, outer=synthetic_presets.FAST.outer._replace(stop_when_solved=False))
 # One agent of every config, made curious where it can be.

@@ -8,10 +8,11 @@ import pytest
 from synthenv.agents.config import ICMConfig
 from synthenv.agents.presets import AGENTS, TABLE12, name_of
 from synthenv.core.types import Curve
-from synthenv.runs import curve_plot, evaluate, places
-from synthenv.runs.curves import bare, curious, rows_of, steps_to_solve, summarise
-from synthenv.runs.evaluate import Scores
-from synthenv.runs.learned import Learned
+from synthenv.runs.evaluate import learning_curves_plot
+from synthenv.runs.evaluate.learning_curves import bare, curious, rows_of, steps_to_solve, summarise
+from synthenv.runs.evaluate.stored_curves import Learned
+from synthenv.runs.training import evaluation, places
+from synthenv.runs.training.evaluation import Scores
 
 PROXIES = {
     "synthetic/CartPole-v0": ("ddqn_icm", "dueling_ddqn_icm", "td3_discrete_icm", "ppo_icm"),
@@ -36,8 +37,8 @@ def test_baselines_of_evaluate_keep_the_curiosity(name, agent, monkeypatch):
         ones = np.ones(num_agents, int)
         return Scores(np.ones((num_agents, 2)), ones, ones, np.zeros(num_agents, int))
 
-    monkeypatch.setattr(evaluate, "run_agents", run_agents)
-    summary, _ = evaluate.evaluate(name, 2, agent=agent, baselines=True)
+    monkeypatch.setattr(evaluation, "run_agents", run_agents)
+    summary, _ = evaluation.evaluate(name, 2, agent=agent, baselines=True)
     assert summary["agent"] == agent
     assert [name_of(config) for _, config in trained] == [agent] * 3
     assert trained[1][0] == summary["tested_on"], "the second row trains on the real task"
@@ -94,5 +95,5 @@ def test_agents_that_end_before_their_first_test(tmp_path):
         and np.isnan(row["mean_return_in_training"])
     )
     summary = {"tested_on": "CartPole-v0", "solved_return": 5.0, "agents": {"ddqn": {"proxies": {"a": row}}}}
-    curve_plot.write(summary, {"ddqn: a": none}, tmp_path)
+    learning_curves_plot.write(summary, {"ddqn: a": none}, tmp_path)
     assert (tmp_path / "curves.png").exists()

@@ -11,11 +11,12 @@ from synthenv.agents.presets import AGENTS, TABLE11, TABLE14, TABLE17_MOUNTAIN_C
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain
 from synthenv.core.types import Curve
-from synthenv.runs import curve_plot, curves, places
-from synthenv.runs.curves import at_steps, bounded, curious, steps_to_solve, summarise
-from synthenv.runs.learned import Learned, learn
-from synthenv.runs.reward_presets import FAST
-from synthenv.runs.trials import TrialRunner
+from synthenv.runs.evaluate import learning_curves, learning_curves_plot
+from synthenv.runs.evaluate.learning_curves import at_steps, bounded, curious, steps_to_solve, summarise
+from synthenv.runs.evaluate.stored_curves import Learned, learn
+from synthenv.runs.meta_train.reward_presets import FAST
+from synthenv.runs.training import places
+from synthenv.runs.training.trial_runner import TrialRunner
 from synthenv.zoo import registry as zoo
 
 pytestmark = pytest.mark.rank_promotion_ok
@@ -76,7 +77,7 @@ def test_bounded_and_curious():
 def cliff():
     """Q-learning and SARSA on the Cliff, bare and count-based."""
     seen = []
-    result = curves.evaluate_curves(
+    result = learning_curves.evaluate_curves(
         ["CliffWalking"], ["q_learning", "sarsa"], 4, seed=1, max_steps=3000, show=lambda *a: seen.append(a)
     )
     return *result, seen
@@ -98,13 +99,13 @@ def test_cliff(cliff):
 
 
 def test_bare_baseline_only():
-    rows = curves.rows_of({"Cliff": ("CliffWalking",)}, "q_learning", "bare")[1]
+    rows = learning_curves.rows_of({"Cliff": ("CliffWalking",)}, "q_learning", "bare")[1]
     assert set(rows["baselines"]) == {"real"}
 
 
 def test_picture_and_table(cliff, tmp_path):
     summary, learned, _ = cliff
-    curve_plot.write(summary, learned, tmp_path / "new")
+    learning_curves_plot.write(summary, learned, tmp_path / "new")
     assert (tmp_path / "new" / "curves.png").read_bytes().startswith(b"\x89PNG")
     head, *lines = (tmp_path / "new" / "curves.csv").read_text().splitlines()
     assert head == "agent,row,steps,mean_return,low,high"
@@ -115,12 +116,12 @@ def test_picture_and_table(cliff, tmp_path):
 
 def test_one_task_at_a_time():
     with pytest.raises(UserError, match="one task at a time"):
-        curves.evaluate_curves(["CliffWalking", "EmptyRoom22"], ["q_learning"], 1)
+        learning_curves.evaluate_curves(["CliffWalking", "EmptyRoom22"], ["q_learning"], 1)
 
 
 def test_action_repeat_counts_environment_steps():
     """Two steps for every decision: episodes of 999 steps are 500 decisions, and the budget is in steps."""
-    place = curves.resolve("MountainCarContinuous-v0", agent="td3")
+    place = learning_curves.resolve("MountainCarContinuous-v0", agent="td3")
     agent = replace(
         bounded(TABLE17_MOUNTAIN_CAR, place.spec.name, 2100, False), init_episodes=9, hidden_size=8
     )
@@ -131,7 +132,7 @@ def test_action_repeat_counts_environment_steps():
 
 def test_rows_are_remembered(tmp_path, monkeypatch):
     """A second call trains nobody and says the same; another seed does train; damage is told with its remedy."""
-    place = curves.resolve("CliffWalking", agent="q_learning")
+    place = learning_curves.resolve("CliffWalking", agent="q_learning")
     agent = bounded(TABLE11, "CliffWalking", 500, False)
     first = learn(place, agent, 2, 0, tmp_path)
     (file,) = tmp_path.glob("*.npz")

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from synthenv.core.errors import UserError
-from synthenv.runs import commands, evaluate
-from synthenv.runs import meta_train as search
+from synthenv.runs import commands
+from synthenv.runs.meta_train import run as search
+from synthenv.runs.training import evaluation
 from tests.tiny_run import TINY, of_length
 
 
@@ -22,13 +23,13 @@ def test_demo_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
     with pytest.raises(UserError, match="pass --resume to go on"):
         commands.demo(tmp_path / "demo", 0, resume=False, num_agents=1)
 
-    run_agents, tested = evaluate.run_agents, []
+    run_agents, tested = evaluation.run_agents, []
 
     def watched(place, agent, num_agents, seed, *more):
         tested.append((run_agents(place, agent, num_agents, seed, *more), agent.vary, seed))
         return tested[-1][0]
 
-    monkeypatch.setattr(evaluate, "run_agents", watched)
+    monkeypatch.setattr(evaluation, "run_agents", watched)
     results = commands.demo(tmp_path / "demo", 0, resume=True, num_agents=1)
     assert results["meta_train"]["generations"] == 2 and results["num_agents"] == 1
     control, said = results["untrained_control"], capsys.readouterr().out

@@ -3,9 +3,9 @@
 import pytest
 
 from synthenv.core.errors import UserError
-from synthenv.runs import directories
-from synthenv.runs.csv_files import read_csv
-from synthenv.runs.directories import held
+from synthenv.runs.storage import locked_directory
+from synthenv.runs.storage.csv_tables import read_csv
+from synthenv.runs.storage.locked_directory import held
 
 FLAGS = {"seed": 0, "sizes": (1, 2), "contents": {"a": "1"}}
 
@@ -57,5 +57,5 @@ def test_tables_of_unknown_flags_and_damage_are_refused(tmp_path):
 
 def test_leftovers_of_a_killed_writer_are_cleared_away(tmp_path):
     (tmp_path / ".config.json.1.tmp").write_text("half")
-    with directories.locked(tmp_path):
+    with locked_directory.locked(tmp_path):
         assert not list(tmp_path.glob("*.tmp"))

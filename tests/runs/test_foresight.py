@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from synthenv.core.types import Prediction, Transition
-from synthenv.runs import foresight
+from synthenv.runs.oswm.run import foresight
 from synthenv.worldmodel.context.context import Context
 
 NUM_ROWS = 200

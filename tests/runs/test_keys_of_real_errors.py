@@ -3,8 +3,8 @@
 import jax
 import numpy as np
 
-from synthenv.runs import real_errors
-from synthenv.runs.real_errors import RealConfig, collect_real
+from synthenv.runs.oswm.pretrain import real_task_errors
+from synthenv.runs.oswm.pretrain.real_task_errors import RealConfig, collect_real
 from synthenv.worldmodel.small.network import ModelConfig
 from synthenv.worldmodel.small.prior.sample import PriorBatch
 
@@ -19,9 +19,11 @@ def test_collecting_and_fitting_draw_from_keys_of_their_own(monkeypatch):
     def prepare(key, batch, **_):
         return jax.random.key_data(key)
 
-    monkeypatch.setattr(real_errors, "collect", collect)
-    monkeypatch.setattr(real_errors, "prepare", prepare)
-    monkeypatch.setattr(real_errors, "_task", lambda *_: PriorBatch(*[np.zeros(1)] * len(PriorBatch._fields)))
+    monkeypatch.setattr(real_task_errors, "collect", collect)
+    monkeypatch.setattr(real_task_errors, "prepare", prepare)
+    monkeypatch.setattr(
+        real_task_errors, "_task", lambda *_: PriorBatch(*[np.zeros(1)] * len(PriorBatch._fields))
+    )
     tasks = ("GridWorld", "SimpleEnv")
     steps = collect_real(jax.random.key(7), RealConfig(tasks, 8), ModelConfig())
     fit = jax.random.wrap_key_data(steps.examples)

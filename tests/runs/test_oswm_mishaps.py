@@ -14,14 +14,18 @@ from synthenv.cli import parse
 from synthenv.core import memory
 from synthenv.core.errors import UserError
 from synthenv.core.types import Transition
-from synthenv.runs import benchmark, dream_places, metrics, oswm_run, real_run
-from synthenv.runs.benchmark_arguments import OswmBenchmark
-from synthenv.runs.dream_training import Learned, Picked
-from synthenv.runs.dreams import Dreams
-from synthenv.runs.oswm_arguments import OswmRun
-from synthenv.runs.oswm_summary import RETURNS, summarise
-from synthenv.runs.real_run import RealRun
-from synthenv.runs.rundir import RunDir
+from synthenv.runs.oswm.arguments import OswmRun
+from synthenv.runs.oswm.benchmark import real_task_rows
+from synthenv.runs.oswm.benchmark import run as benchmark
+from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
+from synthenv.runs.oswm.benchmark.real_task_rows import RealRun
+from synthenv.runs.oswm.run import real_tasks
+from synthenv.runs.oswm.run import run as oswm_run
+from synthenv.runs.oswm.run.setup import Dreams
+from synthenv.runs.oswm.run.summary import RETURNS, summarise
+from synthenv.runs.oswm.run.training import Learned, Picked
+from synthenv.runs.storage import metrics
+from synthenv.runs.storage.run_directory import RunDir
 from synthenv.worldmodel import registry as world_models
 from synthenv.worldmodel.context.context import Context
 from tests import still_world_model
@@ -56,7 +60,7 @@ def played(monkeypatch) -> list[int]:
         return (line_of(seed), None, None) if isinstance(place, Dreams) else (line_of(seed), None)
 
     monkeypatch.setattr(oswm_run, "run_seed", run_seed)
-    monkeypatch.setattr(real_run, "run_seed", run_seed)
+    monkeypatch.setattr(real_task_rows, "run_seed", run_seed)
     monkeypatch.setattr(oswm_run.oswm_plot, "write", lambda *args: None)
     return done
 
@@ -65,7 +69,7 @@ def begin(kind: str, resume: bool, told: list[str]) -> dict[str, Any]:
     if kind == "dream":
         return oswm_run.run(dataclasses.replace(SMALL, resume=resume), Path("run"), notify=told.append)
     asked = RealRun("SimpleEnv", "random", 0, 3, 1, 1, 1, 0)
-    return real_run.run(asked, Path("run"), resume, notify=told.append)
+    return real_task_rows.run(asked, Path("run"), resume, notify=told.append)
 
 
 # ---------------------------------------------------------------- lines of metrics
@@ -144,7 +148,7 @@ def test_nan_in_the_held_out_steps_leaves_the_training(monkeypatch):
             return sound
         raise UserError("reward of the context of SimpleEnv is not finite in row 7: drop such rows")
 
-    monkeypatch.setattr(dream_places.RealTask, "collect", collected)
+    monkeypatch.setattr(real_tasks.RealTask, "collect", collected)
     line, policy, _ = oswm_run.run_seed(
         dreams, 1, lambda *told: None, lambda seed, params, context: kept.append((seed, params))
     )
@@ -181,10 +185,10 @@ def test_a_context_that_no_memory_holds_is_refused_with_what_fits(model, monkeyp
     ) as error:
         Dreams(dataclasses.replace(SMALL, model=model, context=20_000))
     fits = int(str(error.value).split("pass --context ")[1].split()[0])
-    world_model = dream_places.world_model(model)
-    dream_places.check_memory(world_model, fits)
+    world_model = real_tasks.world_model(model)
+    real_tasks.check_memory(world_model, fits)
     with pytest.raises(UserError):
-        dream_places.check_memory(world_model, fits + 1)
+        real_tasks.check_memory(world_model, fits + 1)
     asked = OswmBenchmark(tasks=("SimpleEnv",), models=("ridge", model), context=20_000)
     with pytest.raises(UserError, match=f"pass --context {fits} at most"):
         benchmark.run(asked, Path("bench"), None)  # type: ignore[arg-type]
@@ -194,9 +198,9 @@ def test_a_context_that_no_memory_holds_is_refused_with_what_fits(model, monkeyp
 def test_models_that_compare_no_rows_take_any_number(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 10**6)
     for name in ("ridge", "quadratic", "persistence"):
-        dream_places.check_memory(world_models.make(name), 10**6)
+        real_tasks.check_memory(world_models.make(name), 10**6)
     monkeypatch.setattr(memory, "available", lambda: None)
-    dream_places.check_memory(world_models.make("experts"), 10**9)
+    real_tasks.check_memory(world_models.make("experts"), 10**9)
 
 
 def test_a_file_is_counted_by_the_rows_that_it_has(monkeypatch):
@@ -268,7 +272,7 @@ def test_models_by_path_are_the_same_if_their_contents_are(tmp_path, monkeypatch
     Path("pretrained/best_proxy.safetensors").write_bytes(b"weights")
     Path("run").mkdir()
     typed = dataclasses.replace(SMALL, model="pretrained")
-    content = dream_places.contents_of("pretrained")["pretrained"]
+    content = real_tasks.contents_of("pretrained")["pretrained"]
     old = typed.asked() | {"contents": {"pretrained": content}}
     Path("run/config.json").write_text(json.dumps({"config": old, "environment": {}}, default=str))
     absolute = str(tmp_path / "pretrained")

@@ -15,14 +15,16 @@ from synthenv.cli import main, parse
 from synthenv.core.errors import UserError
 from synthenv.core.types import EvalResult, Prediction, WorldModel
 from synthenv.envs import registry, rollout
-from synthenv.runs import dream_presets, dream_training, oswm_run
-from synthenv.runs.dream_places import context_of_file, longest_episode, real_task
-from synthenv.runs.dream_presets import dreaming_agent
-from synthenv.runs.dream_training import Trainer, keys_of_seed, learn, pick_untrained
-from synthenv.runs.dreams import Dreams, context_of_seed
-from synthenv.runs.oswm_arguments import OswmPlot, OswmRun
-from synthenv.runs.oswm_summary import RETURNS, summarise
-from synthenv.runs.policies import load_policy
+from synthenv.runs.oswm.arguments import OswmPlot, OswmRun
+from synthenv.runs.oswm.run import presets as dream_presets
+from synthenv.runs.oswm.run import run as oswm_run
+from synthenv.runs.oswm.run import training as dream_training
+from synthenv.runs.oswm.run.presets import dreaming_agent
+from synthenv.runs.oswm.run.real_tasks import context_of_file, longest_episode, real_task
+from synthenv.runs.oswm.run.saved_policies import load_policy
+from synthenv.runs.oswm.run.setup import Dreams, context_of_seed
+from synthenv.runs.oswm.run.summary import RETURNS, summarise
+from synthenv.runs.oswm.run.training import Trainer, keys_of_seed, learn, pick_untrained
 from synthenv.worldmodel import registry as world_models
 from synthenv.worldmodel.context.context import Context
 from synthenv.worldmodel.context.file import load_context

@@ -7,9 +7,11 @@ import pytest
 
 from synthenv.core.checkpoint import CheckpointStore
 from synthenv.core.errors import MachineError, UserError
-from synthenv.runs import benchmark, directories, pretrain
-from synthenv.runs.benchmark_arguments import OswmBenchmark
-from synthenv.runs.rundir import RunDir, finished_result, with_contents
+from synthenv.runs.oswm.benchmark import run as benchmark
+from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
+from synthenv.runs.oswm.pretrain import run as pretrain
+from synthenv.runs.storage import locked_directory
+from synthenv.runs.storage.run_directory import RunDir, finished_result, with_contents
 
 GROWS = "outer.size"
 
@@ -40,7 +42,7 @@ def test_commands_that_start_together_get_a_directory_each():
 
     def claim():
         ready.wait()
-        with directories.claimed("se-brax/reacher-seed0") as path:
+        with locked_directory.claimed("se-brax/reacher-seed0") as path:
             (path / "config.json").touch()
             names.append(path.as_posix())
 
@@ -54,18 +56,18 @@ def test_commands_that_start_together_get_a_directory_each():
 
 
 def test_a_directory_in_which_nothing_was_begun_goes_away():
-    with directories.claimed("x") as path:
+    with locked_directory.claimed("x") as path:
         (path / ".lock").touch()
     assert not Path("runs").exists()
     Path("runs/old").mkdir(parents=True)
-    with directories.claimed("x") as path:
+    with locked_directory.claimed("x") as path:
         assert path.is_dir()
     assert [path.name for path in Path("runs").iterdir()] == ["old"]
 
 
 def test_a_place_that_cannot_be_made_is_told():
     Path("runs").write_text("a file")
-    with pytest.raises(MachineError, match="cannot use runs"), directories.claimed("x"):
+    with pytest.raises(MachineError, match="cannot use runs"), locked_directory.claimed("x"):
         pytest.fail("it was let in")
 
 
@@ -78,7 +80,7 @@ def test_leftovers_go_from_subfolders_but_not_from_what_others_lock():
         place.mkdir(parents=True)
         (place / ".x.1.tmp").touch()
     (others / ".lock").touch()
-    with directories.locked(Path("run")):
+    with locked_directory.locked(Path("run")):
         assert not list(own.iterdir()) and (others / ".x.1.tmp").exists()
     (own / ".x.2.tmp").touch()
     Path("run/.lock").unlink()
@@ -113,7 +115,7 @@ def test_a_run_killed_while_it_was_asked_for_more_goes_on(monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("synthenv.runs.rundir.write_atomic", killed)
+        patch.setattr("synthenv.runs.storage.run_directory.write_atomic", killed)
         with pytest.raises(KeyboardInterrupt):
             RunDir.create("run", config(5), resume=True, grows=GROWS)
     for size in (3, 5):  # it is an unfinished run of three by now
@@ -182,14 +184,14 @@ def test_what_is_not_on_record_contradicts_nothing_and_is_told():
 
 def test_a_benchmark_looks_again_once_it_has_the_lock(monkeypatch):
     """Another one may have begun between the first look and the lock."""
-    lock = directories.locked
+    lock = locked_directory.locked
 
     def begun_meanwhile(path):
         path.mkdir()
         (path / "config.json").write_text('{"config": {"command": "oswm benchmark"}}')
         return lock(path)
 
-    monkeypatch.setattr(directories, "locked", begun_meanwhile)
+    monkeypatch.setattr(locked_directory, "locked", begun_meanwhile)
     monkeypatch.setattr(benchmark, "write_atomic", lambda *args: pytest.fail("it was written"))
     with pytest.raises(UserError, match="holds a benchmark: pass --resume"):
         benchmark.run(OswmBenchmark(tables=("1",), models=("ridge",)), Path("bench"), None)  # type: ignore[arg-type]

@@ -9,9 +9,9 @@ import pytest
 
 from synthenv.core.checkpoint import load_tree
 from synthenv.core.errors import UserError
-from synthenv.runs import batches as batches_module
-from synthenv.runs import metrics
-from synthenv.runs import pretrain as runs
+from synthenv.runs.oswm.pretrain import batches as batches_module
+from synthenv.runs.oswm.pretrain import run as runs
+from synthenv.runs.storage import metrics
 from synthenv.worldmodel.small import train_step as pretrain
 from tests.tiny_pretrain import TINY
 

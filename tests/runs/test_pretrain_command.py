@@ -12,12 +12,13 @@ from synthenv.cli import main, parse
 from synthenv.core.errors import UserError
 from synthenv.core.sealed_file import read_sealed, write_sealed
 from synthenv.envs import registry
-from synthenv.runs import pretrain_command, pretrain_plot
-from synthenv.runs.dream_places import world_model
-from synthenv.runs.oswm_arguments import OswmPretrain
-from synthenv.runs.pretrain import SMALL
-from synthenv.runs.pretrain_presets import PRESETS, Preset, with_steps
-from synthenv.runs.real_errors import RealConfig
+from synthenv.runs.oswm.arguments import OswmPretrain
+from synthenv.runs.oswm.pretrain import command as pretrain_command
+from synthenv.runs.oswm.pretrain import plot as pretrain_plot
+from synthenv.runs.oswm.pretrain.presets import PRESETS, Preset, with_steps
+from synthenv.runs.oswm.pretrain.real_task_errors import RealConfig
+from synthenv.runs.oswm.pretrain.run import SMALL
+from synthenv.runs.oswm.run.real_tasks import world_model
 from synthenv.worldmodel.context.action_strategies import Collection
 from synthenv.worldmodel.context.collect import collect
 from synthenv.worldmodel.small import train_step as pretrain

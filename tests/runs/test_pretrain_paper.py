@@ -10,11 +10,13 @@ import pytest
 
 from synthenv.cli import main
 from synthenv.nets.transformer import TransformerConfig
-from synthenv.runs import metrics, pretrain, real_errors
-from synthenv.runs.dream_places import world_model
-from synthenv.runs.pretrain import PAPER
-from synthenv.runs.pretrain_presets import PRESETS, Preset, with_steps
-from synthenv.runs.real_errors import RealConfig
+from synthenv.runs.oswm.pretrain import real_task_errors
+from synthenv.runs.oswm.pretrain import run as pretrain
+from synthenv.runs.oswm.pretrain.presets import PRESETS, Preset, with_steps
+from synthenv.runs.oswm.pretrain.real_task_errors import RealConfig
+from synthenv.runs.oswm.pretrain.run import PAPER
+from synthenv.runs.oswm.run.real_tasks import world_model
+from synthenv.runs.storage import metrics
 from synthenv.worldmodel.paper import network as paper_model
 from synthenv.worldmodel.paper import train_step as paper_pretrain
 from synthenv.worldmodel.paper.optimizer import learning_rate
@@ -119,9 +121,9 @@ def test_real_errors_are_those_of_the_world_model(finished):
     """By hand, from the loaded model's predictions one by one; both tasks in one program there, in their own here."""
     model = world_model(str(finished))
     key = jax.random.key(5)
-    told = real_errors.of_paper(key, WATCHED, SIZES)(model.params)["real"]
-    largest = real_errors.ModelConfig(max_obs=4)
-    real = real_errors.collect_real(key, WATCHED, largest)
+    told = real_task_errors.of_paper(key, WATCHED, SIZES)(model.params)["real"]
+    largest = real_task_errors.ModelConfig(max_obs=4)
+    real = real_task_errors.collect_real(key, WATCHED, largest)
     for task, context, asked in zip(WATCHED.tasks, real.contexts, real.questions, strict=True):
         cache = model.encode(model.params, context.transitions, context.num_actions)
         steps = asked.transitions

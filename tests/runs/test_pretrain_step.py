@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.runs import arithmetic, pretrain_step
-from synthenv.runs.arithmetic import count_flops, measure_peak
-from synthenv.runs.pretrain_step import Stepper
+from synthenv.runs.oswm.pretrain import device_arithmetic, gradient_step
+from synthenv.runs.oswm.pretrain.device_arithmetic import count_flops, measure_peak
+from synthenv.runs.oswm.pretrain.gradient_step import Stepper
 
 LOSSES = """
 import json, jax, jax.numpy as jnp, numpy as np
 from functools import partial
-from synthenv.runs.pretrain_step import Stepper
+from synthenv.runs.oswm.pretrain.gradient_step import Stepper
 from synthenv.worldmodel import pretrain
 from synthenv.worldmodel.small.examples import Examples
 from synthenv.worldmodel.small.network import NUM_EXPERTS, ModelConfig, Question, Rows
@@ -98,7 +98,7 @@ def test_steps_and_waiting_are_told_apart():
 @pytest.mark.parametrize("precision", [None, "BF16_BF16_F32"])
 def test_products_are_traced_in_the_devices_precision(monkeypatch, precision):
     """A CPU is asked and does not listen, so what is asked is looked at. Weights and results stay float32."""
-    monkeypatch.setattr(pretrain_step, "precision_of", lambda platform: precision)
+    monkeypatch.setattr(gradient_step, "precision_of", lambda platform: precision)
     asked = []
 
     def train_step(state, x):
@@ -111,8 +111,8 @@ def test_products_are_traced_in_the_devices_precision(monkeypatch, precision):
 
 
 def test_precision_is_lower_only_where_that_is_faster():
-    assert pretrain_step.precision_of("cpu") is None
-    assert pretrain_step.precision_of("gpu") == pretrain_step.precision_of("tpu") == "BF16_BF16_F32"
+    assert gradient_step.precision_of("cpu") is None
+    assert gradient_step.precision_of("gpu") == gradient_step.precision_of("tpu") == "BF16_BF16_F32"
 
 
 # ---------------------------------------------------------------- arithmetic
@@ -152,6 +152,6 @@ def test_what_nothing_depends_on_is_not_counted():
 def test_peak_is_that_of_the_shortest_product(monkeypatch):
     """Five products, by a clock of our own: the third takes half a second, the others one."""
     times = iter([0, 1, 1, 2, 2, 2.5, 3, 4, 4, 5])
-    monkeypatch.setattr(arithmetic.time, "perf_counter", lambda: next(times))
+    monkeypatch.setattr(device_arithmetic.time, "perf_counter", lambda: next(times))
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("batch",))
     assert measure_peak(mesh, None) == 2 * 1024**3 / 0.5

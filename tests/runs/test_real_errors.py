@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.runs import real_errors
-from synthenv.runs.real_errors import Foreseen, RealConfig, error_shares
+from synthenv.runs.oswm.pretrain import real_task_errors
+from synthenv.runs.oswm.pretrain.real_task_errors import Foreseen, RealConfig, error_shares
 from synthenv.worldmodel.experts.world_model import EXPERTS
 from synthenv.worldmodel.small import network as model
 from synthenv.worldmodel.small.network import ModelConfig
@@ -33,9 +33,9 @@ def test_experts_are_those_of_the_world_model():
     Of its eight regressions seven agree to five digits; the search for a metric may end elsewhere.
     """
     key = jax.random.key(0)
-    measure = real_errors.of_small(key, CONFIG, SIZES)
+    measure = real_task_errors.of_small(key, CONFIG, SIZES)
     line = measure(model.init(jax.random.key(1), SIZES))
-    real = real_errors.collect_real(key, CONFIG, SIZES)
+    real = real_task_errors.collect_real(key, CONFIG, SIZES)
     for task, context, asked in zip(CONFIG.tasks, real.contexts, real.questions, strict=True):
         pair = line["real"][task]
         assert pair["experts"] == pytest.approx(share_by_numpy(context, asked), rel=0.15)
@@ -61,5 +61,5 @@ def test_share_by_hand():
 
 
 def test_nothing_is_watched_where_nothing_is_asked():
-    for watch in (real_errors.of_small, real_errors.of_paper):
-        assert watch(jax.random.key(0), real_errors.NOTHING_REAL, SIZES)(None) == {}
+    for watch in (real_task_errors.of_small, real_task_errors.of_paper):
+        assert watch(jax.random.key(0), real_task_errors.NOTHING_REAL, SIZES)(None) == {}

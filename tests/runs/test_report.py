@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from synthenv.core.errors import UserError
-from synthenv.runs.progress_plot import draw_progress
-from synthenv.runs.report import write_report
+from synthenv.runs.meta_train.report import write_report
+from synthenv.runs.meta_train.report_plot import draw_progress
 
 CONFIG = {"command": "meta-train", "task": "CartPole-v0", "seed": 3, "outer": {"solved_score": None}}
 ENVIRONMENT = {"command": "synthenv meta-train --out run --seed 3", "jax": "0.11"}

@@ -15,9 +15,9 @@ import pytest
 from experiments import searches
 from synthenv.cli import main
 from synthenv.core.errors import UserError
-from synthenv.runs import meta_train as runs
-from synthenv.runs import metrics
-from synthenv.runs.synthetic_presets import SMOKE
+from synthenv.runs.meta_train import run as runs
+from synthenv.runs.meta_train.synthetic_presets import SMOKE
+from synthenv.runs.storage import metrics
 from tests.tiny_run import COMMAND, FLAGS, REPO, TINY, environment, of_length, story
 
 pytestmark = pytest.mark.rank_promotion_ok

@@ -15,9 +15,9 @@ from synthenv.agents.presets import (
     as_released,
 )
 from synthenv.core.errors import UserError
-from synthenv.runs.config import check
-from synthenv.runs.presets import form_of, preset
-from synthenv.runs.reward_presets import PAPER, PRESETS
+from synthenv.runs.meta_train.config import check
+from synthenv.runs.meta_train.presets import form_of, preset
+from synthenv.runs.meta_train.reward_presets import PAPER, PRESETS
 
 
 @pytest.mark.parametrize("task", PAPER)

@@ -4,15 +4,15 @@ import re
 
 import pytest
 
-from synthenv.runs import curve_plot, curves
-from synthenv.runs.benchmark_report import markdown
+from synthenv.runs.evaluate import learning_curves, learning_curves_plot
+from synthenv.runs.oswm.benchmark.tables import markdown
 from tests.runs.test_curves import learned
 
 
 @pytest.mark.parametrize("baseline", ["real", "icm", "count_based"])
 def test_a_proxy_that_is_called_as_a_baseline_has_a_row_of_its_own(baseline, tmp_path, monkeypatch):
     """It took the place of the baseline's curve, or lost its own to it."""
-    resolve = curves.resolve
+    resolve = learning_curves.resolve
     agent = "q_learning" if baseline == "count_based" else "ddqn"
 
     def resolved(*names, agent=None):
@@ -21,13 +21,15 @@ def test_a_proxy_that_is_called_as_a_baseline_has_a_row_of_its_own(baseline, tmp
         )
 
     def by_name(place, config, num_agents, seed, store):
-        reached = 1.0 if place.proxies else 2.0 if curves.bare(config) == config else 3.0
+        reached = 1.0 if place.proxies else 2.0 if learning_curves.bare(config) == config else 3.0
         return learned([reached] * 12)
 
-    monkeypatch.setattr(curves, "resolve", resolved)
-    monkeypatch.setattr(curves, "learn", by_name)
+    monkeypatch.setattr(learning_curves, "resolve", resolved)
+    monkeypatch.setattr(learning_curves, "learn", by_name)
     told = []
-    summary, rows = curves.evaluate_curves([baseline], [agent], 2, show=lambda *row: told.append(row[0]))
+    summary, rows = learning_curves.evaluate_curves(
+        [baseline], [agent], 2, show=lambda *row: told.append(row[0])
+    )
     bonus = "count_based" if agent == "q_learning" else "icm"
     wanted = {f"./{baseline}": 1.0, "real": 2.0, bonus: 3.0}
     assert told == [f"{agent}: {row}" for row in wanted]
@@ -38,7 +40,7 @@ def test_a_proxy_that_is_called_as_a_baseline_has_a_row_of_its_own(baseline, tmp
     assert {
         row: numbers["final_return"] for kind in kinds.values() for row, numbers in kind.items()
     } == wanted
-    curve_plot.write(summary, rows, tmp_path)
+    learning_curves_plot.write(summary, rows, tmp_path)
     lines = (tmp_path / "curves.csv").read_text().splitlines()[1:]
     assert {line.split(",")[1] for line in lines} == set(wanted)
 

@@ -12,8 +12,8 @@ import pytest
 
 from synthenv.core.errors import UserError
 from synthenv.outer.config import OuterConfig
-from synthenv.runs import metrics
-from synthenv.runs.rundir import RunDir
+from synthenv.runs.storage import metrics
+from synthenv.runs.storage.run_directory import RunDir
 
 CONFIG = {"task": "CartPole-v0", "outer": OuterConfig(num_generations=5), "seed": 0}
 
@@ -136,7 +136,7 @@ def test_the_digest_tells_configs_apart(tmp_path):
 
 HOLD = """
 import sys
-from synthenv.runs.rundir import RunDir
+from synthenv.runs.storage.run_directory import RunDir
 run = RunDir.create(sys.argv[1], {})
 print("locked", flush=True)
 sys.stdin.read()

@@ -7,7 +7,7 @@ import subprocess
 import jax
 import pytest
 
-from synthenv.runs.meta_train import meta_train
+from synthenv.runs.meta_train.run import meta_train
 from tests.tiny_run import COMMAND, FLAGS, REPO, TINY, environment, story
 
 pytestmark = [pytest.mark.rank_promotion_ok, pytest.mark.long]

@@ -6,11 +6,11 @@ import optuna
 import pytest
 
 from synthenv.core.errors import UserError
-from synthenv.runs.config import MetaTrainConfig, check
-from synthenv.runs.presets import preset
-from synthenv.runs.search_spaces import SPACES, exists, put, space
-from synthenv.runs.tune import sampler
-from synthenv.runs.tune_plan import suggest
+from synthenv.runs.meta_train.config import MetaTrainConfig, check
+from synthenv.runs.meta_train.presets import preset
+from synthenv.runs.tune.plan import suggest
+from synthenv.runs.tune.spaces import SPACES, exists, put, space
+from synthenv.runs.tune.study import sampler
 
 FORMS = [(form, task) for form, tasks in SPACES.items() for task in tasks]
 ACTIVATIONS = ("tanh", "relu", "leaky_relu", "prelu")

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import jax.numpy as jnp
 import pytest
 
-from synthenv.runs import meta_train, search
-from synthenv.runs.reward_presets import PAPER
-from synthenv.runs.search import Search
-from synthenv.runs.synthetic_presets import RELEASED, TABLE3
+from synthenv.runs.meta_train import run as meta_train
+from synthenv.runs.meta_train import search
+from synthenv.runs.meta_train.reward_presets import PAPER
+from synthenv.runs.meta_train.search import Search
+from synthenv.runs.meta_train.synthetic_presets import RELEASED, TABLE3
 from tests.tiny_run import TINY
 
 

@@ -11,8 +11,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from synthenv.core.types import Curve
-from synthenv.runs import benchmark_plot, commands, curve_plot, figures, tables, tune_command
-from synthenv.runs.curves import Learned, summarise
+from synthenv.runs import commands
+from synthenv.runs.display import figures, terminal
+from synthenv.runs.evaluate import learning_curves_plot
+from synthenv.runs.evaluate.learning_curves import Learned, summarise
+from synthenv.runs.oswm.benchmark import returns_plot
+from synthenv.runs.tune import command as tune_command
 
 NAMES = ["lr[a]", "[/y]", "[bold]x[/bold]", "a:bug:b", "\\[z]", "x" * 300]
 
@@ -21,16 +25,16 @@ NAMES = ["lr[a]", "[/y]", "[bold]x[/bold]", "a:bug:b", "\\[z]", "x" * 300]
 def said(monkeypatch):
     """What the terminal shows, with the console's own settings."""
     text = io.StringIO()
-    monkeypatch.setattr(tables.console, "_file", text)
+    monkeypatch.setattr(terminal.console, "_file", text)
     return text
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_lines_and_tables(said, name):
-    tables.say(f"run directory: {name}")
+    terminal.say(f"run directory: {name}")
     assert said.getvalue() == f"run directory: {name}\n", "whole, however long"
     if len(name) < 50:
-        tables.listing(f"of {name}", (f"head {name}",), [(f"cell {name}",)])
+        terminal.listing(f"of {name}", (f"head {name}",), [(f"cell {name}",)])
         for part in ("of", "head", "cell"):
             assert f"{part} {name}" in said.getvalue()
 
@@ -39,19 +43,19 @@ def test_lines_and_tables(said, name):
 def test_bars_and_spinners(name):
     text = io.StringIO()
     console = Console(file=text, force_terminal=True, color_system=None, width=200, markup=False, emoji=False)
-    with Progress(*tables.COLUMNS, console=console) as progress:
+    with Progress(*terminal.COLUMNS, console=console) as progress:
         progress.add_task(f"of {name}", total=2, numbers=f"at {name}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "console", console)
-        with tables.busy(f"training in {name}"):
+        patch.setattr(terminal, "console", console)
+        with terminal.busy(f"training in {name}"):
             pass
     assert all(f"{word} {name}" in text.getvalue() for word in ("of", "at", "training in"))
 
 
 def test_the_console_of_all_commands_takes_nothing_for_markup():
     for module in (commands, tune_command):
-        assert module.console is tables.console
-    assert not tables.console._markup and not tables.console._emoji
+        assert module.console is terminal.console
+    assert not terminal.console._markup and not terminal.console._emoji
 
 
 def test_how_a_search_went_is_told_without_markup(said):
@@ -69,13 +73,13 @@ def test_pictures(name, tmp_path):
     summary = {"agents": {"ddqn": {"proxies": {name: summarise(learned)}}}, "tested_on": name}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure = curve_plot.draw_curves(summary, {f"ddqn: {name}": learned}, name)
+        figure = learning_curves_plot.draw_curves(summary, {f"ddqn: {name}": learned}, name)
         figures.save(figure, tmp_path / "x.png")
     (legend,) = figure.legends
     for text in (legend.get_texts()[0], figure.axes[1].get_yticklabels()[0], *figure.texts):
         shown, is_formula = text._preprocess_math(text.get_text())  # type: ignore[attr-defined]
         assert (shown.strip(), is_formula) == (name, False)
-    assert benchmark_plot.literal is figures.literal
+    assert returns_plot.literal is figures.literal
 
 
 def test_commands_to_copy_are_quoted(said, monkeypatch):

@@ -17,14 +17,19 @@ import sqlalchemy
 
 from synthenv.cli import main, parse
 from synthenv.core.errors import UserError
-from synthenv.runs import meta_train as search
-from synthenv.runs import metrics, tune, tune_command, tune_plot, tune_results, tune_trial
 from synthenv.runs.arguments import Tune
-from synthenv.runs.config import from_stored
-from synthenv.runs.presets import preset
-from synthenv.runs.search_spaces import SPACES, drawn, put, space
-from synthenv.runs.tune_plan import make_plan, suggest
-from synthenv.runs.tune_trial import Ending, Job, Worker, run_trial
+from synthenv.runs.meta_train import run as search
+from synthenv.runs.meta_train.config import from_stored
+from synthenv.runs.meta_train.presets import preset
+from synthenv.runs.storage import metrics
+from synthenv.runs.tune import command as tune_command
+from synthenv.runs.tune import plot as tune_plot
+from synthenv.runs.tune import results as tune_results
+from synthenv.runs.tune import study as tune
+from synthenv.runs.tune import workers
+from synthenv.runs.tune.plan import make_plan, suggest
+from synthenv.runs.tune.spaces import SPACES, drawn, put, space
+from synthenv.runs.tune.workers import Ending, Job, Worker, run_trial
 from synthenv.zoo import registry as zoo
 from tests.tiny_run import REPO, environment
 
@@ -298,7 +303,7 @@ def test_a_pruned_trial_leaves_a_run_that_can_be_used(tmp_path):
 
 
 def test_a_dead_worker_is_a_failed_trial(tmp_path):
-    worker = Worker(tune_trial.shares(1)[0])
+    worker = Worker(workers.shares(1)[0])
     worker.begin(job_in(tmp_path / "run"))
     assert worker.process is not None
     worker.process.kill()
@@ -311,8 +316,8 @@ def test_a_dead_worker_is_a_failed_trial(tmp_path):
 
 def test_workers_share_the_cores(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {4, 5, 6}, raising=False)
-    assert tune_trial.shares(2) == [(4, 6), (5,)]
-    assert tune_trial.shares(4) == [(4,), (5,), (6,), (4,)]
+    assert workers.shares(2) == [(4, 6), (5,)]
+    assert workers.shares(4) == [(4,), (5,), (6,), (4,)]
 
 
 # ---------------------------------------------------------------- results
@@ -399,8 +404,8 @@ def test_how_to_go_on_after_ctrl_c(monkeypatch, capsys):
 
 
 def test_without_optuna_there_is_one_line(monkeypatch, capsys):
-    monkeypatch.delitem(sys.modules, "synthenv.runs.tune")
-    monkeypatch.delattr("synthenv.runs.tune")
+    monkeypatch.delitem(sys.modules, "synthenv.runs.tune.study")
+    monkeypatch.delattr("synthenv.runs.tune.study")
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert main(["tune"]) == 2
     assert "pip install 'synthenv[hpo]'" in capsys.readouterr().err

@@ -7,10 +7,10 @@ import pytest
 
 from synthenv.core.errors import MachineError, UserError
 from synthenv.core.files import disk_error
-from synthenv.runs import meta_train as search
-from synthenv.runs import tune
-from synthenv.runs.tune_plan import make_plan
-from synthenv.runs.tune_trial import Ending, run_trial
+from synthenv.runs.meta_train import run as search
+from synthenv.runs.tune import study as tune
+from synthenv.runs.tune.plan import make_plan
+from synthenv.runs.tune.workers import Ending, run_trial
 from tests.runs.test_tune import SMOKE, _no_waiting, _somewhere, falling, job_in, number_of, play, table
 
 __all__ = ["_no_waiting", "_somewhere"]  # fixtures

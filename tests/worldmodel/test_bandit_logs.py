@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synthenv.core.errors import UserError
-from synthenv.runs.dream_places import context_of_file
+from synthenv.runs.oswm.run.real_tasks import context_of_file
 from synthenv.worldmodel.experts import end_limits
 
 NUM_ROWS = 60

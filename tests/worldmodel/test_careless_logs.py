@@ -13,8 +13,8 @@ import pytest
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction
-from synthenv.runs import foresight
-from synthenv.runs.dream_places import context_of_file
+from synthenv.runs.oswm.run import foresight
+from synthenv.runs.oswm.run.real_tasks import context_of_file
 from synthenv.worldmodel.context.context import Context
 from synthenv.worldmodel.context.file import read_npz
 from synthenv.worldmodel.experts import end_limits

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from synthenv.runs.dreams import Dreams
-from synthenv.runs.oswm_arguments import OswmRun
+from synthenv.runs.oswm.arguments import OswmRun
+from synthenv.runs.oswm.run.setup import Dreams
 from synthenv.worldmodel.dream import surface
 from synthenv.worldmodel.experts import end_limits
 from synthenv.worldmodel.experts import world_model as experts_model

@@ -15,7 +15,7 @@ from synthenv.core.errors import UserError
 from synthenv.envs import registry as envs
 from synthenv.proxies import synthetic_env
 from synthenv.proxies.config import SyntheticConfig
-from synthenv.runs import pretrain_presets
+from synthenv.runs.oswm.pretrain import presets as pretrain_presets
 from synthenv.zoo import registry as zoo
 from synthenv.zoo import world_models
 

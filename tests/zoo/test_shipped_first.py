@@ -6,11 +6,14 @@ import pytest
 
 import synthenv
 from synthenv.core.errors import UserError
-from synthenv.runs import commands, dream_places, places, plot_command
+from synthenv.runs import commands
 from synthenv.runs.arguments import Evaluate, Plot, Train
-from synthenv.runs.benchmark_arguments import OswmBenchmark
-from synthenv.runs.benchmark_rows import Row
-from synthenv.runs.oswm_arguments import OswmRun
+from synthenv.runs.evaluate import plot_command
+from synthenv.runs.oswm.arguments import OswmRun
+from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
+from synthenv.runs.oswm.benchmark.rows import Row
+from synthenv.runs.oswm.run import real_tasks
+from synthenv.runs.training import places
 from synthenv.worldmodel import registry as models
 from synthenv.zoo import registry as zoo
 from synthenv.zoo import world_models
@@ -61,16 +64,16 @@ def test_a_damaged_list_of_shipped_proxies_does_not_hide_a_run(monkeypatch, tmp_
 def test_a_world_model_of_the_package_comes_before_a_directory(name):
     Path(name).mkdir()
     Path(name, "best_proxy.safetensors").write_bytes(b"of something else")
-    assert dream_places.world_model(name).name == name
+    assert real_tasks.world_model(name).name == name
     with pytest.raises(UserError, match=r"best_proxy\.safetensors is damaged"):
-        dream_places.world_model(f"./{name}")
+        real_tasks.world_model(f"./{name}")
 
 
 def test_what_stands_behind_a_name_is_on_record():
     """Of a shipped model too: another version may ship another one by the same name."""
     Path(SHIPPED_MODEL).mkdir()
     Path(SHIPPED_MODEL, "best_proxy.safetensors").write_bytes(b"of something else")
-    contents = dream_places.contents_of("ridge", SHIPPED_MODEL, f"./{SHIPPED_MODEL}", "missing")
+    contents = real_tasks.contents_of("ridge", SHIPPED_MODEL, f"./{SHIPPED_MODEL}", "missing")
     assert set(contents) == {SHIPPED_MODEL, f"./{SHIPPED_MODEL}"}
     assert contents[SHIPPED_MODEL] == world_models.manifest()[SHIPPED_MODEL]["sha256"][:16]
     assert contents[f"./{SHIPPED_MODEL}"] != contents[SHIPPED_MODEL]

@@ -1,0 +1,1 @@
+"""How results look: the terminal and figures."""

@@ -1,0 +1,232 @@
+"""Learning curves: the real test return against training steps, for agents in proxies and on the real task.
+
+Every agent trains for the same number of steps, whatever it reaches, and plays one test episode on the real task after
+each of its training episodes.
+
+References:
+    Ferreira et al. (2022), figures 5, 9 and 12-21; the released evaluation (tables 9, 11, 12, 14, 15 and 17 to 19).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from synthenv.agents.config import AgentConfig, ICMConfig, TabularConfig
+from synthenv.agents.presets import TABLE12, name_of
+from synthenv.core.errors import UserError
+from synthenv.core.files import check_place
+from synthenv.envs.registry import EnvSpec
+from synthenv.runs.evaluate.stored_curves import Learned, learn
+from synthenv.runs.training.evaluation import bootstrap_interval
+from synthenv.runs.training.places import Place, resolve
+
+# Training steps and episodes: what the papers' figures show, less for continuous control.
+HORIZONS = {
+    "CliffWalking": (5_000, 500),
+    "CartPole-v0": (50_000, 1000),
+    "MountainCarContinuous-v0": (150_000, 3000),
+    "HalfCheetah": (100_000, 1000),
+}
+OTHERS = (50_000, 1000)
+Names = Sequence[str] | Mapping[str, Sequence[str]]
+WINDOW = 10  # tests that have to stay at the threshold
+BASELINES = ("real", "icm", "count_based")  # names of rows that no proxy may have
+
+
+def steps_to_solve(learned: Learned) -> tuple[np.ndarray, np.ndarray]:
+    """Training steps [A] before the first of ten tests in a row that all reach the threshold, and whether so [A].
+
+    An agent without such tests counts at the budget.
+    """
+    returns, steps = learned.curve.returns, learned.curve.steps
+    made = np.arange(returns.shape[1])[None, :] < learned.num_tests[:, None]
+    good = np.cumsum((returns >= learned.solved_return) & made, axis=1)
+    before = np.pad(good, ((0, 0), (1, 0)))
+    stays = (before[:, WINDOW:] - before[:, :-WINDOW]) == WINDOW  # [A, K - 9]: of tests k to k + 9
+    stays = np.pad(stays, ((0, 0), (0, 1)))  # of fewer tests than ten none begins a row of ten
+    solved = np.asarray(stays.any(axis=1))
+    first = steps[np.arange(len(steps)), stays.argmax(axis=1)]
+    return np.where(solved, first, learned.budget), solved
+
+
+def at_steps(learned: Learned, grid: np.ndarray) -> np.ndarray:
+    """Returns of the last test before each number of training steps in ``grid`` [G], [A, G]; NaN before the first."""
+    rows = []
+    for returns, steps, num in zip(*learned.curve, learned.num_tests, strict=True):
+        index = np.searchsorted(steps[:num], grid, side="right") - 1
+        rows.append(np.where(index >= 0, returns[np.maximum(index, 0)], np.nan))
+    return np.array(rows)
+
+
+def bootstrap_band(values: np.ndarray, num_draws: int = 1000) -> np.ndarray:
+    """Mean over agents and its 95 % percentile bootstrap band, [3, G] of values [A, G]."""
+    draws = np.random.default_rng(0).multinomial(
+        len(values), np.full(len(values), 1 / len(values)), num_draws
+    )
+    return np.stack([values.mean(axis=0), *np.percentile(draws @ values / len(values), [2.5, 97.5], axis=0)])
+
+
+def summarise(learned: Learned) -> dict[str, Any]:
+    """The JSON summary of A agents: steps to solve, the last tests, and the mean over all of training.
+
+    The last is the area under the curve per training step: it tells learners apart where nobody solves the task.
+    """
+    steps, solved = steps_to_solve(learned)
+    rows = np.arange(len(learned.num_tests))[:, None]
+    last = learned.num_tests[:, None] - 1 - np.arange(WINDOW)[None, :]
+    final = np.where(last >= 0, learned.curve.returns[rows, np.maximum(last, 0)], np.nan)
+    final = _mean_of_known(final)
+    area = _mean_of_known(at_steps(learned, np.linspace(0, learned.budget, 201)))
+    return {
+        "steps_to_solve": float(steps.mean()),
+        "ci95_steps_to_solve": bootstrap_interval(steps.astype(float)),
+        "median_steps_to_solve": float(np.median(steps)),
+        "solved_share": float(solved.mean()),
+        "final_return": float(final.mean()),
+        "ci95_final_return": bootstrap_interval(final),
+        "mean_return_in_training": float(area.mean()),
+        "ci95_return_in_training": bootstrap_interval(area),
+        "budget": learned.budget,
+        "num_agents": len(steps),
+    }
+
+
+def _mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Mean [A] over the numbers of each row of values [A, K]; NaN for an agent without a test."""
+    known = ~np.isnan(values)
+    total = np.where(known, values, 0.0).sum(axis=1)
+    return np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
+
+
+def bare(agent: AgentConfig) -> AgentConfig:
+    """The agent without a bonus for exploring."""
+    if isinstance(agent, TabularConfig):
+        return replace(agent, count_bonus=0.0)
+    return replace(agent, curiosity=None) if hasattr(agent, "curiosity") else agent
+
+
+def curious(agent: AgentConfig) -> list[tuple[str, AgentConfig]]:
+    """The exploration baseline of the papers for this agent: count-based or with an intrinsic curiosity module.
+
+    One that explores in this way already keeps its own bonus.
+    """
+    if isinstance(agent, TabularConfig):
+        return [("count_based", replace(agent, count_bonus=agent.count_bonus or TABLE12.count_bonus))]
+    if not hasattr(agent, "curiosity"):
+        return []
+    return [("icm", replace(agent, curiosity=getattr(agent, "curiosity", None) or ICMConfig()))]
+
+
+def bounded(agent: AgentConfig, task: str, max_steps: int | None, vary: bool) -> AgentConfig:
+    """The agent on the evaluation's schedule: a fixed number of steps, a test after every episode."""
+    steps, episodes = HORIZONS.get(task, OTHERS)
+    steps = max_steps or steps
+    room = 1 if isinstance(agent, TabularConfig) else max(agent.buffer_size, min(steps, 1_000_000))
+    return replace(
+        agent,
+        stop="none",
+        test_episodes=1,
+        max_steps=steps,
+        max_episodes=episodes,
+        buffer_size=room,
+        vary=vary,
+    )
+
+
+def rows_of(
+    names: Mapping[str, Sequence[str]], agent: str | None, baselines: bool | Literal["bare"]
+) -> tuple[EnvSpec, dict[str, dict[str, tuple[Place, AgentConfig]]]]:
+    """Where an agent is to train: {"proxies": {name: (place, agent)}, "baselines": {...}}, and the task of them all."""
+    places = {row: resolve(*proxies, agent=agent) for row, proxies in names.items()}
+    (spec, *others) = {place.spec.name: place.spec for place in places.values()}.values()
+    if others:
+        raise UserError(f"the proxies are of {spec.name} and {others[0].name}: evaluate one task at a time")
+    rows = {"proxies": {name: (place, place.agent) for name, place in places.items()}}
+    if baselines:
+        own = next(iter(places.values())).agent
+        real = resolve(spec.name, agent=name_of(own))
+        bonus = [] if baselines == "bare" else curious(own)
+        rows["baselines"] = {"real": (real, bare(own))} | {name: (real, a) for name, a in bonus}
+    return spec, rows
+
+
+def plan(
+    names: Names,
+    agents: Sequence[str] | None,
+    baselines: bool | Literal["bare"],
+    max_steps: int | None = None,
+    vary: bool = False,
+) -> tuple[EnvSpec, list[tuple[str, str, str, Place, AgentConfig]]]:
+    """The task, and of every row the agent, ``proxies`` or ``baselines``, its name, where and who trains.
+
+    A directory that is called as a baseline goes by its path from here, ``./real``. Args and errors are those of
+    ``evaluate_curves``.
+    """
+    if not isinstance(names, Mapping):
+        names = {f"./{name}" if name in BASELINES else name: (name,) for name in names}
+    agents = agents or (resolve(*next(iter(names.values()))).agent.name,)
+    spec, _ = rows_of(names, agents[0], False)
+    return spec, [
+        (agent, kind, row, place, bounded(config, spec.name, max_steps, vary))
+        for agent in agents
+        for kind, rows in rows_of(names, agent, baselines)[1].items()
+        for row, (place, config) in rows.items()
+    ]
+
+
+def evaluate_curves(
+    names: Names,
+    agents: Sequence[str] | None,
+    num_agents: int,
+    seed: int = 0,
+    vary: bool = False,
+    baselines: bool | Literal["bare"] = True,
+    max_steps: int | None = None,
+    show: Callable[[str, int, int], None] = lambda row, done, total: None,
+    store: Path | None = None,
+) -> tuple[dict[str, Any], dict[str, Learned]]:
+    """Curves of every agent in every proxy, and of the same agents bare and curious on the real task.
+
+    Args:
+        names: proxies of one task: shipped ones, run directories. Each is a row of its own; a mapping names the rows
+            and says which proxies share one.
+        agents: who trains, each in every proxy; if None, whom the first proxy was evolved with.
+        num_agents: fresh agents for each row.
+        seed: randomness.
+        vary: draw every agent's hyperparameters at random (table 9; else table 2).
+        baselines: add the agents on the real task, bare and with the exploration bonus of the papers; or bare only.
+        max_steps: training steps per agent; what the papers' figures show if None.
+        show: called with each row's name before it begins, how many are done, and of how many.
+        store: directory of finished rows; what is there is not trained again.
+
+    Returns:
+        the JSON summary, ``agents`` in it being {agent: {"proxies": {name: row}, "baselines": {name: row}}}, and the
+        curves by "agent: row". The row of the first agent and proxy stands at the top of the summary too, with that
+        agent's baselines.
+
+    Raises:
+        UserError: if a name is unknown, the proxies are of several tasks, or an agent does not fit.
+    """
+    if num_agents < 1:
+        raise UserError(f"--num-agents {num_agents} trains nobody: pass 1 or more")
+    spec, todo = plan(names, agents, baselines, max_steps, vary)
+    if store is not None:
+        check_place(store)
+    summary: dict[str, Any] = {}
+    curves: dict[str, Learned] = {}
+    for done, (agent, kind, row, place, config) in enumerate(todo):
+        show(f"{agent}: {row}", done, len(todo))
+        learned = curves[f"{agent}: {row}"] = learn(place, config, num_agents, seed, store)
+        summary.setdefault(agent, {}).setdefault(kind, {})[row] = summarise(learned)
+    agent, first = next(iter(summary.items()))
+    return {
+        "tested_on": spec.name,
+        "solved_return": spec.solved_return,
+        "agent": agent,
+        **next(iter(first["proxies"].values())),
+        "baselines": first.get("baselines", {}),
+        "agents": summary,
+    }, curves

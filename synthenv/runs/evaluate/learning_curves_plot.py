@@ -1,0 +1,135 @@
+"""The picture of learning curves: real test return against training steps, and steps to solve."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from synthenv.core.files import make_directory, write_atomic
+from synthenv.runs.display.figures import BLUE, CYCLE, INK, QUIET, RED, dress, literal, new_figure, save
+from synthenv.runs.evaluate.learning_curves import BASELINES, Learned, at_steps, bootstrap_band
+
+_COLORS = dict(zip(BASELINES, (BLUE, QUIET, QUIET), strict=True))
+POINTS = 200
+
+
+def grid_of(curves: Mapping[str, Learned]) -> np.ndarray:
+    """Training steps at which curves are compared, [G]."""
+    budget = max(learned.budget for learned in curves.values())
+    return np.linspace(0, budget, POINTS + 1)[1:]
+
+
+def band_of(learned: Learned, grid: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Those steps of ``grid`` at which every agent has been tested, and there the mean return and its band."""
+    returns = at_steps(learned, grid)
+    tested = ~np.isnan(returns).any(axis=0)
+    return grid[tested], *bootstrap_band(returns[:, tested])
+
+
+def draw_curves(summary: Mapping[str, Any], curves: Mapping[str, Learned], title: str) -> Figure:
+    """One column per agent: its curves above, its steps to solve below; its mean returns, where none ever solves.
+
+    Args:
+        summary: of ``curves.evaluate_curves``.
+        curves: its second result.
+        title: of the figure.
+    """
+    agents = summary["agents"]
+    figure = new_figure(6.2 * len(agents) + 0.4, 7.4, title)
+    panels = figure.subplots(2, len(agents), height_ratios=(1.7, 1), squeeze=False)
+    proxies = dict.fromkeys(row for kinds in agents.values() for row in kinds["proxies"])
+    colors: dict[str, str] = {**dict(zip(proxies, CYCLE * 9, strict=False)), **_COLORS}
+    solved = [
+        row["solved_share"] for kinds in agents.values() for rows in kinds.values() for row in rows.values()
+    ]
+    draw_bars = _draw_steps if any(solved) else _draw_means
+    for (agent, kinds), above, below in zip(agents.items(), panels[0], panels[1], strict=True):
+        rows = kinds["proxies"] | kinds.get("baselines", {})
+        _draw_returns(above, agent, {row: curves[f"{agent}: {row}"] for row in rows}, colors)
+        draw_bars(below, rows, colors)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=6, frameon=False)
+    return figure
+
+
+def write(
+    summary: Mapping[str, Any], curves: Mapping[str, Learned], out: Path, title: str | None = None
+) -> None:
+    """Write ``curves.png`` and ``curves.csv`` (mean and band on a grid of steps) to the directory ``out``.
+
+    Raises:
+        UserError: if the disk is full or the directory cannot be written.
+    """
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("agent", "row", "steps", "mean_return", "low", "high"))
+    grid = grid_of(curves)
+    for name, learned in curves.items():
+        agent, row = name.split(": ", 1)
+        for steps, *numbers in zip(*band_of(learned, grid), strict=True):
+            writer.writerow((agent, row, f"{steps:.0f}", *(f"{number:.4g}" for number in numbers)))
+    make_directory(out)
+    save(draw_curves(summary, curves, title or str(summary["tested_on"])), out / "curves.png", dpi=130)
+    write_atomic(out / "curves.csv", table.getvalue().encode())
+
+
+def _draw_returns(axes: Axes, agent: str, curves: Mapping[str, Learned], colors: Mapping[str, str]) -> None:
+    dress(axes, f"{agent}: mean real test return, 95 % band", "training steps", "return")
+    grid = grid_of(curves)
+    for row, learned in curves.items():
+        steps, mean, low, high = band_of(learned, grid)
+        axes.plot(steps, mean, color=colors[row], linewidth=1.8, label=_short(row))
+        axes.fill_between(steps, low, high, color=colors[row], alpha=0.2, linewidth=0)
+    _thousands(axes)
+    threshold = next(iter(curves.values())).solved_return
+    axes.axhline(threshold, color=RED, linewidth=1.1, linestyle="--")
+
+
+def _thousands(axes: Axes) -> None:
+    """Few ticks along the steps, that long numbers may not run into each other."""
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def _short(row: str, length: int = 28) -> str:
+    """A path is told apart by its end."""
+    return literal(row if len(row) <= length else f"…{row[1 - length :]}")
+
+
+def _draw_steps(axes: Axes, rows: Mapping[str, Any], colors: Mapping[str, str]) -> None:
+    dress(axes, "training steps to solve, mean with 95 % interval", "training steps", "")
+    for place, (row, summary) in enumerate(rows.items()):
+        missed = round((1 - summary["solved_share"]) * summary["num_agents"])
+        note = f"  ({missed} of {summary['num_agents']} never)" if missed else ""
+        _draw_bar(axes, place, summary["steps_to_solve"], summary["ci95_steps_to_solve"], colors[row], note)
+    axes.set_xlim(0, 1.35 * max(summary["ci95_steps_to_solve"][1] for summary in rows.values()))
+    _finish_bars(axes, rows)
+
+
+def _draw_means(axes: Axes, rows: Mapping[str, Any], colors: Mapping[str, str]) -> None:
+    dress(axes, "mean return in training, with 95 % interval", "return", "")
+    for place, (row, summary) in enumerate(rows.items()):
+        mean, interval = summary["mean_return_in_training"], summary["ci95_return_in_training"]
+        _draw_bar(axes, place, mean, interval, colors[row], "")
+    axes.margins(x=0.25)
+    _finish_bars(axes, rows)
+
+
+def _draw_bar(
+    axes: Axes, place: int, mean: float, interval: tuple[float, float], color: str, note: str
+) -> None:
+    axes.barh(place, mean, color=color, height=0.62)
+    axes.plot(interval, [place, place], color=INK, linewidth=1.6)
+    axes.text(max(*interval, 0), place, f"  {mean:,.0f}{note}", va="center", fontsize=9, color=INK)
+
+
+def _finish_bars(axes: Axes, rows: Mapping[str, Any]) -> None:
+    axes.set_yticks(range(len(rows)), [_short(row) for row in rows])
+    _thousands(axes)
+    axes.invert_yaxis()
+    axes.grid(visible=False)

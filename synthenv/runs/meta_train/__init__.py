@@ -1,0 +1,1 @@
+"""``synthenv meta-train``: evolving a proxy."""

@@ -1,0 +1,166 @@
+"""One bi-level search: a config bound to its compiled pieces, its generations, and the test whether it is over."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from synthenv.agents.hyperparams import few_shapes
+from synthenv.outer import bilevel
+from synthenv.outer.bilevel import GenerationLog, OuterState
+from synthenv.outer.objectives import make_objective
+from synthenv.outer.strategy import make_strategy
+from synthenv.proxies import registry as proxies
+from synthenv.proxies.config import as_seen
+from synthenv.runs.meta_train.config import MetaTrainConfig, check
+from synthenv.runs.training.trial_runner import TrialRunner, proxy_ground, task_for
+
+NUM_OWN = 32  # more agents of the search's own that have to agree before dearer ones of table 2 are asked
+NUM_SHAPES = (
+    6  # of the networks of those of table 2: each takes as long to compile as several agents to train
+)
+ROUND = 12  # of them are asked at a time: every shape twice
+
+
+class Verdict(NamedTuple):
+    """Whether a generation ends the search, and what finding it out took.
+
+    ``mean`` is the mean score that decided; None if nobody was asked to decide.
+    """
+
+    state: OuterState
+    solved: bool
+    mean: float | None = None
+    train_steps: int = 0
+
+
+class Search:
+    """A bi-level search: the config bound to its compiled pieces."""
+
+    def __init__(self, config: MetaTrainConfig, seed: int):
+        check(config)
+        self.config = config
+        self.spec = task_for(config.agent, config.task)
+        self.root_key = jax.random.key(seed)
+        self.proxy_config = as_seen(config.proxy, config.agent.time_limit)
+        self.proxy = proxies.make(self.spec.env, self.spec.env_params, self.proxy_config)
+        # A generation uses fold_in(root_key, generation); everything else has a stream of its own, a key for each use.
+        apart = jax.random.split(jax.random.fold_in(self.root_key, 2**31 - 1), 7)
+        key_proxy, self.key_init, self.key_starts, self.key_choice, self.key_race = apart[:5]
+        self.key_decide, key_shapes = apart[5:]
+        ground, self.first_proxy, self.unravel = proxy_ground(self.proxy, self.proxy.init_params(key_proxy))
+        outer = config.outer
+        objective = make_objective(outer.objective, self.spec.solved_return, outer.unsolved_weight)
+        self.runner = TrialRunner(config.agent, ground, self.spec, outer.num_test_episodes, objective)
+        whole = dataclasses.replace(config.agent, variation=type(config.agent)().variation)  # of table 2
+        shapes = few_shapes(key_shapes, whole, NUM_SHAPES)
+        self.confirmer = TrialRunner(whole, ground, self.spec, outer.num_test_episodes, shapes=shapes)
+        asked = outer.solved_score
+        self.solved_score = self.spec.solved_return if asked is None else asked
+        self.strategy = make_strategy(config.strategy, self.first_proxy.size, self.solved_score)
+
+    def start(self, proxy: np.ndarray | None = None) -> OuterState:
+        """The state before the first generation, at a random proxy or this one [D]."""
+        proxy = self.first_proxy if proxy is None else proxy
+        return bilevel.init_state(self.key_init, self.strategy, jnp.asarray(proxy))
+
+    def choose_start(self) -> tuple[OuterState, int]:
+        """The same at the best of ``num_starts`` random proxies, and the training steps that finding it took."""
+        outer = self.config.outer
+        if outer.num_starts <= 1:
+            return self.start(), 0
+        keys = jax.random.split(self.key_starts, outer.num_starts)
+        candidates = jax.vmap(lambda key: ravel_pytree(self.proxy.init_params(key))[0])(keys)
+        best, outcomes = bilevel.choose_start(
+            self.key_choice,
+            np.asarray(candidates),
+            self.runner,
+            self.config.strategy.std,
+            outer.num_climbs,
+        )
+        state = self.start(best[0])
+        if outer.num_climbs > 1:
+            starts = [self.start(proxy) for proxy in best]
+            state, climbs = bilevel.race(self.key_race, starts, outer.climb_generations, self._advance)
+            outcomes += climbs
+        return state, int(sum(outcome.num_steps.sum() for outcome in outcomes))
+
+    def advance(self, state: OuterState) -> tuple[OuterState, GenerationLog]:
+        """One generation."""
+        return self._advance(self.root_key, state)
+
+    def _advance(self, key: jax.Array, state: OuterState) -> tuple[OuterState, GenerationLog]:
+        return bilevel.generation(key, state, self.strategy, self.runner, self.config.outer)
+
+    def check_solved(
+        self, state: OuterState, log: GenerationLog, notify: Callable[[str], None] = lambda line: None
+    ) -> Verdict:
+        """Whether the incumbent of this generation solves the task; if so, it is the one to keep.
+
+        A mean over few agents is easily lucky, over many generations some will be, and agents other than the
+        search's own may fail where those do well. So with ``confirm_agents`` more of the search's own are asked first,
+        which costs little, and then fresh agents of table 2 decide. What they say of an incumbent outweighs every score
+        of a generation: the best one decided is kept until another is decided to be better. Until one is decided, a
+        lucky score of the best incumbent gives way to what more agents said of it, lest it shuts out better ones.
+        """
+        scores, config = log.incumbent_scores, self.config.outer
+        if not config.stop_when_solved or not len(scores) or not np.mean(scores) >= self.solved_score:
+            return Verdict(state, False)
+        if not config.confirm_agents:
+            mean = float(np.mean(scores))
+            return Verdict(keep(state, log.incumbent, mean), True, mean)
+        key_own, key_others = jax.random.split(jax.random.fold_in(self.key_decide, state.generation))
+        own, steps = try_agents(key_own, self.runner, log.incumbent, min(NUM_OWN, config.confirm_agents))
+        if not np.mean(own) >= self.solved_score:
+            if not state.decided and np.array_equal(state.best_proxy, log.incumbent):
+                state = keep(state, log.incumbent, float(np.mean(own)))
+            return Verdict(state, False, train_steps=steps)
+        notify(
+            f"incumbents reach {np.mean(scores):.1f}: up to {config.confirm_agents} fresh agents of table 2"
+            " decide whether that is solved ..."
+        )
+        scores, more_steps = self.confirm(key_others, log.incumbent, notify)
+        mean = float(np.mean(scores))
+        if not state.decided or mean > state.best_score:
+            state = keep(state, log.incumbent, mean)._replace(decided=jnp.bool_(True))
+        solved = bool(mean - standard_error(scores) >= self.solved_score)
+        return Verdict(state, solved, mean, steps + more_steps)
+
+    def confirm(
+        self, key: jax.Array, incumbent: np.ndarray, notify: Callable[[str], None] = lambda line: None
+    ) -> tuple[np.ndarray, int]:
+        """Scores of fresh agents on ``incumbent`` [D], and their training steps; asked in rounds.
+
+        Most incumbents that are asked about fall short, and the first round usually shows it.
+        """
+        scores, steps, wanted = np.zeros(0, np.float32), 0, self.config.outer.confirm_agents
+        while len(scores) < wanted:
+            round_key, num = jax.random.fold_in(key, len(scores)), min(ROUND, wanted - len(scores))
+            more, more_steps = try_agents(round_key, self.confirmer, incumbent, num)
+            scores, steps = np.append(scores, more), steps + more_steps
+            notify(f"{len(scores)} of {wanted} agents: mean {np.mean(scores):.1f}")
+            if not np.mean(scores) + standard_error(scores) >= self.solved_score:
+                break
+        return scores, steps
+
+
+def keep(state: OuterState, proxy: np.ndarray, score: float) -> OuterState:
+    """The state with ``proxy`` [D] as its best one; a score of NaN is the worst there can be."""
+    return state._replace(
+        best_proxy=jnp.asarray(proxy), best_score=jnp.float32(np.nan_to_num(score, nan=-np.inf))
+    )
+
+
+def try_agents(key: jax.Array, runner: TrialRunner, proxy: np.ndarray, num: int) -> tuple[np.ndarray, int]:
+    """Scores [num] of fresh agents on one proxy [D], and the training steps that they took."""
+    trials = runner.run(key, np.tile(proxy, (num, 1)), np.arange(num), num)
+    return trials.score, int(trials.num_steps.sum())
+
+
+def standard_error(scores: np.ndarray) -> float:
+    """Of the mean of ``scores`` [N]."""
+    return float(np.std(scores) / np.sqrt(len(scores)))

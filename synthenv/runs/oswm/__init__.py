@@ -1,0 +1,1 @@
+"""``synthenv oswm``: one-shot world models."""

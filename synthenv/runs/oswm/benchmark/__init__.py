@@ -1,0 +1,1 @@
+"""``synthenv oswm benchmark``: the paper's tables."""

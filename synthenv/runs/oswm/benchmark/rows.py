@@ -1,0 +1,177 @@
+"""The rows of a benchmark's tables 1 and 2: a task, who learns there from what, and a run directory for it.
+
+A row that is done is never done again. Rows of both tables may be one and the same.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from synthenv.core.errors import UserError
+from synthenv.core.files import plain, read_json
+from synthenv.runs.oswm.arguments import OswmRun
+from synthenv.runs.oswm.benchmark import real_task_rows
+from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
+from synthenv.runs.oswm.benchmark.real_task_rows import RealRun
+from synthenv.runs.oswm.run import run as oswm_run
+from synthenv.runs.oswm.run.presets import dreaming_agent, preset
+from synthenv.runs.oswm.run.run import Show
+from synthenv.runs.storage import metrics
+from synthenv.runs.storage.run_directory import CONFIG, RESULT, stored_config, with_contents
+
+
+class Row(NamedTuple):
+    """One row.
+
+    Attributes:
+        task: where.
+        method: a world model, or one of ``benchmark_arguments.BASELINES``.
+        strategy: how contexts are collected; None of baselines, which need none.
+    """
+
+    task: str
+    method: str
+    strategy: str | None
+
+    @property
+    def place(self) -> Path:
+        """Its directory below OUT/rows; a model may be named by a path."""
+        name = self.method if self.strategy is None else f"{self.method}-{self.strategy}"
+        folder = re.sub(r"[^\w.-]+", "_", name).strip("_.")
+        return Path(self.task) / (
+            f"_{folder}" if name.startswith("./") else folder
+        )  # not that of a shipped name
+
+
+class Watch(NamedTuple):
+    """Who is told how a row goes: after every test, after every seed, and of what differs from the first machine."""
+
+    show: Show
+    tell: Callable[[dict[str, Any]], None]
+    notify: Callable[[str], None]
+
+
+def rows_of(command: OswmBenchmark, table: str) -> list[Row]:
+    """The rows of table 1 or 2, in the order in which they are done: baselines need to know what a dream took."""
+    if table == "2":
+        return [Row(task, command.models[0], name) for task in command.tasks for name in command.strategies]
+    rows = []
+    for task in command.tasks:
+        rows += [Row(task, model, strategy_of(command, task)) for model in command.models]
+        rows += [Row(task, name, None) for name in command.baselines]
+    return rows
+
+
+def strategy_of(command: OswmBenchmark, task: str) -> str:
+    """How contexts of a task are collected for table 1."""
+    return command.strategy or preset(task).strategy
+
+
+def finish(command: OswmBenchmark, row: Row, out: Path, watch: Watch) -> dict[str, Any]:
+    """Bring a row to its end, or read what it came to.
+
+    Args:
+        command: the benchmark.
+        row: one of ``rows_of``; those before it of the same task are done.
+        out: the directory of all rows.
+        watch: who is told.
+
+    Returns:
+        its result, see ``oswm_summary.summarise``.
+
+    Raises:
+        UserError: as ``oswm_run.run``, or the directory holds the row of another benchmark.
+    """
+    path = out / row.place
+    asked = _dream(command, row) if row.strategy is not None else _real(command, row, out)
+    if (path / RESULT).exists():
+        wanted = asked.asked() if isinstance(asked, RealRun) else oswm_run.asked_for(asked, path)
+        return _stored_result(path, wanted)
+    resume = (path / CONFIG).exists()
+    if isinstance(asked, RealRun):
+        return real_task_rows.run(asked, path, resume, *watch)
+    return oswm_run.run(dataclasses.replace(asked, resume=resume), path, *watch)
+
+
+def context_digests(row: Row, out: Path) -> dict[int, str]:
+    """Names of the contexts of a row, by seed."""
+    return {line["generation"]: line["context_digest"] for line in metrics.read(out / row.place)}
+
+
+def _dream(command: OswmBenchmark, row: Row) -> OswmRun:
+    return OswmRun(
+        task=row.task,
+        context=command.context,
+        strategy=row.strategy,  # type: ignore[arg-type]  # one of STRATEGIES, which are its names
+        model=row.method,
+        seeds=command.seeds,
+        max_steps=command.max_steps,
+        evaluations=command.evaluations,
+        eval_episodes=command.eval_episodes,
+        test_episodes=command.test_episodes,
+        common=command.common,
+    )
+
+
+def _real(command: OswmBenchmark, row: Row, out: Path) -> RealRun:
+    steps = _PPO_STEPS.get(row.method)
+    policy: Any = "ppo" if steps else row.method
+    # What has been begun stays as long, whichever model may come first by now.
+    max_steps = stored_config(out / row.place).get("max_steps")
+    if max_steps is None:
+        max_steps = steps(command, row, out) if steps else 0
+    return RealRun(
+        task=row.task,
+        policy=policy,
+        max_steps=max_steps,
+        seeds=command.seeds,
+        evaluations=command.evaluations,
+        eval_episodes=command.eval_episodes,
+        test_episodes=command.test_episodes,
+        seed=command.common.seed,
+    )
+
+
+def _steps_of_context(command: OswmBenchmark, row: Row, out: Path) -> int:
+    """Real steps that the final policy of a dream by the first model owes itself to, mean over seeds."""
+    steps = _steps_of_first(command, row, out)
+    return round(steps["context"] + steps["expert"])
+
+
+def _steps_of_dream(command: OswmBenchmark, row: Row, out: Path) -> int:
+    """Those and the tests during training."""
+    return round(_steps_of_first(command, row, out)["total"])
+
+
+def _steps_of_first(command: OswmBenchmark, row: Row, out: Path) -> dict[str, float]:
+    first = Row(row.task, command.models[0], strategy_of(command, row.task))
+    return _read(out / first.place / RESULT)["real_steps"]
+
+
+def _steps_dreamt(command: OswmBenchmark, row: Row, out: Path) -> int:
+    return dreaming_agent("ppo", row.task, command.max_steps).max_steps
+
+
+_PPO_STEPS = {
+    "ppo-real-context": _steps_of_context,
+    "ppo-real-equal": _steps_of_dream,
+    "ppo-real-large": _steps_dreamt,
+}
+
+
+def _stored_result(path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The result of a finished row, if it was asked for as it is now."""
+    wanted = plain(wanted)
+    stored = with_contents(_read(path / CONFIG)["config"], wanted)
+    for name, value in wanted.items():
+        if stored.get(name) != value:
+            raise UserError(
+                f"the row in {path} is finished with {name} = {stored.get(name)}, not {value}: choose another --out"
+            )
+    return _read(path / RESULT)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return read_json(file, "remove its directory, and the row will be done again")

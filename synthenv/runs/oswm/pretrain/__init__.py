@@ -1,0 +1,1 @@
+"""``synthenv oswm pretrain``: training the world models that have weights."""

@@ -1,0 +1,1 @@
+"""``synthenv oswm run``: agents trained in a dream of a few real transitions."""

@@ -1,0 +1,261 @@
+"""From a few real transitions to a policy: context, world model, dream, agent, tests. One seed is one unit of work.
+
+References:
+    Ferreira et al. (2024), One-shot world models. What its table 1 reports, the best of many checkpoints by real tests,
+    stands here beside what that choice alone is worth, and behind the return at the end of training.
+"""
+
+import dataclasses
+import functools
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from synthenv.core.files import make_directory
+from synthenv.core.sealed_file import write_sealed
+from synthenv.core.types import EvalResult, WorldModel
+from synthenv.runs.oswm.arguments import OswmRun
+from synthenv.runs.oswm.run import foresight, real_tasks
+from synthenv.runs.oswm.run import plot as oswm_plot
+from synthenv.runs.oswm.run.real_tasks import PolicyAct
+from synthenv.runs.oswm.run.setup import Dreams, context_of_seed
+from synthenv.runs.oswm.run.summary import summarise
+from synthenv.runs.oswm.run.training import Learned, Picked, keys_of_seed, learn, pick_untrained
+from synthenv.runs.storage import metrics
+from synthenv.runs.storage.run_directory import RunDir, stored_config
+from synthenv.worldmodel.context.context import Context, digest
+from synthenv.worldmodel.context.file import save_context
+
+_NUM_HELD_OUT = 1000  # real steps; fewer would miss what is rare
+NUM_LAST = 10  # tests at the end of a training, whose mean is less a matter of luck than the last one
+
+Show = Callable[[int, int, float], None]  # seed, training steps so far, mean return of the test after them
+Keep = Callable[[int, Any, Context], None]  # seed, params of its policy, its context
+
+
+def run_seed(
+    dreams: Dreams,
+    seed: int,
+    show: Show,
+    keep: Keep = lambda seed, params, context: None,
+) -> tuple[dict[str, Any], Any, Context]:
+    """Everything that one seed does.
+
+    Args:
+        dreams: what it shares with the others.
+        seed: its number.
+        show: called after every test.
+        keep: called as soon as the training is over, before anything else can go wrong.
+
+    Returns:
+        its line of ``metrics.jsonl``, the params of the policy at the end of its training, and its context.
+    """
+    command, trainer = dreams.command, dreams.trainer
+    keys = keys_of_seed(command.common.seed, seed)
+    context, expert_steps = context_of_seed(dreams, keys.context)
+    cache, encode_seconds = encode(dreams.model, context)
+    dream = dreams.dream(cache, context)
+
+    def test(key: jax.Array, params: Any) -> EvalResult:
+        return dreams.play(key, trainer.act, params, command.eval_episodes, dream)
+
+    learned = learn(
+        trainer, keys.train, keys.tests, dream, test, command.evaluations, functools.partial(show, seed)
+    )
+    keep(seed, learned.params, context)
+    num_tests = len(learned.steps)
+    untrained = pick_untrained(trainer, keys.untrained, keys.tests, dream, test, num_tests)
+
+    def play(act: PolicyAct, params: Any) -> EvalResult:
+        return dreams.play(keys.judge, act, params, command.test_episodes, dream)
+
+    judged = judge(play, trainer.act, dreams.random, learned, untrained)
+    dreamt = dreams.play_dreamt(keys.judge, trainer.act, learned.params, command.test_episodes, dream)
+    error, error_steps, doubts = held_out_error(dreams, keys.held_out, cache, context, seed)
+    is_real = dreams.task is not None
+    evaluation = learned.picked.num_real_steps * is_real
+    judging = sum(int(np.sum(result.lengths)) for result in judged.values()) * is_real
+    line = {
+        "generation": seed,  # what run directories count their lines by
+        "context_digest": digest(context),
+        "context_ends": int(context.transitions.terminated.sum()),
+        **{name: float(np.mean(result.returns)) for name, result in judged.items()},
+        "last_evaluations_return": float(np.mean(learned.picked.returns[-NUM_LAST:])),
+        "dream_return": float(np.mean(dreamt.returns)),
+        "one_step_error": error,
+        "notices": doubts,
+        "real_steps": {
+            "context": context.real_steps,
+            "expert": expert_steps,
+            "evaluation": evaluation,
+            "total": context.real_steps + expert_steps + evaluation,
+            "measurement": judging + untrained.num_real_steps * is_real + error_steps,
+        },
+        "train_steps": int(learned.steps[-1]),
+        "encode_seconds": encode_seconds,
+        "train_seconds": learned.seconds,
+        "curve": {"steps": learned.steps, "returns": learned.picked.returns},
+    }
+    return line, learned.params, context
+
+
+def encode(model: WorldModel, context: Context) -> tuple[Any, float]:
+    """Show the context to the world model; returns what it makes of it, and the seconds that this took."""
+    start = time.perf_counter()
+    cache = jax.block_until_ready(model.encode(model.params, context.transitions, context.num_actions))
+    return cache, time.perf_counter() - start
+
+
+def judge(
+    play: Callable[[PolicyAct, Any], EvalResult],
+    act: PolicyAct,
+    random: PolicyAct,
+    learned: Learned,
+    untrained: Picked,
+) -> dict[str, EvalResult]:
+    """Play the policies that are reported, by the names under which they are; ``play`` gives all the same starts."""
+    policies: dict[str, tuple[PolicyAct, Any]] = {
+        "final_return": (act, learned.params),
+        "best_return": (act, learned.picked.best),
+        "untrained_control": (act, untrained.best),
+        "random_return": (random, None),
+    }
+    return {name: play(*pair) for name, pair in policies.items()}
+
+
+def held_out_error(
+    dreams: Dreams, key: jax.Array, cache: Any, context: Context, seed: int
+) -> tuple[dict[str, float] | None, int, list[str]]:
+    """How well the world model foresees real steps that it was not shown, and how many these are.
+
+    It comes after the training, so nothing that goes wrong here is worth more than a notice.
+
+    Returns:
+        mean squared errors as shares of the variance of what is predicted: ``next_obs`` (of its change, mean over the
+        columns) and ``reward``; NaN where nothing varies. None if there is no task to step, or its steps could not be
+        used. The steps, and what to say of a model that foresees nothing; without a task, it is asked how sure it is of
+        its context.
+    """
+    if dreams.task is None:
+        steps = context.transitions
+        said = foresight.predict_all(cache, steps.obs, steps.action, dreams.model.predict)
+        return None, 0, foresight.by_own_account(said, context)
+    try:
+        held_out = dreams.task.collect(key, dreams.collection("held", _NUM_HELD_OUT))
+    except Exception as error:  # an environment of anybody's may do anything
+        cause = " ".join(str(error).partition(": ")[0].split()) or type(error).__name__
+        cause = cause.replace("the context", "the held-out steps")  # that of the training is sound
+        return (
+            None,
+            _NUM_HELD_OUT,
+            [
+                f"seed {seed}: one_step_error is null, because of {_NUM_HELD_OUT:,} real steps taken after the training"
+                f" to measure it some could not be used ({cause}); nothing else depends on them"
+            ],
+        )
+    steps = held_out.transitions
+    said = foresight.predict_all(cache, steps.obs, steps.action, dreams.model.predict)
+
+    def share(said: Any, target: Any) -> float:
+        error, variance = np.asarray(said) - target, np.var(target, axis=0)
+        told = variance > 1e-12
+        return float(np.mean(np.square(error).mean(axis=0)[told] / variance[told])) if told.any() else np.nan
+
+    errors = {
+        "next_obs": share(said.next_obs - steps.obs, steps.next_obs - steps.obs),
+        "reward": share(said.reward[:, None], steps.reward[:, None]),
+    }
+    doubts = foresight.of_task(said, held_out, dreams.log, context)
+    if dreams.log is None:  # every seed has a context of its own
+        doubts = [f"seed {seed}: {doubt}" for doubt in doubts]
+    return errors, held_out.real_steps, doubts
+
+
+def run(
+    command: OswmRun,
+    out: Path,
+    show: Show = lambda seed, steps, mean: None,
+    tell: Callable[[dict[str, Any]], None] = lambda line: None,
+    notify: Callable[[str], None] = lambda line: None,
+    begin: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """All seeds, those that are done already left out; see ``oswm_summary.summarise`` for the result.
+
+    Args:
+        command: what to do.
+        out: the run directory.
+        show: called after every test.
+        tell: called with the line of every seed that is done.
+        notify: told what differs from the machine that began the run, what became of the rows of a file, of
+            measurements that failed, and of world models that foresee nothing.
+        begin: called when nothing stands in the way any more.
+
+    Raises:
+        UserError: as ``Dreams`` and ``RunDir.create``, or the disk is full.
+    """
+    dreams = Dreams(command)
+    config = asked_for(command, out) | {
+        "learner": dataclasses.asdict(dreams.agent),
+        "resolved": dreams.resolved(),
+    }
+    with RunDir.create(out, config, command.resume, leaves_proxy=False) as run:
+
+        def keep(seed: int, policy: Any, context: Context) -> None:
+            save_policy(run.path, seed, policy, config)
+            make_directory(run.path / "contexts")
+            save_context(run.path / "contexts" / f"seed{seed}.safetensors", context)
+
+        for note in (*run.notes, *dreams.notes):
+            notify(note)
+        begin()
+        todo = metrics.missing(out, command.seeds)
+        run.truncate_metrics(command.seeds)  # of what cannot be read
+        told = [notice for line in run.read_metrics() for notice in line.get("notices", [])]
+        notices = list(dict.fromkeys([*dreams.notes, *told]))
+        for seed in todo:
+            line = run_seed(dreams, seed, show, keep)[0]
+            run.append_metrics(line)
+            for notice in line["notices"]:
+                if notice not in notices:
+                    notify(notice)
+                    notices.append(notice)
+            tell(line)
+        lines = run.read_metrics()
+        result = summarise(dreams.name, real=dreams.task is not None, lines=lines)
+        result |= {"out": str(out), "notices": notices, "dream_steps": dreams.max_steps}
+        oswm_plot.write(lines, run.plots, dreams.name, dreams.task and dreams.task.solved_return)
+        run.save_result(result)
+    return result
+
+
+def asked_for(command: OswmRun, out: Path) -> dict[str, Any]:
+    """Everything that decides the outcome: the flags, and of files that they name the contents.
+
+    Args:
+        command: the flags.
+        out: the run directory. A file goes by the name that is on record there if the contents are the same, else by
+            its absolute path: runs are resumed from anywhere.
+    """
+    asked, begun, contents = command.asked(), stored_config(out), {}
+    names = {flag: str(asked[flag]) for flag in ("model", "context_file") if asked[flag] is not None}
+    for flag, name in names.items():
+        for content in real_tasks.contents_of(name).values():
+            before = begun.get(flag)
+            is_the_same = begun.get("contents", {}).get(before) == content
+            spelled = name if real_tasks.is_shipped(name) else os.path.abspath(name)
+            asked[flag] = before if is_the_same else spelled
+            contents[asked[flag]] = content
+    return asked | ({"contents": contents} if contents else {})
+
+
+def save_policy(path: Path, seed: int, policy: Any, config: dict[str, Any]) -> None:
+    """Keep the weights that a seed ended with, named by their place in the params."""
+    leaves = jax.tree_util.tree_leaves_with_path(policy)
+    arrays = {jax.tree_util.keystr(place): np.asarray(leaf) for place, leaf in leaves}
+    make_directory(path / "policies")
+    write_sealed(path / "policies" / f"seed{seed}.safetensors", arrays, {"seed": seed, "run": config})

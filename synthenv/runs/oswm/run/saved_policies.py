@@ -1,0 +1,86 @@
+"""The policies that an ``oswm run`` leaves behind, to be played again, in the real task too."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from synthenv.core.errors import UserError
+from synthenv.core.files import plain
+from synthenv.core.sealed_file import read_sealed
+from synthenv.core.types import Prediction
+from synthenv.envs.action_units import ActionUnits
+from synthenv.runs.oswm.run.presets import dreaming_agent
+from synthenv.runs.oswm.run.real_tasks import real_task
+from synthenv.runs.oswm.run.training import Trainer
+from synthenv.runs.storage.run_directory import stored_config
+from synthenv.worldmodel.context.action_strategies import Actions
+from synthenv.worldmodel.context.collect import units_of
+from synthenv.worldmodel.context.context import Context
+from synthenv.worldmodel.context.file import load_context
+from synthenv.worldmodel.dream.env import EnvParams, WorldModelEnv, env_params
+
+Policy = Callable[[jax.Array, Any], Any]  # (key, obs [d]) -> action
+
+
+def load_policy(run: str | Path, seed: int) -> Policy:
+    """What a seed of a run learnt, as it was at the end of training; pure, jit and vmap it at will.
+
+    Args:
+        run: directory of an ``oswm run``.
+        seed: counted from 0, as the files in ``policies/`` are.
+
+    Returns:
+        (key, obs [d]) -> an action that ``env.step`` of the task takes, in the task's own units: NumPy's, of the task's
+        type and shape. Under ``jit`` and ``vmap`` it is JAX's, of at most 32 bits.
+
+    Raises:
+        UserError: there is no such run or seed, or its agent is not that of this version.
+    """
+    run = Path(run)
+    config = stored_config(run)
+    if config.get("command") != "oswm run":
+        raise UserError(f"{run} holds no oswm run: pass the directory of one")
+    arrays = read_sealed(run / "policies" / f"seed{seed}.safetensors")[0]
+    agent = dreaming_agent(config["agent"], config["task"], config["max_steps"])
+    context = load_context(run / "contexts" / f"seed{seed}.safetensors")
+    env, params = _still_dream(context)
+    trainer = Trainer(agent, env, params)
+    shapes = jax.eval_shape(lambda key: trainer.policy(trainer.begin(key, params)), jax.random.key(0))
+    places, structure = jax.tree_util.tree_flatten_with_path(shapes)
+    wanted = {jax.tree_util.keystr(place): leaf.shape for place, leaf in places}
+    has = {key: array.shape for key, array in arrays.items()}
+    if plain(asdict(agent)) != config["learner"] or has != wanted:
+        raise UserError(f"the policy of seed {seed} in {run} is of another version's agent: run it again")
+    params = jax.tree.unflatten(structure, [jnp.asarray(arrays[key]) for key in wanted])
+    units = _units_of(context, config)
+
+    def policy(key: jax.Array, obs: Any) -> Any:
+        action = trainer.act(key, params, jnp.asarray(obs, jnp.float32))
+        return units.to_task(action if isinstance(action, Tracer) else np.asarray(action))
+
+    return policy
+
+
+def _units_of(context: Context, config: Mapping[str, Any]) -> ActionUnits:
+    """The actions that the task takes; runs of before they went on record are asked for their task."""
+    if context.units is not None:
+        return context.units
+    if config["task"] is not None:
+        return real_task(config["task"]).units
+    return units_of(Actions(context.num_actions, context.action_size, context.action_bound))
+
+
+def _still_dream(context: Context) -> tuple[WorldModelEnv, EnvParams]:
+    """An environment that observes and acts as the context does; agents read nothing else off it."""
+
+    def predict(cache: None, obs: jax.Array, action: jax.Array) -> Prediction:
+        return Prediction(obs, jnp.float32(0), jnp.zeros_like(obs), jnp.float32(0), jnp.float32(0))
+
+    kinds = (context.num_actions, context.action_size, context.action_bound, context.obs_size)
+    return WorldModelEnv("still", predict, None, *kinds), env_params(None, context, max_steps=1)

@@ -1,0 +1,80 @@
+"""What the seeds of an ``oswm run`` say together."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from synthenv.runs.training.evaluation import bootstrap_interval
+
+# In the order in which they are to be read: what one gets, what luck and knowing the real task would add, and what
+# there is without any learning.
+RETURNS = (
+    "final_return",
+    "last_evaluations_return",
+    "best_return",
+    "untrained_control",
+    "random_return",
+)
+_SECONDS = ("encode_seconds", "train_seconds")
+
+
+def summarise(name: str, real: bool, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The result of a run.
+
+    Args:
+        name: of the task, or of the file that the context is from.
+        real: whether the tests were on the real task, or in the dream for want of one.
+        lines: of ``metrics.jsonl``, one a seed.
+
+    Returns:
+        means over seeds, and each seed's own numbers in ``per_seed``:
+
+        final_return, ci95_return: of the policy at the end of training; 95 % bootstrap interval over seeds.
+        last_evaluations_return: mean of the last ten tests during training.
+        best_return: of the policy that did best in a test during training, played again.
+        untrained_control: of the best of as many untrained policies, chosen and played again in the same way.
+        random_return: of uniform actions.
+        dream_return: of the policy at the end of training, in the dream.
+        real_steps: context, expert (trained for the context), evaluation (tests during training) and their total;
+            measurement is what the numbers of this report took in addition, which no policy depends on.
+        one_step_error: of the world model, as shares of the variance, over those seeds that it could be measured of;
+            None if there are none, as without a task.
+        num_tests: tests during training, which may be fewer than were asked for.
+    """
+    per_seed = {key: [line[key] for line in lines] for key in (*RETURNS, "dream_return", *_SECONDS)}
+    per_seed["train_steps"] = [line["train_steps"] for line in lines]
+    means = {key: _mean(values) for key, values in per_seed.items()}
+    intervals = {
+        f"ci95_{key}": bootstrap_interval(_numbers(per_seed[key])) for key in (*RETURNS, "dream_return")
+    }
+    ci95_return = intervals.pop("ci95_final_return")
+    steps = [line["real_steps"] for line in lines]
+    errors = [line["one_step_error"] for line in lines]
+    measured = [error for error in errors if error is not None]
+    return {
+        "tested_on": name if real else f"the dream of {name}",
+        "final_return": means.pop("final_return"),
+        "ci95_return": ci95_return,
+        **means,
+        **intervals,
+        "real_steps": _means(steps),
+        "one_step_error": _means(measured) if measured else None,
+        "num_seeds": len(lines),
+        "num_tests": max(len(line.get("curve", {}).get("steps", ())) for line in lines),
+        "per_seed": {**per_seed, "real_steps": steps, "one_step_error": errors},
+    }
+
+
+def _numbers(values: Sequence[Any]) -> np.ndarray:
+    """float [S]; JSON's null is NaN."""
+    return np.array(values, float)
+
+
+def _mean(values: Sequence[Any]) -> float:
+    return float(_numbers(values).mean())
+
+
+def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Key by key."""
+    return {key: _mean([row[key] for row in rows]) for key in rows[0]}

@@ -1,0 +1,1 @@
+"""What many numbers come to: histograms and densities."""

@@ -1,0 +1,1 @@
+"""Agents trained and tested in places by name."""

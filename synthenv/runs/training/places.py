@@ -1,0 +1,164 @@
+"""Training places by name: a task, shipped proxies, run directories; and the schedule that an agent follows there.
+
+References:
+    Ferreira et al. (2022), tables 2, 5, 9, 11, 14, 17 and 18: who is trained after a proxy was found.
+"""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from synthenv.agents.config import AgentConfig, TabularConfig, around
+from synthenv.agents.ppo_config import PPOMonteCarloConfig
+from synthenv.agents.presets import AGENTS, REWARD_AGENTS, name_of
+from synthenv.core.errors import UserError
+from synthenv.envs import registry
+from synthenv.envs.registry import EnvSpec
+from synthenv.outer.trial import TrainingGround
+from synthenv.proxies.reward_network import RewardNetwork
+from synthenv.runs.meta_train.config import agent_from_stored
+from synthenv.runs.training.trial_runner import fitting_agent, proxy_ground, real_ground, task_for, zeros
+from synthenv.zoo import registry as zoo
+
+AS_EVOLVED = "as_evolved"  # whom a proxy was evolved with, hyperparameters and all
+
+
+class Place(NamedTuple):
+    """A training place by name.
+
+    Attributes:
+        name: how it was asked for.
+        spec: the real task that agents are tested on.
+        ground: where they train.
+        weights: of the N environments meant. [N, D]
+        agent: the schedule that agents follow there.
+        proxies: names of the N environments if they are proxies, else empty.
+    """
+
+    name: str
+    spec: EnvSpec
+    ground: TrainingGround
+    weights: np.ndarray
+    agent: AgentConfig
+    proxies: tuple[str, ...] = ()
+
+
+def resolve(*names: str, agent: str | None = None) -> Place:
+    """Find a training place.
+
+    Args:
+        agent: who is to train there; if None, whom a proxy was evolved with (with the hyperparameters of the papers'
+            evaluations; ``as_evolved``: with its own), or one that fits the task.
+        names: a task id, or one or several of: a shipped proxy (all of a task, or ``:i``), a run directory, a proxy
+            file.
+
+    Raises:
+        UserError: if nothing of a name exists, or several names are not all proxies of one shape and schedule.
+    """
+    if not names:
+        raise UserError("nowhere to train: pass a task, a shipped proxy or a run directory")
+    found = [_load_proxies(name) for name in names]
+    if all(found):
+        return _proxy_place(", ".join(names), [proxy for proxies in found for proxy in proxies], agent)
+    name = names[found.index([])]
+    if len(names) > 1:
+        raise UserError(f"{name} is no proxy: pass shipped proxies and run directories, or one name alone")
+    return _task_place(name, agent)
+
+
+def is_shipped(name: str) -> bool:
+    """Whether that is the name of a task or of shipped proxies, whatever path is called the same."""
+    return name in registry.names() or zoo.is_shipped(name)
+
+
+def _load_proxies(name: str) -> list[zoo.LoadedProxy]:
+    """The proxies of a name; none if it is no name of a proxy."""
+    return zoo.load(name) if zoo.is_proxy(name) else []
+
+
+def _task_place(name: str, agent: str | None) -> Place:
+    if agent == AS_EVOLVED:
+        raise UserError(
+            f"{name} was not evolved with any agent: name one, or pass a shipped proxy or a run directory"
+        )
+    try:
+        registry.make(name)
+    except UserError as error:
+        raise UserError(f"{error}; or pass a shipped proxy or a run directory") from None
+    config = replace(AGENTS[agent or fitting_agent(name)], stop="solved", time_limit="terminal")
+    spec = task_for(config, name)
+    return Place(name, spec, real_ground(spec), zeros(1), config)
+
+
+def _proxy_place(name: str, proxies: list[zoo.LoadedProxy], agent: str | None) -> Place:
+    first = proxies[0]
+    who = agent or name_of(agent_from_stored(first.metadata["agent"]))
+    ground = proxy_ground(first.env, first.proxy_params)[0]
+    config = schedule_of(first.metadata, who)
+    task_for(config, first.spec.name)
+    if any(p.env is not first.env or schedule_of(p.metadata, who) != config for p in proxies):
+        raise UserError(f"the proxies of {name} differ in shape or training budget: pick one, or some alike")
+    weights = np.stack([proxy_ground(p.env, p.proxy_params)[1] for p in proxies])
+    return Place(name, first.spec, ground, weights, config, tuple(p.name for p in proxies))
+
+
+def schedule_of(metadata: dict[str, Any], agent: str = "ddqn") -> AgentConfig:
+    """An agent of the papers' evaluations on the training budget that the proxy was evolved for.
+
+    In a reward network it warms up as long as it does elsewhere; what that is longer comes on top of the budget.
+    """
+    evolved = agent_from_stored(metadata["agent"])
+    if agent == AS_EVOLVED:
+        return replace(evolved, vary=False, variation=around(evolved))
+    config = AGENTS[agent]
+    kept = ["max_episodes", "max_steps", "stop", "stop_window", "test_episodes"]
+    if "variant" in metadata["proxy"]:  # a reward network: the task's own agents, whose warm-up is their own
+        config = REWARD_AGENTS.get(metadata["task"], {}).get(agent, config)
+        kept.append("time_limit")
+    else:
+        kept.append("init_episodes")
+        if not isinstance(config, PPOMonteCarloConfig):  # it cannot look through a time limit
+            kept.append("time_limit")
+        if not isinstance(config, TabularConfig):
+            kept.append("buffer_size")
+    scheduled = replace(config, **{field: getattr(evolved, field) for field in kept})
+    longer = (
+        max(0, scheduled.init_episodes - evolved.init_episodes) * registry.make(metadata["task"]).max_steps
+    )
+    return replace(scheduled, max_steps=evolved.max_steps + longer)
+
+
+def budgeted(agent: AgentConfig, max_steps: int | None) -> AgentConfig:
+    """The agent with another number of training steps, and a buffer to hold them; itself if None."""
+    if max_steps is None:
+        return agent
+    room = 1 if isinstance(agent, TabularConfig) else max(agent.buffer_size, min(max_steps, 100_000))
+    return replace(agent, max_steps=max_steps, buffer_size=room)
+
+
+def real_schedule(place: Place, default: AgentConfig, max_steps: int | None) -> AgentConfig:
+    """Whom to compare with on the real task: ``default``; beside reward networks the very agent that trains there.
+
+    Its budget is that of ``default``, unless ``max_steps`` says otherwise: what was ample in a proxy may be too little.
+    """
+    max_steps = max_steps or default.max_steps
+    if not isinstance(place.ground.env, RewardNetwork):
+        return replace(default, max_steps=max_steps)
+    room = max(place.agent.buffer_size, default.buffer_size)
+    return replace(place.agent, max_steps=max_steps, max_episodes=default.max_episodes, buffer_size=room)
+
+
+def test_spec(place: Place, name: str) -> EnvSpec:
+    """Another task to test on, for the same observations and actions."""
+    spec = task_for(place.agent, name)
+    if _sizes(spec) != _sizes(place.spec):
+        raise UserError(
+            f"agents trained in {place.name} cannot play {name}, whose observations or actions have other sizes:"
+            f" choose a --test-task like {place.spec.name}"
+        )
+    return spec
+
+
+def _sizes(spec: EnvSpec) -> tuple[tuple[int, ...], int]:
+    return spec.env.observation_space(spec.env_params).shape, spec.env.num_actions

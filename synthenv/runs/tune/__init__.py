@@ -1,0 +1,1 @@
+"""``synthenv tune``: studies over the hyperparameters of searches."""

@@ -1,0 +1,78 @@
+"""What a study was asked for, and the config of a trial. Knows nothing of Optuna but ``suggest_int`` and its like."""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from synthenv.core.errors import UserError
+from synthenv.runs.arguments import Tune
+from synthenv.runs.meta_train.config import MetaTrainConfig, check
+from synthenv.runs.meta_train.presets import preset
+from synthenv.runs.training.trial_runner import task_for
+from synthenv.runs.tune.spaces import Config, Param, exists, put, space
+
+
+class Plan(NamedTuple):
+    """What a study was asked for.
+
+    Attributes:
+        command: the arguments.
+        base: config of every trial but for the parameters.
+        params: the search space.
+    """
+
+    command: Tune
+    base: MetaTrainConfig
+    params: tuple[Param, ...]
+
+    def asked(self) -> dict[str, Any]:
+        """What decides the outcome; the number of workers may change."""
+        chosen = (
+            "proxy",
+            "task",
+            "variant",
+            "preset",
+            "strategies",
+            "num_trials",
+            "num_generations",
+            "num_searches",
+        )
+        stored = {name: getattr(self.command, name) for name in chosen}
+        return {"command": "tune", "seed": self.command.common.seed, **stored, "base": self.base}
+
+
+def make_plan(command: Tune) -> Plan:
+    """Complete the arguments.
+
+    Raises:
+        UserError: if they do not fit together.
+    """
+    if command.variant is not None and command.proxy != "rn":
+        raise UserError("--variant is one of reward networks: add --proxy rn, or drop it")
+    task = command.chosen_task
+    params = space(command.proxy, task, command.strategies)
+    base = preset(command.proxy, command.preset, task)
+    if command.variant is not None:
+        base = put(base, "proxy.variant", command.variant)
+    if command.strategies and base.strategy.name not in command.strategies:
+        base = put(base, "strategy.name", command.strategies[0])
+    if command.num_generations is not None:
+        base = put(base, "outer.num_generations", command.num_generations)
+    if command.proxy == "se":  # the value is the number of generations until then
+        base = put(base, "outer.stop_when_solved", True)
+    check(base)
+    task_for(base.agent, base.task)
+    return Plan(replace(command, task=task), base, params)
+
+
+def suggest(trial: Any, params: tuple[Param, ...], config: Config) -> Config:
+    """Fill a config with what the study proposes, parents first."""
+    for param in params:
+        if not exists(param, config):
+            continue
+        if param.choices:
+            drawn = trial.suggest_categorical(param.name, param.choices)
+        else:
+            draw = trial.suggest_int if isinstance(param.low, int) else trial.suggest_float
+            drawn = draw(param.name, *param.ends, log=param.log)
+        config = put(config, param.path, param.value(drawn))
+    return config

@@ -1,0 +1,208 @@
+"""What a study leaves: a table of its trials, the best config with its command, importances, pictures, a summary."""
+
+import csv
+import io
+import shlex
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from synthenv.core.errors import UserError
+from synthenv.core.files import plain, to_json, write_atomic
+from synthenv.runs.meta_train.config import MetaTrainConfig
+from synthenv.runs.meta_train.presets import Form, preset
+from synthenv.runs.storage import metrics
+from synthenv.runs.tune import plot as tune_plot
+from synthenv.runs.tune.plan import Plan
+from synthenv.runs.tune.spaces import put
+
+BEST, TABLE = "best.json", "trials.csv"
+# Of the completed trials that is compared with the others, and the fewest of them that make a comparison.
+TOP_SHARE, FEWEST_COMPLETED = 0.25, 8
+
+
+def state_of(trial: FrozenTrial) -> str:
+    """complete, pruned, failed, running or waiting; interrupted is one whose process was ended from outside."""
+    if trial.state == TrialState.FAIL:
+        return "failed" if "reason" in trial.user_attrs else "interrupted"
+    return trial.state.name.lower()
+
+
+def chosen(trial: FrozenTrial, plan: Plan) -> dict[str, Any]:
+    """The parameters of a trial as the config has them, by path."""
+    return {p.path: p.value(trial.params[p.name]) for p in plan.params if p.name in trial.params}
+
+
+def first_attempt(trial: FrozenTrial | Trial) -> int:
+    """The number of the interrupted trial that a trial goes on with; its own if it is none of those."""
+    return trial.user_attrs.get("continues", trial.number)
+
+
+def last_attempts(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials without those that were gone on with."""
+    return list({first_attempt(trial): trial for trial in trials}.values())
+
+
+def best_of(trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
+    """The completed trial of the least value, the earliest of several; None if none was completed."""
+    completed = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return min(completed, key=lambda trial: trial.values[0], default=None)
+
+
+def news(study: optuna.Study, number: int) -> dict[str, Any]:
+    """What a person wants to know when a trial has ended."""
+    trials = study.get_trials(deepcopy=False)
+    trial = trials[number]
+    best = best_of(trials)
+    return {
+        "trial": first_attempt(trial),
+        "state": state_of(trial),
+        "value": trial.value if trial.state == TrialState.COMPLETE else None,
+        "generations": trial.last_step or 0,
+        "reason": trial.user_attrs.get("reason", ""),
+        "num_ended": sum(state_of(t) not in ("running", "waiting") for t in last_attempts(trials)),
+        "best_trial": best and first_attempt(best),
+        "best_value": best and best.value,
+    }
+
+
+def config_of(trial: FrozenTrial, plan: Plan) -> MetaTrainConfig:
+    """The config of a trial's searches."""
+    config = plan.base
+    for path, value in chosen(trial, plan).items():
+        config = put(config, path, value)
+    return config
+
+
+def seeds(seed: int, number: int, num_searches: int) -> tuple[int, ...]:
+    """Of the searches of the trial of that number."""
+    return tuple(np.random.SeedSequence([seed, number, 1]).generate_state(num_searches).tolist())
+
+
+def flags(config: MetaTrainConfig, form: Form, preset_name: str) -> list[str]:
+    """The words after ``synthenv meta-train`` that mean this config: what differs from the preset."""
+    words = ["--proxy", form, "--task", config.task, "--preset", preset_name]
+    before, now = plain(preset(form, preset_name, config.task)), plain(config)
+    for part in ("proxy", "agent", "strategy", "outer"):
+        for name, value in now[part].items():
+            if value == before[part][name]:
+                continue
+            flag = name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{part}.{flag}" if value else f"--{part}.no-{flag}")
+            else:
+                words += [f"--{part}.{flag}", str(value)]
+    return words
+
+
+def write_table(study: optuna.Study, plan: Plan, out: Path) -> None:
+    """Write ``trials.csv``: one row for each attempt at a trial."""
+    paths = list(dict.fromkeys(param.path for param in plan.params))
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("number", "state", "value", "generations", "run", *paths, "reason"))
+    for trial in study.get_trials(deepcopy=False):
+        found = chosen(trial, plan)
+        value = trial.value if trial.state == TrialState.COMPLETE else ""
+        writer.writerow(
+            (
+                trial.number,
+                state_of(trial),
+                value,
+                trial.last_step or 0,
+                f"trials/{first_attempt(trial):03d}",
+                *(found.get(path, "") for path in paths),
+                trial.user_attrs.get("reason", ""),
+            )
+        )
+    write_atomic(out / TABLE, table.getvalue().encode())
+
+
+def write_best(best: FrozenTrial, plan: Plan, out: Path) -> dict[str, Any]:
+    """Write ``best.json``: the best trial, its config and the command that repeats its first search."""
+    config = config_of(best, plan)
+    number = first_attempt(best)
+    seed = seeds(plan.command.common.seed, number, 1)[0]
+    words = ["synthenv", "meta-train", *flags(config, plan.command.proxy, plan.command.preset)]
+    words += ["--seed", str(seed), "--out", "runs/best"]
+    found = {
+        "trial": number,
+        "value": best.value,
+        "params": chosen(best, plan),
+        "seed": seed,
+        "command": shlex.join(words),
+        "config": config,
+    }
+    write_atomic(out / BEST, to_json(found, indent=2).encode())
+    return found
+
+
+def importances(study: optuna.Study, plan: Plan) -> dict[str, float]:
+    """How much each parameter mattered, see ``ped_anova``.
+
+    Pruned and failed trials have no value to compare, so this is about survivors: a parameter that decides who is
+    pruned may look unimportant.
+    """
+    path_of = {param.name: param.label or param.path for param in plan.params}
+    return {path_of[name]: share for name, share in ped_anova(study).items()}
+
+
+def ped_anova(study: optuna.Study) -> dict[str, float]:
+    """How much each parameter tells the best quarter of the completed trials from the rest, summing to 1.
+
+    Empty where too few trials were completed, or all are equally good.
+
+    References:
+        Watanabe et al. (2023), PED-ANOVA.
+    """
+    completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(completed) < FEWEST_COMPLETED or len({trial.value for trial in completed}) == 1:
+        return {}
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=TOP_SHARE)
+    with warnings.catch_warnings():
+        # Of parameters that few trials have: the picture tells the number of trials.
+        warnings.simplefilter("ignore")
+        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return {name: float(share) for name, share in found.items()}
+
+
+def write(study: optuna.Study, plan: Plan, out: Path) -> dict[str, Any]:
+    """Write everything that a finished study leaves.
+
+    Returns:
+        the summary.
+
+    Raises:
+        UserError: if no trial was completed, or the disk is full.
+    """
+    write_table(study, plan, out)
+    trials = study.get_trials(deepcopy=False)
+    best = best_of(trials)
+    if best is None:
+        raise UserError(
+            f"no trial was completed: {out / TABLE} has the reasons; choose another --preset or --out"
+        )
+    found = write_best(best, plan, out)
+    states = Counter(state_of(trial) for trial in last_attempts(trials))
+    shares = importances(study, plan)
+    numbers = [(first_attempt(trial), state_of(trial), trial.value) for trial in last_attempts(trials)]
+    num_completed = states["complete"]
+    tune_plot.write_importances(shares, num_completed, len(numbers), out / "importance.png")
+    tune_plot.write_history(numbers, plan.command.proxy, out / "history.png")
+    runs = [metrics.read(file.parent) for file in (out / "trials").glob("**/config.json")]
+    return {
+        "num_trials": len(numbers),
+        "completed": num_completed,
+        "pruned": states["pruned"],
+        "failed": states["failed"] + states["interrupted"],
+        "generations": sum(map(metrics.num_generations, runs)),
+        "seconds": sum(line["seconds"] for lines in runs for line in lines),
+        "importances": shares,
+        "best": {name: found[name] for name in ("trial", "value", "params", "seed", "command")},
+    }
