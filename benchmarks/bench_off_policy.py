@@ -34,7 +34,7 @@ from synthenv.agents.config import AgentConfig
 from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.agents.presets import AGENTS
 from synthenv.envs import registry
-from synthenv.runs.training.evaluation import bootstrap_interval
+from synthenv.runs.statistics.intervals import bootstrap_interval
 
 STEPS = {"CartPole-v1": 30_000, "CartPole-v0": 30_000, "Pendulum-v1": 10_000}
 # Warm-ups of about 200 (CartPole) and 1,000 steps (Pendulum). Discrete TD3 as in table 5, made for SEs, and acting on

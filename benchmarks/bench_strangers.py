@@ -31,7 +31,7 @@ from jax.flatten_util import ravel_pytree
 import synthenv
 from synthenv.core.files import write_atomic
 from synthenv.nets.mlp import apply_mlp, init_mlp
-from synthenv.runs.training.evaluation import bootstrap_interval
+from synthenv.runs.statistics.intervals import bootstrap_interval
 from synthenv.zoo import registry as zoo
 
 HERE = Path(__file__).resolve().parent

@@ -16,7 +16,7 @@ from typing import get_args
 import jax
 import pytest
 
-from synthenv.agents.presets import AGENTS
+from synthenv.agents.presets import AGENTS, agent_from_stored
 from synthenv.agents.registry import hyperparams_class
 from synthenv.cli import main, parse
 from synthenv.core.errors import UserError
@@ -24,7 +24,6 @@ from synthenv.core.files import plain, to_json
 from synthenv.runs.arguments import AgentName
 from synthenv.runs.meta_train import reward_presets, synthetic_presets
 from synthenv.runs.meta_train import run as runs
-from synthenv.runs.meta_train.config import agent_from_stored
 from synthenv.runs.meta_train.presets import preset as preset_of
 from synthenv.runs.meta_train.synthetic_presets import bandit_form
 from synthenv.runs.oswm.pretrain import presets as pretrain_presets

@@ -17,6 +17,27 @@ FLOORS = (
     {"__main__"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+# Rooms within a room, floor by floor; rooms of one floor know nothing of each other but what is listed.
+WINGS = {
+    "runs": (
+        {"storage", "display", "statistics"},
+        {"training"},
+        {"meta_train", "evaluate", "tune", "oswm", "oswm.run", "oswm.benchmark", "oswm.pretrain"},
+    ),
+    "worldmodel": (
+        {"context", "regression"},
+        {"dream", "experts", "paper.prior"},
+        {"baselines", "small", "small.prior", "paper"},
+    ),
+}
+DOORS = {
+    ("context", "regression"),
+    ("tune", "meta_train"),
+    ("oswm.benchmark", "oswm.run"),
+    ("oswm.pretrain", "oswm.run"),
+    ("small", "small.prior"),
+}
+MOST_MODULES = 12
 OUTSIDE = {"experiments", "benchmarks", "notebooks", "tests"}
 INIT_NAMES = {"__all__", "__version__"}
 BANNED_NAMES = ("utils", "helpers", "manager")
@@ -67,6 +88,27 @@ def name_violations(tree: ast.Module) -> Iterator[str]:
             yield f"{node.lineno}: argument rng, call it key"
 
 
+def inner_room(wing: str, name: str) -> str | None:
+    """The room of ``WINGS`` that a dotted name leads into; None if it is none of its."""
+    rest = name.split(".")
+    found = [".".join(rest[:n]) for n in (2, 1) if any(".".join(rest[:n]) in floor for floor in WINGS[wing])]
+    return found[0] if found else None
+
+
+def wing_violations(tree: ast.Module, wing: str, room: str) -> Iterator[str]:
+    """Say which imports a module of a room within a room must not have."""
+    floors = {name: floor for floor, names in enumerate(WINGS[wing]) for name in names}
+    for line, name in imported_modules(tree):
+        prefix = f"synthenv.{wing}."
+        target = inner_room(wing, name.removeprefix(prefix)) if name.startswith(prefix) else None
+        if target is None or target == room or (room, target) in DOORS:
+            continue
+        if target.startswith(f"{room}.") or room.startswith(f"{target}."):
+            continue  # a house and its rooms
+        if floors[target] >= floors[room]:
+            yield f"{line}: {room} imports {name}, which is not below it"
+
+
 def violations(path: str, source: str) -> list[str]:
     """Check one file, given by its path relative to the package, against every rule."""
     tree = ast.parse(source)
@@ -78,6 +120,8 @@ def violations(path: str, source: str) -> list[str]:
         found += init_violations(tree, is_top=parts == ("__init__",))
     if room in FLOOR:
         found += import_violations(tree, room)
+        if room in WINGS and (inner := inner_room(room, ".".join(parts[1:-1]))):
+            found += wing_violations(tree, room, inner)
     elif parts != ("__init__",):
         found.append(f"0: {room} is no room; a file that fits no room means that an idea is missing")
     return [f"synthenv/{path}:{violation}" for violation in found]
@@ -90,9 +134,20 @@ def test_package_keeps_the_rules():
     assert not found, "\n".join(found)
 
 
+def test_folders_stay_small():
+    """Those of the wings; the other rooms have still to be divided."""
+    for wing in WINGS:
+        for folder in [PACKAGE / wing, *(p for p in (PACKAGE / wing).rglob("*") if p.is_dir())]:
+            modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+            assert len(modules) <= MOST_MODULES, folder
+
+
 @pytest.mark.parametrize(
     ("path", "source"),
     [
+        ("runs/storage/metrics.py", "from synthenv.runs.training import places"),  # up within a wing
+        ("runs/evaluate/plot_command.py", "from synthenv.runs.tune import spaces"),  # sideways within a wing
+        ("worldmodel/experts/robust.py", "from synthenv.worldmodel.small.network import encode"),
         ("core/types.py", "from synthenv.envs import registry"),  # up
         ("agents/ddqn.py", "import synthenv.proxies.synthetic_env"),  # sideways
         ("agents/ddqn.py", "def f():\n    from synthenv import runs"),  # up, inside a function

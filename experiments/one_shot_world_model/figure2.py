@@ -21,8 +21,8 @@ from synthenv.core.errors import UserError
 from synthenv.core.files import to_json, write_atomic
 from synthenv.runs.arguments import Common
 from synthenv.runs.oswm.arguments import OswmRun, StrategyName
+from synthenv.runs.statistics.intervals import bootstrap_interval
 from synthenv.runs.storage.csv_tables import read_csv, write_csv
-from synthenv.runs.training.evaluation import bootstrap_interval
 
 Task = Literal["GridWorld", "CartPole-v0", "SimpleEnv", "MountainCar-v0", "Pendulum-v1", "Reacher-v5"]
 TASKS: tuple[Task, ...] = get_args(Task)

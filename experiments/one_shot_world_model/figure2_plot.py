@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from synthenv.envs import registry
 from synthenv.runs.display.figures import BLUE, GREEN, INK, ORANGE, QUIET, RED, dress, new_figure, save
-from synthenv.runs.evaluate.learning_curves import bootstrap_band
+from synthenv.runs.statistics.intervals import bootstrap_band
 
 _NUM_COLUMNS = 3
 _SYMLOG = {"SimpleEnv": 1.0}  # its returns, none above 0, span three powers of ten

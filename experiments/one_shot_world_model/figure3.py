@@ -20,9 +20,9 @@ import numpy as np
 from experiments.command_line import execute, parse
 from experiments.one_shot_world_model.prior_columns import PRIORS, Column
 from synthenv.core.files import to_json, write_atomic
+from synthenv.runs.statistics.intervals import bootstrap_interval
 from synthenv.runs.storage import locked_directory
 from synthenv.runs.storage.csv_tables import read_csv, write_csv
-from synthenv.runs.training.evaluation import bootstrap_interval
 
 NUM_BINS = 100
 SHAPES = ("peaked", "wide", "multimodal", "sparse", "constant")

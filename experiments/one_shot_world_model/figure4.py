@@ -20,9 +20,9 @@ from synthenv.core.files import to_json, write_atomic
 from synthenv.runs.oswm.benchmark import error_contexts
 from synthenv.runs.oswm.run import real_tasks
 from synthenv.runs.oswm.run.presets import preset
+from synthenv.runs.statistics.intervals import bootstrap_interval
 from synthenv.runs.storage import locked_directory
 from synthenv.runs.storage.csv_tables import read_csv, write_csv
-from synthenv.runs.training.evaluation import bootstrap_interval
 from synthenv.worldmodel.context.action_strategies import Collection
 
 NUM_BINS = {"GridWorld": 0, "CartPole-v0": 20, "Pendulum-v1": 100}  # cells are their own bins

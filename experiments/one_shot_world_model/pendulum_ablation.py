@@ -130,7 +130,7 @@ def trained(config: Config, done: set[tuple[str, str, int]]) -> Iterator[dict[st
 
 def summarise(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Mean real return over seeds with a 95 % bootstrap interval, and the worst, for every place and settings."""
-    from synthenv.runs.training.evaluation import bootstrap_interval
+    from synthenv.runs.statistics.intervals import bootstrap_interval
 
     found: dict[tuple[str, str], list[float]] = {}
     for line in lines:

@@ -17,7 +17,7 @@ from synthenv.core.errors import UserError
 from synthenv.runs.oswm.pretrain.batches import Batches
 from synthenv.runs.oswm.pretrain.real_task_errors import Foreseen, RealConfig, collect_real, error_shares
 from synthenv.runs.oswm.pretrain.run import REAL
-from synthenv.runs.training.evaluation import NUM_BOOTSTRAP
+from synthenv.runs.statistics.intervals import NUM_BOOTSTRAP
 from synthenv.worldmodel.small import train_step as pretrain
 from synthenv.worldmodel.small.examples import Examples
 from synthenv.worldmodel.small.network import ModelConfig, Params

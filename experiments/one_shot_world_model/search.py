@@ -30,8 +30,8 @@ from synthenv.core.programs import forget_programs
 from synthenv.nets.transformer import TransformerConfig
 from synthenv.runs.oswm.pretrain import run as pretrain
 from synthenv.runs.oswm.pretrain.run import PAPER
+from synthenv.runs.statistics.intervals import bootstrap_interval
 from synthenv.runs.storage.csv_tables import read_csv, write_csv
-from synthenv.runs.training.evaluation import bootstrap_interval
 from synthenv.runs.tune.plan import suggest
 from synthenv.runs.tune.results import best_of, ped_anova
 from synthenv.runs.tune.spaces import drawn

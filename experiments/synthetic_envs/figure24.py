@@ -128,7 +128,7 @@ def solve(search: Any, point: dict[str, Any], num_generations: int) -> dict[str,
 
 def summarise(rows: list[dict[str, str]], transformations: tuple[str, ...]) -> list[dict[str, Any]]:
     """Generations to solve of each transformation, mirrored and not: mean with its interval, and who solved."""
-    from synthenv.runs.training.evaluation import bootstrap_interval
+    from synthenv.runs.statistics.intervals import bootstrap_interval
 
     out = []
     for name in transformations:

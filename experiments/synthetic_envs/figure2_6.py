@@ -101,7 +101,7 @@ def plot(config: Config) -> None:
     from matplotlib.ticker import MaxNLocator
 
     from synthenv.envs import registry
-    from synthenv.runs.training.evaluation import bootstrap_interval
+    from synthenv.runs.statistics.intervals import bootstrap_interval
 
     task = SEARCHES[config.config].task
     curves = read_curves(config.out / "figure2_6.csv")

@@ -4,7 +4,9 @@ References:
     Ferreira et al. (2022), tables 3, 5 and 9 to 19.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from synthenv.agents.config import (
     AgentConfig,
@@ -174,3 +176,13 @@ REWARD_AGENTS: dict[str, dict[str, AgentConfig]] = {
     "MountainCarContinuous-v0": {"td3": TABLE17_MOUNTAIN_CAR, "ppo_monte_carlo": TABLE18_MOUNTAIN_CAR},
     "HalfCheetah": {"td3": TABLE17_HALF_CHEETAH, "ppo_monte_carlo": TABLE18_HALF_CHEETAH},
 }
+
+
+def agent_from_stored(stored: Mapping[str, Any]) -> AgentConfig:
+    """The agent that a run directory or a proxy file tells of; those of before agents had names are DDQN."""
+    like = AGENTS[stored.get("name", "ddqn")]
+    ranges = {name: ends and tuple(ends) for name, ends in stored["variation"].items()}
+    values = {**stored, "variation": type(like.variation)(**ranges)}
+    if values.get("curiosity"):
+        values["curiosity"] = ICMConfig(**values["curiosity"])
+    return type(like)(**values)

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from synthenv.runs.training import evaluation
-from synthenv.runs.training.evaluation import bootstrap_interval
+from synthenv.runs.statistics.intervals import bootstrap_interval
 
 
 def test_known_numbers():
@@ -43,7 +42,7 @@ def test_equal_values_have_equal_intervals_and_seeds_differ_little():
 @pytest.mark.parametrize("draw", ["normal", "exponential"])
 def test_it_covers_the_mean_about_as_often_as_it_says(monkeypatch, draw):
     """Of 400 samples of forty, 94 % by theory for a percentile interval of so few, less where they are skewed."""
-    monkeypatch.setattr(evaluation, "NUM_BOOTSTRAP", 1000)
+    monkeypatch.setattr("synthenv.runs.statistics.intervals.NUM_BOOTSTRAP", 1000)
     rng = np.random.default_rng(3)
     mean = {"normal": 0.0, "exponential": 1.0}[draw]
     intervals = np.array([bootstrap_interval(getattr(rng, draw)(size=40), seed) for seed in range(400)])

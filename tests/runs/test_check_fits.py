@@ -2,9 +2,10 @@
 
 import pytest
 
+from synthenv.agents.fits import check_fits, fitting_agent
 from synthenv.agents.presets import AGENTS
 from synthenv.core.errors import UserError
-from synthenv.runs.training.trial_runner import check_fits, fitting_agent, task_for
+from synthenv.runs.training.trial_runner import task_for
 
 REMEDIES = {
     "td3": ": choose td3_discrete, or a task such as Pendulum-v1",

@@ -5,7 +5,7 @@ import pytest
 
 from synthenv.core.errors import UserError
 from synthenv.runs.oswm.run.real_tasks import context_of_file
-from synthenv.worldmodel.experts import end_limits
+from synthenv.worldmodel.regression import end_limits
 
 NUM_ROWS = 60
 OBS = np.random.default_rng(0).normal(size=(NUM_ROWS, 2))

@@ -17,8 +17,8 @@ from synthenv.runs.oswm.run import foresight
 from synthenv.runs.oswm.run.real_tasks import context_of_file
 from synthenv.worldmodel.context.context import Context
 from synthenv.worldmodel.context.file import read_npz
-from synthenv.worldmodel.experts import end_limits
-from synthenv.worldmodel.regression.quadratic_law import action_columns
+from synthenv.worldmodel.context.quadratic_law import action_columns
+from synthenv.worldmodel.regression import end_limits
 from tests.careless_logs import CARELESS, NUM_ROWS, REFUSED, SAME, TOLD
 from tests.small_logs import by_turns, next_step_reset, picked, pushed, spring
 

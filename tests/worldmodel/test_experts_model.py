@@ -137,7 +137,7 @@ def test_discrete_actions_become_one_hot(grid_cache):
 def test_distinct_averages_twins_and_loses_nobody():
     inputs = np.array([[1.0, 0.0], [2.0, 0.0], [1.0, 0.0], [3.0, 1.0]])
     after = np.array([[1.0], [5.0], [3.0], [7.0]])
-    asked, mean_after, mean_targets = experts_model.distinct(inputs, after, -after)
+    asked, mean_after, mean_targets = columns.distinct(inputs, after, -after)
     rows = {tuple(row): value[0] for row, value in zip(asked, mean_after, strict=True)}
     assert rows == {(1.0, 0.0): 2.0, (2.0, 0.0): 5.0, (3.0, 1.0): 7.0}
     np.testing.assert_array_equal(mean_targets, -mean_after)

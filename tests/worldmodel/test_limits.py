@@ -10,7 +10,7 @@ from synthenv.envs import registry
 from synthenv.worldmodel.context.action_strategies import Collection
 from synthenv.worldmodel.context.collect import collect
 from synthenv.worldmodel.dream.known_ends import KNOWN
-from synthenv.worldmodel.experts import end_limits
+from synthenv.worldmodel.regression import end_limits
 
 
 def limits_of(name, num_steps=1000):

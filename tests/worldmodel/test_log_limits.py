@@ -9,8 +9,8 @@ import pytest
 from synthenv.runs.oswm.arguments import OswmRun
 from synthenv.runs.oswm.run.setup import Dreams
 from synthenv.worldmodel.dream import surface
-from synthenv.worldmodel.experts import end_limits
 from synthenv.worldmodel.experts import world_model as experts_model
+from synthenv.worldmodel.regression import end_limits
 from tests.small_logs import spring
 
 pytestmark = pytest.mark.rank_promotion_ok

@@ -20,7 +20,7 @@ from synthenv.core.errors import UserError
 from synthenv.core.files import check_place
 from synthenv.envs.registry import EnvSpec
 from synthenv.runs.evaluate.stored_curves import Learned, learn
-from synthenv.runs.training.evaluation import bootstrap_interval
+from synthenv.runs.statistics.intervals import bootstrap_interval
 from synthenv.runs.training.places import Place, resolve
 
 # Training steps and episodes: what the papers' figures show, less for continuous control.
@@ -59,14 +59,6 @@ def at_steps(learned: Learned, grid: np.ndarray) -> np.ndarray:
         index = np.searchsorted(steps[:num], grid, side="right") - 1
         rows.append(np.where(index >= 0, returns[np.maximum(index, 0)], np.nan))
     return np.array(rows)
-
-
-def bootstrap_band(values: np.ndarray, num_draws: int = 1000) -> np.ndarray:
-    """Mean over agents and its 95 % percentile bootstrap band, [3, G] of values [A, G]."""
-    draws = np.random.default_rng(0).multinomial(
-        len(values), np.full(len(values), 1 / len(values)), num_draws
-    )
-    return np.stack([values.mean(axis=0), *np.percentile(draws @ values / len(values), [2.5, 97.5], axis=0)])
 
 
 def summarise(learned: Learned) -> dict[str, Any]:

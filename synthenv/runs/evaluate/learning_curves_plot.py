@@ -13,7 +13,8 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from synthenv.core.files import make_directory, write_atomic
 from synthenv.runs.display.figures import BLUE, CYCLE, INK, QUIET, RED, dress, literal, new_figure, save
-from synthenv.runs.evaluate.learning_curves import BASELINES, Learned, at_steps, bootstrap_band
+from synthenv.runs.evaluate.learning_curves import BASELINES, Learned, at_steps
+from synthenv.runs.statistics.intervals import bootstrap_band
 
 _COLORS = dict(zip(BASELINES, (BLUE, QUIET, QUIET), strict=True))
 POINTS = 200

@@ -6,8 +6,8 @@ from typing import Any
 
 import tyro
 
-from synthenv.agents.config import AgentConfig, DDQNConfig, ICMConfig
-from synthenv.agents.presets import AGENTS
+from synthenv.agents.config import AgentConfig, DDQNConfig
+from synthenv.agents.presets import agent_from_stored
 from synthenv.core.bounds import misfits
 from synthenv.core.errors import UserError
 from synthenv.outer.config import OuterConfig, StrategyConfig
@@ -32,16 +32,6 @@ class MetaTrainConfig:
     agent: AgentConfig = field(default_factory=DDQNConfig)
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     outer: OuterConfig = field(default_factory=OuterConfig)
-
-
-def agent_from_stored(stored: Mapping[str, Any]) -> AgentConfig:
-    """The agent that a run directory or a proxy file tells of; those of before agents had names are DDQN."""
-    like = AGENTS[stored.get("name", "ddqn")]
-    ranges = {name: ends and tuple(ends) for name, ends in stored["variation"].items()}
-    values = {**stored, "variation": type(like.variation)(**ranges)}
-    if values.get("curiosity"):
-        values["curiosity"] = ICMConfig(**values["curiosity"])
-    return type(like)(**values)
 
 
 def to_stored(config: MetaTrainConfig) -> dict[str, Any]:

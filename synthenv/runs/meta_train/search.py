@@ -17,6 +17,7 @@ from synthenv.outer.strategy import make_strategy
 from synthenv.proxies import registry as proxies
 from synthenv.proxies.config import as_seen
 from synthenv.runs.meta_train.config import MetaTrainConfig, check
+from synthenv.runs.statistics.intervals import standard_error
 from synthenv.runs.training.trial_runner import TrialRunner, proxy_ground, task_for
 
 NUM_OWN = 32  # more agents of the search's own that have to agree before dearer ones of table 2 are asked
@@ -159,8 +160,3 @@ def try_agents(key: jax.Array, runner: TrialRunner, proxy: np.ndarray, num: int)
     """Scores [num] of fresh agents on one proxy [D], and the training steps that they took."""
     trials = runner.run(key, np.tile(proxy, (num, 1)), np.arange(num), num)
     return trials.score, int(trials.num_steps.sum())
-
-
-def standard_error(scores: np.ndarray) -> float:
-    """Of the mean of ``scores`` [N]."""
-    return float(np.std(scores) / np.sqrt(len(scores)))

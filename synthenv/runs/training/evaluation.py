@@ -18,10 +18,9 @@ import numpy as np
 from synthenv.agents.config import AgentConfig
 from synthenv.agents.presets import name_of
 from synthenv.core.errors import UserError
+from synthenv.runs.statistics.intervals import bootstrap_interval
 from synthenv.runs.training.places import Place, budgeted, real_schedule, resolve, test_spec
 from synthenv.runs.training.trial_runner import TrialRunner
-
-NUM_BOOTSTRAP = 10_000
 
 
 class Scores(NamedTuple):
@@ -51,13 +50,6 @@ def run_agents(
 def untrained(place: Place, agent: AgentConfig, num_agents: int, seed: int) -> Scores:
     """The control: the same agents, tested before any training."""
     return run_agents(place, replace(agent, max_steps=1, init_episodes=10**6), num_agents, seed)
-
-
-def bootstrap_interval(values: np.ndarray, seed: int = 0) -> list[float]:
-    """95 % percentile bootstrap interval of the mean over agents (the first axis)."""
-    per_agent = values.reshape(len(values), -1).mean(axis=1)
-    draws = np.random.default_rng(seed).integers(0, len(values), (NUM_BOOTSTRAP, len(values)))
-    return [float(x) for x in np.percentile(per_agent[draws].mean(axis=1), [2.5, 97.5])]
 
 
 def summarise(scores: Scores) -> dict[str, Any]:

@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from synthenv.agents.config import AgentConfig, TabularConfig, around
+from synthenv.agents.fits import fitting_agent
 from synthenv.agents.ppo_config import PPOMonteCarloConfig
-from synthenv.agents.presets import AGENTS, REWARD_AGENTS, name_of
+from synthenv.agents.presets import AGENTS, REWARD_AGENTS, agent_from_stored, name_of
 from synthenv.core.errors import UserError
 from synthenv.envs import registry
 from synthenv.envs.registry import EnvSpec
 from synthenv.outer.trial import TrainingGround
 from synthenv.proxies.reward_network import RewardNetwork
-from synthenv.runs.meta_train.config import agent_from_stored
-from synthenv.runs.training.trial_runner import fitting_agent, proxy_ground, real_ground, task_for, zeros
+from synthenv.runs.training.trial_runner import proxy_ground, real_ground, task_for, zeros
 from synthenv.zoo import registry as zoo
 
 AS_EVOLVED = "as_evolved"  # whom a proxy was evolved with, hyperparameters and all

@@ -20,11 +20,17 @@ import numpy as np
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction, Transition, WorldModel
-from synthenv.worldmodel.experts.world_model import distinct, snap
-from synthenv.worldmodel.regression.columns import Columns, inputs_of, measure, standardise, targets_of
+from synthenv.worldmodel.regression.columns import (
+    Columns,
+    distinct,
+    inputs_of,
+    measure,
+    snap,
+    standardise,
+    targets_of,
+)
 from synthenv.worldmodel.regression.double_precision import double_on_host
-
-PENALTIES = tuple(10.0**power for power in range(-10, 2))  # per row, in units of the features' variance
+from synthenv.worldmodel.regression.ridge_solution import solve_ridge
 
 
 class Rows(NamedTuple):
@@ -159,30 +165,6 @@ def _standardised_features(inputs: jax.Array, is_quadratic: bool) -> tuple[jax.A
     mean, std = jnp.mean(features, axis=0), jnp.std(features, axis=0)
     std = jnp.where(std > 1e-9, std, 0.0)
     return standardise(features, mean, std), mean, std
-
-
-def solve_ridge(features: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ridge regressions of centred targets [C, Y] on centred features [C, F], for all penalties at once.
-
-    The singular value decomposition makes every hat matrix diagonal; a row's leave-one-out residual is its residual
-    over 1 minus its leverage, the constant's share of it, 1 / C, included.
-
-    Returns:
-        coefficients [F, Y], those of the best penalty for every target, and mean squared leave-one-out errors [Y].
-    """
-    left, values, right = np.linalg.svd(features, full_matrices=False)
-    projected = left.T @ targets
-    betas, errors = [], []
-    for penalty in PENALTIES:
-        ridge = values**2 + penalty * len(features)
-        fitted = left @ ((values**2 / ridge)[:, None] * projected)
-        leverage = left**2 @ (values**2 / ridge) + 1.0 / len(features)
-        left_out = (targets - fitted) / np.maximum(1.0 - leverage, 1e-9)[:, None]
-        betas.append(right.T @ ((values / ridge)[:, None] * projected))
-        errors.append(np.mean(left_out**2, axis=0))
-    best = np.argmin(errors, axis=0)  # [Y]
-    chosen = np.take_along_axis(np.array(betas), best[None, None, :], axis=0)[0]
-    return chosen, np.min(errors, axis=0)
 
 
 def predict_ridge(cache: Ridge, obs: jax.Array, action: jax.Array, is_quadratic: bool) -> Prediction:

@@ -7,9 +7,9 @@ import numpy as np
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import Transition
+from synthenv.worldmodel.context import quadratic_law
 from synthenv.worldmodel.context.logged_order import continues, ended_rows
-from synthenv.worldmodel.regression import quadratic_law
-from synthenv.worldmodel.regression.quadratic_law import Surprise
+from synthenv.worldmodel.context.quadratic_law import Surprise
 
 _LEAST_ROWS = 20  # that are no neighbours of ends, to know an ordinary row by
 _BY_CHANCE = 1e-3

@@ -8,9 +8,9 @@ Axis letters here: N rows.
 import numpy as np
 
 from synthenv.core.types import Transition
+from synthenv.worldmodel.context import quadratic_law
 from synthenv.worldmodel.context.logged_order import continues, ended_rows
-from synthenv.worldmodel.experts import end_limits
-from synthenv.worldmodel.regression import quadratic_law
+from synthenv.worldmodel.regression import end_limits
 
 _LOST = 0.01  # of what a column moves by
 _STILL = 1e-6  # of a column's deviation: it does not move

@@ -18,13 +18,21 @@ import numpy as np
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction, Transition, WorldModel
-from synthenv.worldmodel.experts import end_limits, ensemble
-from synthenv.worldmodel.experts.end_limits import Limits
+from synthenv.worldmodel.experts import ensemble
 from synthenv.worldmodel.experts.ensemble import METRIC_ROWS, Experts, MetricRows
-from synthenv.worldmodel.regression import closed_form
+from synthenv.worldmodel.regression import closed_form, end_limits
 from synthenv.worldmodel.regression.blas_threads import one_blas_thread
-from synthenv.worldmodel.regression.columns import Columns, inputs_of, measure, standardise, targets_of
+from synthenv.worldmodel.regression.columns import (
+    Columns,
+    distinct,
+    inputs_of,
+    measure,
+    snap,
+    standardise,
+    targets_of,
+)
 from synthenv.worldmodel.regression.double_precision import double_on_host
+from synthenv.worldmodel.regression.end_limits import Limits
 
 _BLOCK = 32  # rows
 # What XLA reserves for ``fit``, 15 matrices of all pairs of rows in double precision, and 2 for the decomposition.
@@ -141,11 +149,6 @@ def local_errors(cache: Cache, x: jax.Array, counts: jax.Array | None = None) ->
     return closed_form.nearby(cache.left_out, cache.error, near) + cache.rounding
 
 
-def snap(columns: Columns, obs: jax.Array) -> jax.Array:
-    """Round what is a whole number wherever the context looks. [d]"""
-    return jnp.where(columns.whole, jnp.round(obs), obs)
-
-
 def encode(params: None, transitions: Transition, num_actions: int | None) -> Cache:
     """Fit the experts to a context [C], in double precision, whatever the precision elsewhere.
 
@@ -206,23 +209,6 @@ def fit_arrays(arrays: Arrays) -> Cache:
 
 
 _fit = jax.jit(fit)
-
-
-def distinct(inputs: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Average the values [C, ...] of rows that ask the same, and shuffle the rows; inputs come first.
-
-    A row whose twin stays in is not left out: errors of a board game's experts would all be zero. Neighbours in time
-    are alike, and experts choose their metrics with the first few rows.
-    """
-    asked, group, count = np.unique(inputs, axis=0, return_inverse=True, return_counts=True)
-    order = np.random.default_rng(0).permutation(len(asked))
-
-    def mean(array: np.ndarray) -> np.ndarray:
-        total = np.zeros((len(asked), array.shape[1]))
-        np.add.at(total, group.reshape(-1), array)
-        return (total / count[:, None])[order]
-
-    return asked[order], *(mean(array) for array in values)
 
 
 def _single(leaf: Any) -> np.ndarray:

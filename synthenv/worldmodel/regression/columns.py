@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from synthenv.core.types import Transition
 
@@ -74,3 +75,25 @@ def standardise(values: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array
     """Values [..., N] in units of the context; constant columns are zero whatever they hold."""
     mean, std = (jnp.broadcast_to(each, jnp.shape(values)) for each in (mean, std))
     return jnp.where(std > 0.0, (values - mean) / jnp.where(std > 0.0, std, 1.0), 0.0)
+
+
+def snap(columns: Columns, obs: jax.Array) -> jax.Array:
+    """Round what is a whole number wherever the context looks. [d]"""
+    return jnp.where(columns.whole, jnp.round(obs), obs)
+
+
+def distinct(inputs: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Average the values [C, ...] of rows that ask the same, and shuffle the rows; inputs come first.
+
+    A row whose twin stays in is not left out: errors of a board game's experts would all be zero. Neighbours in time
+    are alike, and experts choose their metrics with the first few rows.
+    """
+    asked, group, count = np.unique(inputs, axis=0, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(0).permutation(len(asked))
+
+    def mean(array: np.ndarray) -> np.ndarray:
+        total = np.zeros((len(asked), array.shape[1]))
+        np.add.at(total, group.reshape(-1), array)
+        return (total / count[:, None])[order]
+
+    return asked[order], *(mean(array) for array in values)

@@ -16,9 +16,9 @@ from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction, Transition, WorldModel
 from synthenv.nets import transformer
 from synthenv.worldmodel.experts import world_model as experts_model
-from synthenv.worldmodel.experts.world_model import Arrays, snap
+from synthenv.worldmodel.experts.world_model import Arrays
 from synthenv.worldmodel.regression import closed_form
-from synthenv.worldmodel.regression.columns import standardise
+from synthenv.worldmodel.regression.columns import snap, standardise
 from synthenv.worldmodel.small import network as model
 from synthenv.worldmodel.small.examples import into_slots, rows_of
 from synthenv.worldmodel.small.network import QUESTION_AXES, ModelConfig, Params, Question, Rows

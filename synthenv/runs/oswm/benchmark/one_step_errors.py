@@ -21,9 +21,9 @@ from synthenv.core.types import Transition, WorldModel
 from synthenv.runs.oswm.benchmark import error_contexts
 from synthenv.runs.oswm.benchmark.paper_numbers import TABLE3, TABLE3_STRATEGIES, TASKS
 from synthenv.runs.oswm.run.real_tasks import contents_of, world_model
+from synthenv.runs.statistics.intervals import bootstrap_interval
 from synthenv.runs.storage import locked_directory
 from synthenv.runs.storage.csv_tables import read_csv, write_csv
-from synthenv.runs.training.evaluation import bootstrap_interval
 from synthenv.worldmodel.context.action_strategies import Collection
 from synthenv.worldmodel.regression.columns import targets_of
 

@@ -27,6 +27,7 @@ from synthenv.worldmodel.experts import world_model as experts_model
 from synthenv.worldmodel.paper import world_model as paper_world_model
 from synthenv.worldmodel.paper.network import PaperModelConfig
 from synthenv.worldmodel.paper.world_model import Told
+from synthenv.worldmodel.regression import columns
 from synthenv.worldmodel.regression.double_precision import double_on_host
 from synthenv.worldmodel.small import train_step as pretrain
 from synthenv.worldmodel.small.examples import Examples, prepare
@@ -96,7 +97,7 @@ def collect_real(key: jax.Array, config: RealConfig, slots: ModelConfig) -> Real
 def _task(context: Context, questions: Context, max_obs: int) -> PriorBatch:
     """A context's distinct rows, filled up, and questions, in the columns of the prior."""
     size, num_rows = context.obs_size, context.num_rows
-    told = experts_model.distinct(*experts_model.rows_of(context.transitions, context.num_actions))
+    told = columns.distinct(*experts_model.rows_of(context.transitions, context.num_actions))
     asked = experts_model.rows_of(questions.transitions, questions.num_actions)
     num_found = len(told[0])
     filled = (np.pad(array, ((0, num_rows - num_found), (0, 0))) for array in told)

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from synthenv.core.types import Prediction, Transition
+from synthenv.worldmodel.context import quadratic_law
 from synthenv.worldmodel.context.context import Context, spread
-from synthenv.worldmodel.regression import quadratic_law
 
 Predict = Callable[[Any, jax.Array, jax.Array], Prediction]
 

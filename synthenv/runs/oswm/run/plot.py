@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from synthenv.core.files import make_directory
 from synthenv.runs.display.figures import BLUE, INK, ORANGE, QUIET, RED, dress, new_figure, save
-from synthenv.runs.evaluate.learning_curves import bootstrap_band
+from synthenv.runs.statistics.intervals import bootstrap_band
 
 FILE = "learning_curves.png"
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from synthenv.agents.fits import check_fits
 from synthenv.core.errors import UserError
 from synthenv.core.types import EvalResult
 from synthenv.runs.oswm.arguments import OswmRun
@@ -12,13 +13,12 @@ from synthenv.runs.oswm.run import real_tasks
 from synthenv.runs.oswm.run.presets import dreaming_agent, preset
 from synthenv.runs.oswm.run.real_tasks import PolicyAct, play_compiled
 from synthenv.runs.oswm.run.training import Trainer, random_act, train_expert
-from synthenv.runs.training.trial_runner import check_fits
 from synthenv.worldmodel.context.action_strategies import STRATEGIES, Act, Actions, Collection
 from synthenv.worldmodel.context.context import Context
 from synthenv.worldmodel.dream.env import EnvParams, WorldModelEnv, env_params
 from synthenv.worldmodel.dream.known_ends import KNOWN, Termination
-from synthenv.worldmodel.experts import end_limits
 from synthenv.worldmodel.experts import world_model as experts_model
+from synthenv.worldmodel.regression import end_limits
 
 
 class About(NamedTuple):

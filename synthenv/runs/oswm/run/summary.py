@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from synthenv.runs.training.evaluation import bootstrap_interval
+from synthenv.runs.statistics.intervals import bootstrap_interval
 
 # In the order in which they are to be read: what one gets, what luck and knowing the real task would add, and what
 # there is without any learning.

@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 
 from synthenv.worldmodel.paper.prior import momentum, networks
+from synthenv.worldmodel.paper.prior.rows import MAX_CONTEXT, Rows, normalize, sample_eval_position, shuffle
 from synthenv.worldmodel.paper.prior.worlds import (
     STATE_SLOTS,
     STEPS,
@@ -37,7 +38,6 @@ from synthenv.worldmodel.paper.prior.worlds import (
     used_rewards,
     used_slots,
 )
-from synthenv.worldmodel.paper.rows import MAX_CONTEXT, Rows, normalize, sample_eval_position, shuffle
 
 RELEASED = ReleasedPriorConfig()
 PAPER = ReleasedPriorConfig(

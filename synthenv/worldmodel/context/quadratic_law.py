@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synthenv.worldmodel.baselines.ridge import solve_ridge
 from synthenv.worldmodel.context.context import spread
+from synthenv.worldmodel.regression.ridge_solution import solve_ridge
 
 _MOST_ROWS = 2000  # that the law is fitted to
 _ROWS_PER_FEATURE, _MOST_INPUTS = 3, 12  # else the law is linear
