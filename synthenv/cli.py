@@ -6,6 +6,7 @@ compilation cache) before it is first imported.
 
 import contextlib
 import dataclasses
+import importlib
 import json
 import os
 import sys
@@ -19,31 +20,28 @@ import tyro
 from synthenv.core.errors import UserError
 from synthenv.core.files import check_place, disk_error, is_special, to_json, write_atomic
 from synthenv.runs import interruption
-from synthenv.runs.arguments import NAMES as COMMAND_NAMES
-from synthenv.runs.arguments import Command, Common, Demo, Evaluate, List, MetaTrain, Plot, Train, Tune
+from synthenv.runs.arguments import Common
+from synthenv.runs.command_line import CARRIED_OUT_BY, NAMES, Command
+from synthenv.runs.demo.arguments import Demo
+from synthenv.runs.evaluate.arguments import Evaluate, Plot, Train
 from synthenv.runs.jax_setup import configure_jax
+from synthenv.runs.list_names.arguments import List
+from synthenv.runs.meta_train.arguments import MetaTrain
 from synthenv.runs.meta_train.config import from_stored
 from synthenv.runs.meta_train.presets import Form, form_of, preset
-from synthenv.runs.oswm.arguments import (
-    OSWM_NAMES,
-    Oswm,
-    OswmCommand,
-    OswmPlot,
-    OswmPretrain,
-    OswmRun,
-    resumed,
-)
+from synthenv.runs.oswm.arguments import Oswm, resumed
 from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark, benchmark_defaults
+from synthenv.runs.oswm.pretrain.arguments import OswmPretrain
+from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.storage import locked_directory
+from synthenv.runs.tune.arguments import Tune
 
-AnyCommand = Command | OswmCommand
-NAMES = COMMAND_NAMES | OSWM_NAMES
 _RESUMABLE = (MetaTrain, Demo, Tune, OswmRun, OswmPretrain, OswmBenchmark)
 # Flags that do not say what is to be done.
 _AROUND = {"--resume", "--out", "--json", "--devices", "--distributed", "--workers", "--num-workers"}
 
 
-def parse(argv: list[str]) -> AnyCommand:
+def parse(argv: list[str]) -> Command:
     """Parse a command line; presets and resumed runs decide which defaults it shows and takes."""
     meta_train, demo, tune, oswm = MetaTrain, Demo, Tune, Oswm
     if argv[:1] == ["meta-train"]:
@@ -64,7 +62,7 @@ def parse(argv: list[str]) -> AnyCommand:
     return command
 
 
-def _check_resume(command: AnyCommand, argv: list[str]) -> None:
+def _check_resume(command: Command, argv: list[str]) -> None:
     """Refuse ``--resume`` alone where nothing was begun: defaults would begin that nobody has asked for."""
     if not isinstance(command, _RESUMABLE) or not command.resume or command.out is None:
         return
@@ -157,7 +155,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def _placed(command: AnyCommand) -> Iterator[AnyCommand]:
+def _placed(command: Command) -> Iterator[Command]:
     """Try where the command is to write before it works for hours; give it a directory if it was given none.
 
     With several processes this is the business of the first one.
@@ -178,7 +176,7 @@ def _placed(command: AnyCommand) -> Iterator[AnyCommand]:
             yield dataclasses.replace(command, out=out)
 
 
-def _how_to_go_on(command: AnyCommand | None) -> str:
+def _how_to_go_on(command: Command | None) -> str:
     """What to add to a search's command line to finish it; other commands have nothing to lose."""
     if not isinstance(command, _RESUMABLE) or command.out is None:
         return ""
@@ -186,7 +184,7 @@ def _how_to_go_on(command: AnyCommand | None) -> str:
     return interruption.how_to_go_on(NAMES[type(command)], command.out, works_when_finished)
 
 
-def _check(command: AnyCommand) -> None:
+def _check(command: Command) -> None:
     """Refuse at once what would fail only after the work is done, or never be noticed."""
     common = command.common
     if common.devices is not None and common.devices < 1:
@@ -221,48 +219,18 @@ def _check(command: AnyCommand) -> None:
         raise UserError(f"cannot write {common.json}, because {cause}: pass another --json FILE")
 
 
-def run(command: AnyCommand) -> dict[str, Any]:
+def run(command: Command) -> dict[str, Any]:
     """Carry out a parsed command, which has an ``out`` if it can be resumed; returns its results."""
-    from synthenv.runs import commands
+    from synthenv.runs import shipped_names
+    from synthenv.runs.display import terminal
 
-    commands.speak_once()
-    commands.tell_twins(command)
-    seed = command.common.seed
-    match command:
-        case MetaTrain():
-            assert command.out is not None
-            return commands.meta_train(command.config, seed, command.out, command.resume)
-        case Train():
-            return commands.train(
-                command.env,
-                command.agent,
-                command.num_agents,
-                seed,
-                command.vary_hyperparams,
-                command.max_steps,
-            )
-        case Evaluate():
-            return commands.evaluate_curves(command) if command.curves else commands.evaluate(command)
-        case Plot():
-            from synthenv.runs.evaluate import plot_command
-
-            return plot_command.plot(command)
-        case Demo():
-            assert command.out is not None
-            return commands.demo(command.out, seed, command.resume)
-        case Tune():
-            from synthenv.runs.tune import command as tune_command
-
-            return tune_command.tune(command)
-        case OswmRun() | OswmPretrain() | OswmBenchmark() | OswmPlot():
-            from synthenv.runs.oswm import command as oswm_commands
-
-            return oswm_commands.carry_out(command)
-        case List():
-            return commands.list_names()
+    terminal.speak_once()
+    shipped_names.tell_twins(command)
+    module, _, function = CARRIED_OUT_BY[type(command)].partition(":")
+    return getattr(importlib.import_module(f"synthenv.runs.{module}"), function)(command)
 
 
-def _write_json(command: AnyCommand, results: dict[str, Any]) -> None:
+def _write_json(command: Command, results: dict[str, Any]) -> None:
     """Write the results where ``--json`` asks for them; the first of several processes does it."""
     import jax
 

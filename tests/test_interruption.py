@@ -10,20 +10,23 @@ import pytest
 from synthenv.cli import main
 from synthenv.core import files
 from synthenv.core.files import write_atomic
-from synthenv.runs import commands, interruption
+from synthenv.runs import interruption
+from synthenv.runs.demo import command as demo_command
 from synthenv.runs.evaluate import learning_curves, plot_command
+from synthenv.runs.list_names import command as list_names_command
+from synthenv.runs.meta_train import command as meta_train_command
 from synthenv.runs.meta_train.config import to_stored
-from synthenv.runs.oswm import command as oswm_commands
 from synthenv.runs.oswm.benchmark import command as benchmark_command
 from synthenv.runs.oswm.pretrain import command as pretrain_command
+from synthenv.runs.oswm.run import command as oswm_run_command
 from synthenv.runs.training import evaluation, places
 from synthenv.runs.tune import command as tune_command
 
 RESUMABLE = {
-    "meta-train": (commands, "meta_train"),
-    "demo": (commands, "demo"),
+    "meta-train": (meta_train_command, "meta_train"),
+    "demo": (demo_command, "demo"),
     "tune": (tune_command, "tune"),
-    "oswm run": (oswm_commands, "run"),
+    "oswm run": (oswm_run_command, "run"),
     "oswm pretrain": (pretrain_command, "pretrain"),
     "oswm benchmark": (benchmark_command, "benchmark_with_bars"),
 }
@@ -158,7 +161,7 @@ def never(*args, **kwargs):
         ("evaluate --proxy synthetic/CartPole-v0:0 --curves", learning_curves, "learn"),
         ("plot synthetic/CartPole-v0:0 --out FILE", plot_command, "_synthetic"),
         ("plot synthetic/CartPole-v0:0", plot_command, "_synthetic"),
-        ("list --json FILE", commands, "list_names"),
+        ("list --json FILE", list_names_command, "list_names"),
         *((" ".join(words_of(name, "--out", "FILE")), *where) for name, where in RESUMABLE.items()),
         *((" ".join(words_of(name)), *where) for name, where in RESUMABLE.items()),
     ],
@@ -191,7 +194,7 @@ def test_rows_of_curves_are_tried_for_before_the_first_is_trained(monkeypatch, t
 
 
 def test_results_go_to_what_is_no_file_too(monkeypatch):
-    monkeypatch.setattr(commands, "list_names", lambda: {"tasks": 1})
+    monkeypatch.setattr(list_names_command, "list_names", lambda command: {"tasks": 1})
     assert main(["list", "--json", "/dev/null"]) == 0
     assert not Path("/dev/null").is_file()
     assert main(["list", "--json", "x.json"]) == 0
@@ -203,7 +206,7 @@ def test_results_go_to_what_is_no_file_too(monkeypatch):
 
 def test_a_demo_whose_search_is_done_goes_on_with_its_agents(monkeypatch, capsys):
     """Ctrl-C has just said so."""
-    config, out = commands.synthetic_presets.FAST, Path("demo")
+    config, out = demo_command.synthetic_presets.FAST, Path("demo")
     asked = {"command": "meta-train", "seed": 4, **to_stored(config)}
     result = {"solved": True, "generations": 3, "seconds": 1.0, "best_incumbent": 196.0}
     out.mkdir()
@@ -211,8 +214,8 @@ def test_a_demo_whose_search_is_done_goes_on_with_its_agents(monkeypatch, capsys
     for name, content in (("config.json", stored), ("result.json", result), ("best_proxy.safetensors", None)):
         write_atomic(out / name, files.to_json(content).encode())
     row = {"mean_return": 1.0, "num_agents": 1}
-    monkeypatch.setattr(commands, "meta_train", never)
-    monkeypatch.setattr(commands, "return_table", lambda title, rows: None)
+    monkeypatch.setattr(demo_command, "meta_train", never)
+    monkeypatch.setattr(demo_command, "return_table", lambda title, rows: None)
     monkeypatch.setattr(places, "resolve", lambda name: places.Place(name, None, None, None, config.agent))  # type: ignore[arg-type]
     for name, found in (("run_agents", None), ("untrained", None), ("summarise", row)):
         monkeypatch.setattr(evaluation, name, lambda *args, found=found: found)

@@ -22,7 +22,17 @@ WINGS = {
     "runs": (
         {"storage", "display", "statistics"},
         {"training"},
-        {"meta_train", "evaluate", "tune", "oswm", "oswm.run", "oswm.benchmark", "oswm.pretrain"},
+        {
+            "meta_train",
+            "evaluate",
+            "tune",
+            "oswm",
+            "oswm.run",
+            "oswm.benchmark",
+            "oswm.pretrain",
+            "demo",
+            "list_names",
+        },
     ),
     "worldmodel": (
         {"context", "regression"},
@@ -33,6 +43,10 @@ WINGS = {
 DOORS = {
     ("context", "regression"),
     ("tune", "meta_train"),
+    ("demo", "meta_train"),
+    ("list_names", "meta_train"),  # presets
+    ("list_names", "oswm.run"),
+    ("list_names", "oswm.pretrain"),
     ("oswm.benchmark", "oswm.run"),
     ("oswm.pretrain", "oswm.run"),
     ("small", "small.prior"),

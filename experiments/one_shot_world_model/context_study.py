@@ -19,7 +19,7 @@ from experiments.one_shot_world_model import dream_runs
 from experiments.one_shot_world_model.figure2 import Task
 from synthenv.core.files import to_json, write_atomic
 from synthenv.runs.arguments import Common
-from synthenv.runs.oswm.arguments import OswmRun, StrategyName
+from synthenv.runs.oswm.run.arguments import OswmRun, StrategyName
 from synthenv.runs.statistics.intervals import bootstrap_interval
 from synthenv.runs.storage.csv_tables import write_csv
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain
-from synthenv.runs.oswm.arguments import OswmRun
 from synthenv.runs.oswm.run import run as oswm_run
+from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.storage import metrics
 from synthenv.runs.storage.run_directory import CONFIG, RESULT, with_contents
 

@@ -20,7 +20,7 @@ from experiments.one_shot_world_model import dream_runs
 from synthenv.core.errors import UserError
 from synthenv.core.files import to_json, write_atomic
 from synthenv.runs.arguments import Common
-from synthenv.runs.oswm.arguments import OswmRun, StrategyName
+from synthenv.runs.oswm.run.arguments import OswmRun, StrategyName
 from synthenv.runs.statistics.intervals import bootstrap_interval
 from synthenv.runs.storage.csv_tables import read_csv, write_csv
 

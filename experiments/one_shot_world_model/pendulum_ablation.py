@@ -96,7 +96,7 @@ def run(config: Config) -> None:
 def trained(config: Config, done: set[tuple[str, str, int]]) -> Iterator[dict[str, Any]]:
     """One agent after the other; those in ``done`` are left out."""
     from synthenv.runs.arguments import Common
-    from synthenv.runs.oswm.arguments import OswmRun
+    from synthenv.runs.oswm.run.arguments import OswmRun
     from synthenv.runs.oswm.run.run import encode
     from synthenv.runs.oswm.run.setup import Dreams, context_of_seed
     from synthenv.runs.oswm.run.training import Trainer, keys_of_seed

@@ -8,7 +8,7 @@ import pytest
 from synthenv.agents.ppo_config import PPOConfig
 from synthenv.core.errors import UserError
 from synthenv.envs import host_task, rollout
-from synthenv.runs.oswm.arguments import OswmRun
+from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.oswm.run.setup import Dreams
 from synthenv.runs.oswm.run.training import Trainer
 from synthenv.worldmodel.context.action_strategies import Collection

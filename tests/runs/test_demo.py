@@ -5,7 +5,8 @@ import json
 import pytest
 
 from synthenv.core.errors import UserError
-from synthenv.runs import commands
+from synthenv.runs.demo import command as demo_command
+from synthenv.runs.meta_train import command as meta_train_command
 from synthenv.runs.meta_train import run as search
 from synthenv.runs.training import evaluation
 from tests.tiny_run import TINY, of_length
@@ -17,11 +18,11 @@ def interrupt(line):
 
 @pytest.mark.rank_promotion_ok
 def test_demo_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(commands.synthetic_presets, "FAST", of_length(2))
+    monkeypatch.setattr(demo_command.synthetic_presets, "FAST", of_length(2))
     with pytest.raises(KeyboardInterrupt):
         search.meta_train(of_length(2), 0, tmp_path / "demo", on_generation=interrupt)
     with pytest.raises(UserError, match="pass --resume to go on"):
-        commands.demo(tmp_path / "demo", 0, resume=False, num_agents=1)
+        demo_command.demo(tmp_path / "demo", 0, resume=False, num_agents=1)
 
     run_agents, tested = evaluation.run_agents, []
 
@@ -30,7 +31,7 @@ def test_demo_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
         return tested[-1][0]
 
     monkeypatch.setattr(evaluation, "run_agents", watched)
-    results = commands.demo(tmp_path / "demo", 0, resume=True, num_agents=1)
+    results = demo_command.demo(tmp_path / "demo", 0, resume=True, num_agents=1)
     assert results["meta_train"]["generations"] == 2 and results["num_agents"] == 1
     control, said = results["untrained_control"], capsys.readouterr().out
     assert [(vary, seed) for _, vary, seed in tested] == [(True, 1)] * 2, "agents of table 2, on a seed apart"
@@ -47,7 +48,11 @@ def test_demo_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
 def test_a_generations_line_tells_what_was_decided_and_no_round_off():
     line = {"incumbent_mean": 199.3, "incumbent_return": 199.3 + 1e-6, "deciding_mean": 169.1}
     line |= {"best_incumbent": 191.8, "member_mean": 150.0, "train_steps_mean": 600.0, "seconds": 1.2}
-    assert commands.progress_numbers(line).startswith("incumbent 199.3 (decided at 169.1)  best 191.8  ")
+    assert meta_train_command.progress_numbers(line).startswith(
+        "incumbent 199.3 (decided at 169.1)  best 191.8  "
+    )
     line |= {"incumbent_return": 150.0, "deciding_mean": None}
-    assert commands.progress_numbers(line).startswith("incumbent 199.3 (return 150.0)  best")
-    assert commands.progress_numbers(line | {"incumbent_mean": None}).startswith("members 150.0  steps")
+    assert meta_train_command.progress_numbers(line).startswith("incumbent 199.3 (return 150.0)  best")
+    assert meta_train_command.progress_numbers(line | {"incumbent_mean": None}).startswith(
+        "members 150.0  steps"
+    )

@@ -14,13 +14,13 @@ from synthenv.cli import parse
 from synthenv.core import memory
 from synthenv.core.errors import UserError
 from synthenv.core.types import Transition
-from synthenv.runs.oswm.arguments import OswmRun
 from synthenv.runs.oswm.benchmark import real_task_rows
 from synthenv.runs.oswm.benchmark import run as benchmark
 from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
 from synthenv.runs.oswm.benchmark.real_task_rows import RealRun
 from synthenv.runs.oswm.run import real_tasks
 from synthenv.runs.oswm.run import run as oswm_run
+from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.oswm.run.setup import Dreams
 from synthenv.runs.oswm.run.summary import RETURNS, summarise
 from synthenv.runs.oswm.run.training import Learned, Picked

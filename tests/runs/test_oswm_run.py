@@ -15,10 +15,11 @@ from synthenv.cli import main, parse
 from synthenv.core.errors import UserError
 from synthenv.core.types import EvalResult, Prediction, WorldModel
 from synthenv.envs import registry, rollout
-from synthenv.runs.oswm.arguments import OswmPlot, OswmRun
+from synthenv.runs.oswm.arguments import OswmPlot
 from synthenv.runs.oswm.run import presets as dream_presets
 from synthenv.runs.oswm.run import run as oswm_run
 from synthenv.runs.oswm.run import training as dream_training
+from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.oswm.run.presets import dreaming_agent
 from synthenv.runs.oswm.run.real_tasks import context_of_file, longest_episode, real_task
 from synthenv.runs.oswm.run.saved_policies import load_policy

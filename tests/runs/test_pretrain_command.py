@@ -12,9 +12,9 @@ from synthenv.cli import main, parse
 from synthenv.core.errors import UserError
 from synthenv.core.sealed_file import read_sealed, write_sealed
 from synthenv.envs import registry
-from synthenv.runs.oswm.arguments import OswmPretrain
 from synthenv.runs.oswm.pretrain import command as pretrain_command
 from synthenv.runs.oswm.pretrain import plot as pretrain_plot
+from synthenv.runs.oswm.pretrain.arguments import OswmPretrain
 from synthenv.runs.oswm.pretrain.presets import PRESETS, Preset, with_steps
 from synthenv.runs.oswm.pretrain.real_task_errors import RealConfig
 from synthenv.runs.oswm.pretrain.run import SMALL

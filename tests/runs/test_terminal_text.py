@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from synthenv.core.types import Curve
-from synthenv.runs import commands
 from synthenv.runs.display import figures, terminal
 from synthenv.runs.evaluate import learning_curves_plot
 from synthenv.runs.evaluate.learning_curves import Learned, summarise
+from synthenv.runs.meta_train import command as meta_train_command
+from synthenv.runs.meta_train import synthetic_presets
 from synthenv.runs.oswm.benchmark import returns_plot
 from synthenv.runs.tune import command as tune_command
 
@@ -53,7 +54,7 @@ def test_bars_and_spinners(name):
 
 
 def test_the_console_of_all_commands_takes_nothing_for_markup():
-    for module in (commands, tune_command):
+    for module in (meta_train_command, tune_command):
         assert module.console is terminal.console
     assert not terminal.console._markup and not terminal.console._emoji
 
@@ -61,7 +62,7 @@ def test_the_console_of_all_commands_takes_nothing_for_markup():
 def test_how_a_search_went_is_told_without_markup(said):
     result = {"generations": 3, "seconds": 1.0, "best_incumbent": 196.0}
     for solved, word in ((True, "solved"), (False, "not solved"), (None, "finished")):
-        line = commands.verdict(result | {"solved": solved}, "max_reward")
+        line = meta_train_command.verdict(result | {"solved": solved}, "max_reward")
         assert line.startswith(f"{word} after 3 generations")
 
 
@@ -84,8 +85,8 @@ def test_pictures(name, tmp_path):
 
 def test_commands_to_copy_are_quoted(said, monkeypatch):
     result = {"solved": True, "generations": 3, "seconds": 1.0, "best_incumbent": 196.0}
-    monkeypatch.setattr(commands.search_run, "meta_train", lambda *args: result)
-    monkeypatch.setattr(commands, "write_report", lambda out: None)
-    commands.meta_train(commands.synthetic_presets.FAST, 0, Path("a [b]"), False)
+    monkeypatch.setattr(meta_train_command.search_run, "meta_train", lambda *args: result)
+    monkeypatch.setattr(meta_train_command, "write_report", lambda out: None)
+    meta_train_command.meta_train(synthetic_presets.FAST, 0, Path("a [b]"), False)
     assert "synthenv evaluate --proxy 'a [b]' --num-agents 40\n" in said.getvalue()
     assert "synthenv plot 'a [b]'\n" in said.getvalue()

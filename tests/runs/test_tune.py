@@ -17,7 +17,6 @@ import sqlalchemy
 
 from synthenv.cli import main, parse
 from synthenv.core.errors import UserError
-from synthenv.runs.arguments import Tune
 from synthenv.runs.meta_train import run as search
 from synthenv.runs.meta_train.config import from_stored
 from synthenv.runs.meta_train.presets import preset
@@ -27,6 +26,7 @@ from synthenv.runs.tune import plot as tune_plot
 from synthenv.runs.tune import results as tune_results
 from synthenv.runs.tune import study as tune
 from synthenv.runs.tune import workers
+from synthenv.runs.tune.arguments import Tune
 from synthenv.runs.tune.plan import make_plan, suggest
 from synthenv.runs.tune.spaces import SPACES, drawn, put, space
 from synthenv.runs.tune.workers import Ending, Job, Worker, run_trial

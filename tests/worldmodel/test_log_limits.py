@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from synthenv.runs.oswm.arguments import OswmRun
+from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.oswm.run.setup import Dreams
 from synthenv.worldmodel.dream import surface
 from synthenv.worldmodel.experts import world_model as experts_model

@@ -6,13 +6,13 @@ import pytest
 
 import synthenv
 from synthenv.core.errors import UserError
-from synthenv.runs import commands
-from synthenv.runs.arguments import Evaluate, Plot, Train
+from synthenv.runs import shipped_names
 from synthenv.runs.evaluate import plot_command
-from synthenv.runs.oswm.arguments import OswmRun
+from synthenv.runs.evaluate.arguments import Evaluate, Plot, Train
 from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
 from synthenv.runs.oswm.benchmark.rows import Row
 from synthenv.runs.oswm.run import real_tasks
+from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.training import places
 from synthenv.worldmodel import registry as models
 from synthenv.zoo import registry as zoo
@@ -90,7 +90,7 @@ def test_rows_of_a_shipped_model_and_of_a_path_are_two():
 
 def test_a_path_that_was_not_meant_is_told(monkeypatch):
     told = []
-    monkeypatch.setattr(commands, "say", lambda line, style=None: told.append(line))
+    monkeypatch.setattr(shipped_names, "say", lambda line, style=None: told.append(line))
     asked = {
         "synthetic/CartPole-v0": Train(env="synthetic/CartPole-v0"),
         "CartPole-v0": Train(env="CartPole-v0"),
@@ -100,16 +100,16 @@ def test_a_path_that_was_not_meant_is_told(monkeypatch):
         next(iter(models.MODELS)): OswmBenchmark(models=(next(iter(models.MODELS)),)),
     }
     for command in asked.values():
-        commands.tell_twins(command)
+        shipped_names.tell_twins(command)
     assert told == []
     for name in asked:
         Path(name).mkdir(parents=True)
     for name, command in asked.items():
-        commands.tell_twins(command)
+        shipped_names.tell_twins(command)
         assert (
             told.pop() == f"{name} is what synthenv ships under this name: pass ./{name} for what lies here"
         )
-    commands.tell_twins(Train(env="./CartPole-v0"))
+    shipped_names.tell_twins(Train(env="./CartPole-v0"))
     assert told == []
 
 

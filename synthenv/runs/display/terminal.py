@@ -24,6 +24,13 @@ COLUMNS = (
 )
 
 
+def speak_once() -> None:
+    """Of several processes only the first one writes to the terminal."""
+    import jax
+
+    console.quiet = jax.process_index() > 0
+
+
 def say(line: str, style: str | None = None) -> None:
     """Print a line whole, however long: a path that is broken in two cannot be copied."""
     console.print(line, style=style, soft_wrap=True)
@@ -102,3 +109,6 @@ def listing(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -
     for row in rows:
         table.add_row(*row)
     console.print(table)
+
+
+START = "collecting, encoding, compiling"

@@ -14,10 +14,10 @@ from synthenv.core.errors import UserError
 from synthenv.core.files import make_directory, write_atomic
 from synthenv.envs.gridworld import GridWorld
 from synthenv.proxies.reward_network import RewardNetwork
-from synthenv.runs.arguments import Plot
 from synthenv.runs.display.figures import save
 from synthenv.runs.display.terminal import busy, say
 from synthenv.runs.evaluate import proxy_contents, proxy_contents_plot
+from synthenv.runs.evaluate.arguments import Plot
 from synthenv.runs.statistics.distributions import Histogram, as_rows, histogram, overlap
 from synthenv.runs.storage import locked_directory
 from synthenv.runs.training import evaluation, places

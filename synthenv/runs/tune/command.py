@@ -6,8 +6,8 @@ from typing import Any
 from rich.progress import Progress
 
 from synthenv.core.errors import UserError
-from synthenv.runs.arguments import Tune
 from synthenv.runs.display.terminal import COLUMNS, console, listing, say
+from synthenv.runs.tune.arguments import Tune
 from synthenv.runs.tune.plan import make_plan
 
 

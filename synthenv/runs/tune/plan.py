@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from synthenv.core.errors import UserError
-from synthenv.runs.arguments import Tune
 from synthenv.runs.meta_train.config import MetaTrainConfig, check
 from synthenv.runs.meta_train.presets import preset
 from synthenv.runs.training.trial_runner import task_for
+from synthenv.runs.tune.arguments import Tune
 from synthenv.runs.tune.spaces import Config, Param, exists, put, space
 
 

@@ -4,13 +4,11 @@ from typing import Any
 
 from rich.progress import Progress
 
-from synthenv.runs.display.terminal import COLUMNS, console, listing, say
+from synthenv.runs.display.terminal import COLUMNS, START, console, listing, say
 from synthenv.runs.oswm.benchmark import run as benchmark
 from synthenv.runs.oswm.benchmark import tables as benchmark_report
 from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
 from synthenv.runs.oswm.benchmark.rows import Row, Watch
-
-START = "collecting, encoding, compiling"
 
 
 def benchmark_with_bars(command: OswmBenchmark) -> dict[str, Any]:

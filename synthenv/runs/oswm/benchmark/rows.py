@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain, read_json
-from synthenv.runs.oswm.arguments import OswmRun
 from synthenv.runs.oswm.benchmark import real_task_rows
 from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
 from synthenv.runs.oswm.benchmark.real_task_rows import RealRun
 from synthenv.runs.oswm.run import run as oswm_run
+from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.oswm.run.presets import dreaming_agent, preset
 from synthenv.runs.oswm.run.run import Show
 from synthenv.runs.storage import metrics

@@ -9,9 +9,9 @@ from typing import Any
 from rich.progress import Progress
 
 from synthenv.runs.display.terminal import COLUMNS, console, say
-from synthenv.runs.oswm.arguments import OswmPretrain
 from synthenv.runs.oswm.pretrain import plot as pretrain_plot
 from synthenv.runs.oswm.pretrain import run as small
+from synthenv.runs.oswm.pretrain.arguments import OswmPretrain
 from synthenv.runs.oswm.pretrain.presets import PRESETS, Preset, preset, with_steps
 from synthenv.runs.oswm.pretrain.real_task_errors import RealConfig
 from synthenv.runs.storage.run_directory import CONFIG

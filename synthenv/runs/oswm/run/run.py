@@ -19,9 +19,9 @@ import numpy as np
 from synthenv.core.files import make_directory
 from synthenv.core.sealed_file import write_sealed
 from synthenv.core.types import EvalResult, WorldModel
-from synthenv.runs.oswm.arguments import OswmRun
 from synthenv.runs.oswm.run import foresight, real_tasks
 from synthenv.runs.oswm.run import plot as oswm_plot
+from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.oswm.run.real_tasks import PolicyAct
 from synthenv.runs.oswm.run.setup import Dreams, context_of_seed
 from synthenv.runs.oswm.run.summary import summarise

@@ -8,8 +8,8 @@ import numpy as np
 from synthenv.agents.fits import check_fits
 from synthenv.core.errors import UserError
 from synthenv.core.types import EvalResult
-from synthenv.runs.oswm.arguments import OswmRun
 from synthenv.runs.oswm.run import real_tasks
+from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.oswm.run.presets import dreaming_agent, preset
 from synthenv.runs.oswm.run.real_tasks import PolicyAct, play_compiled
 from synthenv.runs.oswm.run.training import Trainer, random_act, train_expert

@@ -1,25 +1,14 @@
-"""What the subcommands of ``synthenv oswm`` do, with progress bars and tables on the terminal."""
+"""What ``synthenv oswm run`` shows on the terminal."""
 
-import shlex
-from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress
 
-from synthenv.core.errors import UserError
-from synthenv.runs.display.terminal import COLUMNS, bracketed, console, listing, say
-from synthenv.runs.oswm.arguments import OswmCommand, OswmPlot, OswmPretrain, OswmRun
-from synthenv.runs.oswm.benchmark import command as benchmark_command
-from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
-from synthenv.runs.oswm.benchmark.command import START
-from synthenv.runs.oswm.pretrain import command as pretrain_command
-from synthenv.runs.oswm.pretrain import plot as pretrain_plot
+from synthenv.runs.display.terminal import COLUMNS, START, bracketed, console, listing, say
 from synthenv.runs.oswm.run import plot as oswm_plot
 from synthenv.runs.oswm.run import run as oswm_run
-from synthenv.runs.oswm.run.real_tasks import real_task
+from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.oswm.run.setup import termination_of
-from synthenv.runs.storage import metrics
-from synthenv.runs.storage.run_directory import stored_config
 
 _ABOUT = {
     "final_return": "at the end of training",
@@ -29,15 +18,6 @@ _ABOUT = {
     "random_return": "uniform actions",
     "dream_return": "at the end of training, in the dream",
 }
-
-
-def carry_out(command: OswmCommand) -> dict[str, Any]:
-    """Do what a subcommand says; all but ``plot`` have an ``out`` to write to by now."""
-    if isinstance(command, OswmPretrain):
-        return pretrain_command.pretrain(command)
-    if isinstance(command, OswmBenchmark):
-        return benchmark_command.benchmark_with_bars(command)
-    return run(command) if isinstance(command, OswmRun) else plot(command)
 
 
 def run(command: OswmRun) -> dict[str, Any]:
@@ -108,29 +88,3 @@ def table(result: dict[str, Any], command: OswmRun) -> None:
         else "by the known rule of the task"
     )
     say(f"dreamt episodes ended {by}, or after {result['dream_steps']:,} steps")
-
-
-def plot(command: OswmPlot) -> dict[str, Any]:
-    """Draw the curves of a run, of either command, again."""
-    path: Path = command.run
-    config = stored_config(path)
-    kind = config.get("command")
-    if kind not in ("oswm run", "oswm pretrain"):
-        raise UserError(f"{path} holds no oswm run and no oswm pretrain: pass the directory of one")
-    lines = metrics.read(path)
-    if not lines:
-        named = shlex.quote(str(path))
-        raise UserError(f"nothing of {path} is done: go on with synthenv {kind} --resume --out {named}")
-    if kind == "oswm pretrain":
-        file = pretrain_plot.write(lines, path / "plots", config["preset"] or "a world model")
-        count = {"num_lines": len(lines)}
-    else:
-        name = config["task"] or Path(config["context_file"]).name
-        solved_return = (
-            config["task"] and real_task(config["task"], config.get("episode_steps")).solved_return
-        )
-        file = oswm_plot.write(lines, path / "plots", name, solved_return)
-        count = {"num_seeds": len(lines)}
-        say(f"{len(lines)} of {config['seeds']} seeds are done")
-    say(f"curves: {file}")
-    return {"file": str(file), **count}

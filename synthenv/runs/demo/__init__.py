@@ -1,0 +1,1 @@
+"""``synthenv demo``: the shortest tour."""

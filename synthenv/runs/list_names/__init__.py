@@ -1,0 +1,1 @@
+"""``synthenv list``: what commands can be told by name."""

@@ -1,0 +1,15 @@
+"""What ``synthenv list`` can be told. Imports nothing heavy."""
+
+import dataclasses
+from typing import Annotated
+
+import tyro
+
+from synthenv.runs.arguments import Common
+
+
+@dataclasses.dataclass(frozen=True)
+class List:
+    """Name the tasks, the shipped proxies with their scores, and the presets."""
+
+    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)

@@ -1,0 +1,84 @@
+"""What ``synthenv meta-train`` shows on the terminal."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import Progress
+
+from synthenv.core.errors import UserError
+from synthenv.runs.display.terminal import (
+    COLUMNS,
+    console,
+    say,
+)
+from synthenv.runs.meta_train import run as search_run
+from synthenv.runs.meta_train.arguments import MetaTrain
+from synthenv.runs.meta_train.config import MetaTrainConfig
+from synthenv.runs.meta_train.presets import form_of
+from synthenv.runs.meta_train.report import write_report
+
+_STYLES = {True: "green", False: "yellow", None: None}  # of the verdict on a search
+
+
+def carry_out(command: MetaTrain) -> dict[str, Any]:
+    """Evolve a proxy as the command line says."""
+    assert command.out is not None
+    return meta_train(command.config, command.common.seed, command.out, command.resume)
+
+
+def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> dict[str, Any]:
+    """Evolve a proxy, show how it goes, and leave a report in the run directory."""
+    live = console.is_terminal or console.is_jupyter  # elsewhere a bar would be written once, at the end
+    with Progress(*COLUMNS, console=console, disable=not live) as progress:
+        bar = progress.add_task("generation", total=config.outer.num_generations, numbers="compiling")
+
+        def show(line: dict[str, Any]) -> None:
+            done = line["generation"] + 1
+            progress.update(bar, completed=done, numbers=progress_numbers(line))
+            if not live:
+                say(f"generation {done}/{config.outer.num_generations}  {progress_numbers(line)}")
+
+        result = search_run.meta_train(config, seed, out, resume, show, say)
+    if not result:  # the first process has it
+        return result
+    try:
+        write_report(out)
+    except UserError as error:  # the run is finished and safe; only its picture is missing
+        say(f"no report: {error}", style="yellow")
+    say(verdict(result, config.outer.objective), style=_STYLES[result["solved"]])
+    curves = " --curves --baselines" if form_of(config.proxy) == "rn" else ""
+    named = shlex.quote(str(out))
+    say(
+        f"report: {out / 'report.html'}\nnext:   synthenv evaluate --proxy {named} --num-agents 40{curves}\n"
+        f"        synthenv plot {named}"
+    )
+    return result
+
+
+def verdict(result: dict[str, Any], objective: str) -> str:
+    """How a finished search went, in a line."""
+    word = {True: "solved", False: "not solved", None: "finished"}[result["solved"]]
+    best, what = result["best_incumbent"], "return" if objective == "max_reward" else objective
+    said = (
+        f"best mean {what} of an incumbent's agents {best:.1f}"
+        if np.isfinite(best)
+        else "no incumbents were tested"
+    )
+    return f"{word} after {result['generations']} generations, {result['seconds']:.0f} s: {said}"
+
+
+def progress_numbers(line: dict[str, Any]) -> str:
+    """What a person wants to see of a generation while waiting for the next."""
+    incumbent, deciding = line["incumbent_mean"], line["deciding_mean"]
+    asked = "" if deciding is None else f" (decided at {deciding:.1f})"
+    best = ""
+    if incumbent is not None:
+        score, mean_return = f"{incumbent:.1f}", f"{line['incumbent_return']:.1f}"
+        gained = "" if score == mean_return else f" (return {mean_return})"  # the score is not the return
+        best = f"incumbent {score}{gained}{asked}  best {line['best_incumbent']:.1f}  "
+    return (
+        f"{best}members {line['member_mean']:.1f}  steps/agent {line['train_steps_mean']:.0f}"
+        f"  {line['seconds']:.1f} s"
+    )

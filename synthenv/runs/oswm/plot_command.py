@@ -1,0 +1,40 @@
+"""What ``synthenv oswm plot`` does."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from synthenv.core.errors import UserError
+from synthenv.runs.display.terminal import say
+from synthenv.runs.oswm.arguments import OswmPlot
+from synthenv.runs.oswm.pretrain import plot as pretrain_plot
+from synthenv.runs.oswm.run import plot as oswm_plot
+from synthenv.runs.oswm.run.real_tasks import real_task
+from synthenv.runs.storage import metrics
+from synthenv.runs.storage.run_directory import stored_config
+
+
+def plot(command: OswmPlot) -> dict[str, Any]:
+    """Draw the curves of a run, of either command, again."""
+    path: Path = command.run
+    config = stored_config(path)
+    kind = config.get("command")
+    if kind not in ("oswm run", "oswm pretrain"):
+        raise UserError(f"{path} holds no oswm run and no oswm pretrain: pass the directory of one")
+    lines = metrics.read(path)
+    if not lines:
+        named = shlex.quote(str(path))
+        raise UserError(f"nothing of {path} is done: go on with synthenv {kind} --resume --out {named}")
+    if kind == "oswm pretrain":
+        file = pretrain_plot.write(lines, path / "plots", config["preset"] or "a world model")
+        count = {"num_lines": len(lines)}
+    else:
+        name = config["task"] or Path(config["context_file"]).name
+        solved_return = (
+            config["task"] and real_task(config["task"], config.get("episode_steps")).solved_return
+        )
+        file = oswm_plot.write(lines, path / "plots", name, solved_return)
+        count = {"num_seeds": len(lines)}
+        say(f"{len(lines)} of {config['seeds']} seeds are done")
+    say(f"curves: {file}")
+    return {"file": str(file), **count}

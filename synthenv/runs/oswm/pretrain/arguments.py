@@ -1,0 +1,52 @@
+"""What ``synthenv oswm pretrain`` can be told. Imports nothing heavy."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from synthenv.core.errors import UserError
+from synthenv.runs.arguments import Common
+
+PretrainPresetName = Literal["small", "generic", "smoke", "paper"]
+
+
+@dataclasses.dataclass(frozen=True)
+class OswmPretrain:
+    """Train the transformer of a world model on random tasks, for oswm run. No real task is trained on.
+
+    Attributes:
+        preset: What is trained, on what, for how long: small; generic (small, none of whose tasks resembles those that
+            it is measured on); smoke (small in a minute, good for nothing); paper (the paper's transformer on the
+            paper's prior). synthenv list says more. small if not given.
+        steps: Gradient steps; the preset's if not given.
+        steps_per_line: Gradient steps between two lines of metrics, with their tests and a checkpoint; the preset's if
+            not given.
+        workers: Threads that prepare batches, without influence on any number; one a core if not given.
+        out: Run directory to write; a new one under runs/ if not given.
+        resume: Go on with the unfinished run in --out, whose flags need not be repeated; where there is none, begin
+            what the flags say.
+    """
+
+    preset: PretrainPresetName | None = None
+    steps: int | None = None
+    steps_per_line: int | None = None
+    workers: int | None = None
+    out: Path | None = None
+    resume: bool = False
+    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+
+    def stem(self) -> str:
+        """What its directory under runs/ is called if --out is not given."""
+        return f"pretrain-{self.preset or 'small'}-seed{self.common.seed}"
+
+    def check(self) -> None:
+        """Refuse what makes no sense before anything heavy is imported.
+
+        Raises:
+            UserError: a number is too small.
+        """
+        for name in ("steps", "steps_per_line", "workers"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise UserError(f"--{name.replace('_', '-')} {number} does nothing: pass 1 or more")

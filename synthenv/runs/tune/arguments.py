@@ -1,0 +1,60 @@
+"""What ``synthenv tune`` can be told. Imports nothing heavy."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from synthenv.outer.config import StrategyName
+from synthenv.proxies.config import Variant
+from synthenv.runs.arguments import Common
+from synthenv.runs.meta_train.arguments import PresetName
+from synthenv.runs.tune.spaces import TunedForm
+
+
+@dataclasses.dataclass(frozen=True)
+class Tune:
+    """Search for the hyperparameters of agents, proxy and evolution strategy, in the ranges of the papers' tables.
+
+    Needs Optuna, which make setup installs; else pip install -e '.[hpo]'.
+
+    Attributes:
+        out: Directory of the study; a new one under runs/ if not given.
+        proxy: Form of the proxy: se (synthetic environment: fewest generations until solved) or rn (reward network:
+            best mean score).
+        task: Task id; CartPole-v0, or for rn CliffWalking if not given.
+        variant: rn only: of the reward network; the preset's if not given.
+        preset: Named configuration whose other fields stay as they are.
+        strategies: To choose from; the preset's alone if not given. Only paper_nes has a score transformation and
+            mirrored sampling, only paper_nes and open_es have a step size.
+        num_trials: Configurations to try.
+        num_workers: Trials at the same time, each in a process with its share of the cores.
+        num_generations: Of a search at most; the preset's if not given. Hopeless ones are stopped after a ninth or a
+            third of them.
+        num_searches: Searches of a trial, whose losses are added (3 in the paper for se).
+        resume: Go on with the unfinished study in --out, whose flags need not be repeated; where there is none, begin
+            what the flags say.
+    """
+
+    out: Path | None = None
+    proxy: TunedForm = "rn"
+    task: str | None = None
+    variant: Variant | None = None
+    preset: PresetName = "fast"
+    strategies: tuple[StrategyName, ...] = ()
+    num_trials: int = 50
+    num_workers: int = 1
+    num_generations: int | None = None
+    num_searches: int = 1
+    resume: bool = False
+    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+
+    @property
+    def chosen_task(self) -> str:
+        """The task, or the one that stands for none."""
+        return self.task or ("CliffWalking" if self.proxy == "rn" else "CartPole-v0")
+
+    def stem(self) -> str:
+        """What its directory under runs/ is called if --out is not given."""
+        return f"tune-{self.proxy}-{self.chosen_task}-{self.preset}-seed{self.common.seed}"
