@@ -94,7 +94,7 @@ def _rank_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="module")
 def _forget_programs() -> Iterator[None]:
     yield
-    forget_programs(50_000)  # what follows finds many of them again
+    forget_programs(40_000)  # what follows finds many of them again
 
 
 @pytest.fixture
