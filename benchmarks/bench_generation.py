@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 from synthenv.agents.config import AgentConfig, Variation
-from synthenv.agents.hyperparams import sample
+from synthenv.agents.training.hyperparams import sample
 from synthenv.outer.trial import TrialResult, TrialTask
 from synthenv.runs.meta_train.config import MetaTrainConfig
 from synthenv.runs.meta_train.search import Search

@@ -29,10 +29,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from synthenv.agents import registry as agents
-from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import DDQNConfig
-from synthenv.agents.hyperparams import sample
 from synthenv.agents.presets import TABLE3_CARTPOLE, TABLE5
+from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.hyperparams import sample
 from synthenv.envs import registry
 from synthenv.nets.mlp import ACTIVATIONS
 from synthenv.outer.population import Workload, serve

@@ -29,10 +29,10 @@ import numpy as np
 from comparison import HERE, run_peer, train_and_test
 
 from synthenv.agents import registry as agents
-from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import AgentConfig
-from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.agents.presets import AGENTS
+from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.hyperparams import fixed_hyperparams
 from synthenv.envs import registry
 from synthenv.runs.statistics.intervals import bootstrap_interval
 

@@ -22,9 +22,9 @@ if hasattr(os, "sched_setaffinity"):  # one core for us and, inherited, for the 
 from comparison import HERE, run_peer, train_and_test
 
 from synthenv.agents import ppo
-from synthenv.agents.bucket import Bucket
-from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.agents.ppo_config import PPOConfig
+from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.hyperparams import fixed_hyperparams
 from synthenv.envs import registry
 
 STEPS = {"CartPole-v1": 50_000, "Pendulum-v1": 100_000}

@@ -2,9 +2,9 @@
 
 from gymnax.environments import spaces
 
-from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import DDQNConfig
-from synthenv.agents.hyperparams import fixed_hyperparams
+from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.hyperparams import fixed_hyperparams
 
 SMALL = DDQNConfig(
     learning_rate=1e-2,

@@ -15,8 +15,8 @@ import numpy as np
 import optax
 
 from synthenv.agents import registry as agents
-from synthenv.agents.hyperparams import sample
 from synthenv.agents.presets import TABLE3_CARTPOLE
+from synthenv.agents.training.hyperparams import sample
 from synthenv.core.types import Transition
 from synthenv.envs.registry import EnvSpec
 from synthenv.envs.rollout import rollout

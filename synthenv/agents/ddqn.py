@@ -18,15 +18,15 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from synthenv.agents import schedule
-from synthenv.agents.action_vectors import actions_of
-from synthenv.agents.batch import sum_over_blocks
-from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import DDQNConfig
-from synthenv.agents.exploration import epsilon_greedy, next_epsilon
-from synthenv.agents.icm import curious
-from synthenv.agents.replay import Replay, Rows, RowsTransform, sample_rows, unchanged
-from synthenv.agents.schedule import Learner, Schedule
+from synthenv.agents.curiosity.icm import curious
+from synthenv.agents.training import schedule
+from synthenv.agents.training.action_vectors import actions_of
+from synthenv.agents.training.batch import sum_over_blocks
+from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.exploration import epsilon_greedy, next_epsilon
+from synthenv.agents.training.replay import Replay, Rows, RowsTransform, sample_rows, unchanged
+from synthenv.agents.training.schedule import Learner, Schedule
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec
 from synthenv.nets.dueling import apply_advantages, apply_dueling, init_dueling

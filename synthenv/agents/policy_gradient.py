@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from synthenv.agents.action_vectors import Actions
+from synthenv.agents.training.action_vectors import Actions
 from synthenv.core import keys
 
 _LOG_2_PI = 1.8378770664093453

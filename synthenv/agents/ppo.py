@@ -23,11 +23,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from synthenv.agents import schedule
-from synthenv.agents.action_vectors import Actions, actions_of
-from synthenv.agents.bucket import Bucket
-from synthenv.agents.icm_rollouts import curious_on_policy
-from synthenv.agents.on_policy import OnPolicyLearner, OnPolicySchedule
+from synthenv.agents.curiosity.icm_rollouts import curious_on_policy
 from synthenv.agents.policy_gradient import (
     Categorical,
     Gaussian,
@@ -37,8 +33,12 @@ from synthenv.agents.policy_gradient import (
     standardize,
 )
 from synthenv.agents.ppo_config import PPOConfig
-from synthenv.agents.running_stats import RunningStats, init_stats, normalize, rescale, update_stats
-from synthenv.agents.vector_rollout import Steps
+from synthenv.agents.training import schedule
+from synthenv.agents.training.action_vectors import Actions, actions_of
+from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.on_policy import OnPolicyLearner, OnPolicySchedule
+from synthenv.agents.training.running_stats import RunningStats, init_stats, normalize, rescale, update_stats
+from synthenv.agents.training.vector_rollout import Steps
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec
 from synthenv.nets.mlp import Params, apply_mlp, init_mlp

@@ -26,10 +26,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from synthenv.agents import schedule
-from synthenv.agents.action_vectors import Actions, actions_of
-from synthenv.agents.bucket import Bucket
-from synthenv.agents.icm_rollouts import curious_in_rollouts
+from synthenv.agents.curiosity.icm_rollouts import curious_in_rollouts
 from synthenv.agents.policy_gradient import (
     Categorical,
     Gaussian,
@@ -39,8 +36,11 @@ from synthenv.agents.policy_gradient import (
     standardize,
 )
 from synthenv.agents.ppo_config import PPOMonteCarloConfig
-from synthenv.agents.replay import Replay, Rows, RowsTransform, unchanged, unpack
-from synthenv.agents.schedule import Learner, Schedule
+from synthenv.agents.training import schedule
+from synthenv.agents.training.action_vectors import Actions, actions_of
+from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.replay import Replay, Rows, RowsTransform, unchanged, unpack
+from synthenv.agents.training.schedule import Learner, Schedule
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec
 from synthenv.nets.mlp import Params, apply_mlp, init_mlp

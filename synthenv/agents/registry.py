@@ -8,9 +8,9 @@ from types import ModuleType
 from typing import Any
 
 from synthenv.agents import ddqn, ppo, ppo_monte_carlo, tabular, td3
-from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import AgentConfig, DDQNConfig, TabularConfig, TD3Config
 from synthenv.agents.ppo_config import PPOConfig, PPOMonteCarloConfig
+from synthenv.agents.training.bucket import Bucket
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec
 

@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from synthenv.agents import schedule
-from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import TabularConfig
-from synthenv.agents.exploration import epsilon_greedy, next_epsilon
-from synthenv.agents.replay import Replay, unpack
-from synthenv.agents.schedule import Learner, Schedule
+from synthenv.agents.training import schedule
+from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.exploration import epsilon_greedy, next_epsilon
+from synthenv.agents.training.replay import Replay, unpack
+from synthenv.agents.training.schedule import Learner, Schedule
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec
 

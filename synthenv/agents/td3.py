@@ -17,15 +17,15 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from synthenv.agents import schedule
-from synthenv.agents.action_vectors import Actions, actions_of, env_action
-from synthenv.agents.batch import sum_over_blocks
-from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import TD3Config
-from synthenv.agents.icm import curious
-from synthenv.agents.replay import Replay, RowsTransform, sample_rows, unchanged
-from synthenv.agents.schedule import Learner, Schedule
+from synthenv.agents.curiosity.icm import curious
 from synthenv.agents.td3_policy import Actor, Policy, act, noisy_action, propose
+from synthenv.agents.training import schedule
+from synthenv.agents.training.action_vectors import Actions, actions_of, env_action
+from synthenv.agents.training.batch import sum_over_blocks
+from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.replay import Replay, RowsTransform, sample_rows, unchanged
+from synthenv.agents.training.schedule import Learner, Schedule
 from synthenv.core.keys import normal, uniform
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from synthenv.agents.action_vectors import Actions, env_action, gumbel_softmax
 from synthenv.agents.config import TD3Config
+from synthenv.agents.training.action_vectors import Actions, env_action, gumbel_softmax
 from synthenv.core.keys import gumbel, normal
 from synthenv.nets.mlp import Params, apply_mlp
 

@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 
-from synthenv.agents.icm_rollouts import pay
-from synthenv.agents.running_stats import init_stats, rescale, update_stats
-from synthenv.agents.vector_rollout import Steps
+from synthenv.agents.curiosity.icm_rollouts import pay
+from synthenv.agents.training.running_stats import init_stats, rescale, update_stats
+from synthenv.agents.training.vector_rollout import Steps
 
 T, N, DISCOUNT = 6, 2, 0.5
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from synthenv.agents import ddqn
-from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import DDQNConfig
-from synthenv.agents.hyperparams import fixed_hyperparams
-from synthenv.agents.replay import Rows, sample_rows
-from synthenv.agents.schedule import Schedule
+from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.hyperparams import fixed_hyperparams
+from synthenv.agents.training.replay import Rows, sample_rows
+from synthenv.agents.training.schedule import Schedule
 from synthenv.envs import registry
 from synthenv.envs.rollout import evaluate
 from synthenv.nets.dueling import init_dueling

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from synthenv.agents.config import DDQNConfig
-from synthenv.agents.exploration import epsilon_greedy, next_epsilon
-from synthenv.agents.hyperparams import fixed_hyperparams
+from synthenv.agents.training.exploration import epsilon_greedy, next_epsilon
+from synthenv.agents.training.hyperparams import fixed_hyperparams
 
 
 def test_epsilon_greedy():

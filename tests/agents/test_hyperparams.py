@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from synthenv.agents.bucket import BLOCK, Bucket, rung
 from synthenv.agents.config import Variation
-from synthenv.agents.hyperparams import costs, few_shapes, fixed_hyperparams, sample
 from synthenv.agents.presets import AGENTS, TABLE3_CARTPOLE, TABLE5
+from synthenv.agents.training.bucket import BLOCK, Bucket, rung
+from synthenv.agents.training.hyperparams import costs, few_shapes, fixed_hyperparams, sample
 
 VARIED = replace(TABLE5, vary=True)
 

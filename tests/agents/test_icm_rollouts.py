@@ -7,15 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.agents import icm, ppo, ppo_monte_carlo
-from synthenv.agents.action_vectors import Actions
-from synthenv.agents.bucket import Bucket
+from synthenv.agents import ppo, ppo_monte_carlo
 from synthenv.agents.config import ICMConfig
-from synthenv.agents.hyperparams import fixed_hyperparams
-from synthenv.agents.icm_rollouts import curious_in_rollouts, rows_of, train_once
+from synthenv.agents.curiosity import icm
+from synthenv.agents.curiosity.icm_rollouts import curious_in_rollouts, rows_of, train_once
 from synthenv.agents.ppo_config import PPOConfig, PPOMonteCarloConfig
-from synthenv.agents.replay import Replay, pack_row, unpack
-from synthenv.agents.vector_rollout import Steps
+from synthenv.agents.training.action_vectors import Actions
+from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.hyperparams import fixed_hyperparams
+from synthenv.agents.training.replay import Replay, pack_row, unpack
+from synthenv.agents.training.vector_rollout import Steps
 from synthenv.envs import registry
 
 MODULE = ICMConfig(learning_rate=1e-3, eta=2.0, feature_size=3, hidden_size=5)

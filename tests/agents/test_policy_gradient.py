@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.agents.action_vectors import Actions
 from synthenv.agents.policy_gradient import (
     Categorical,
     Gaussian,
@@ -14,7 +13,8 @@ from synthenv.agents.policy_gradient import (
     num_noise_words,
     standardize,
 )
-from synthenv.agents.running_stats import init_stats, normalize, rescale, update_stats
+from synthenv.agents.training.action_vectors import Actions
+from synthenv.agents.training.running_stats import init_stats, normalize, rescale, update_stats
 
 CHOICE, PLANE = Actions(3, 1.0, True), Actions(2, 1.0, False)
 

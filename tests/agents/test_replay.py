@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.agents.replay import init_replay, pack_row, sample_rows, unpack, write_row
+from synthenv.agents.training.replay import init_replay, pack_row, sample_rows, unpack, write_row
 
 OBS = 4
 

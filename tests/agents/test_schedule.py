@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from synthenv.agents import ddqn
-from synthenv.agents.hyperparams import fixed_hyperparams
-from synthenv.agents.replay import unpack
+from synthenv.agents.training.hyperparams import fixed_hyperparams
+from synthenv.agents.training.replay import unpack
 from synthenv.envs import registry
 from synthenv.envs.registry import EnvSpec
 from tests import probe_envs

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.agents.stopping import init_stop, update_stop
+from synthenv.agents.training.stopping import init_stop, update_stop
 
 
 @functools.partial(jax.jit, static_argnames=("window", "rule"))

@@ -9,11 +9,11 @@ import pytest
 from gymnax.environments import spaces
 
 from synthenv.agents import tabular
-from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import TabularConfig
-from synthenv.agents.hyperparams import fixed_hyperparams, sample
-from synthenv.agents.replay import init_replay, pack_row, write_row
 from synthenv.agents.tabular import Tables
+from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.hyperparams import fixed_hyperparams, sample
+from synthenv.agents.training.replay import init_replay, pack_row, write_row
 from synthenv.envs import registry
 from synthenv.envs.rollout import evaluate
 

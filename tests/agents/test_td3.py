@@ -10,11 +10,11 @@ import pytest
 from gymnax.environments import spaces
 
 from synthenv.agents import td3, td3_policy
-from synthenv.agents.action_vectors import Actions, actions_of, gumbel_softmax
-from synthenv.agents.bucket import Bucket
-from synthenv.agents.hyperparams import fixed_hyperparams
-from synthenv.agents.replay import Rows, init_replay, pack_row, write_row
 from synthenv.agents.td3_policy import Actor, Policy
+from synthenv.agents.training.action_vectors import Actions, actions_of, gumbel_softmax
+from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.hyperparams import fixed_hyperparams
+from synthenv.agents.training.replay import Rows, init_replay, pack_row, write_row
 from synthenv.core.keys import gumbel, normal
 from synthenv.nets.mlp import Layer
 from tests import probe_envs

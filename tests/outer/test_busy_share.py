@@ -7,8 +7,8 @@ import pytest
 from flax import struct
 
 from synthenv.agents import ppo
-from synthenv.agents.bucket import Bucket
 from synthenv.agents.ppo_config import PPOConfig
+from synthenv.agents.training.bucket import Bucket
 from synthenv.core.types import Agent, TrainResult
 from synthenv.envs import registry
 from synthenv.outer.population import Served

@@ -7,9 +7,9 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from synthenv.agents import registry as agents
-from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import DDQNConfig
-from synthenv.agents.hyperparams import fixed_hyperparams
+from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.hyperparams import fixed_hyperparams
 from synthenv.envs import registry
 from synthenv.envs.rollout import evaluate
 from synthenv.outer.trial import TrainingGround, TrialTask, make_trials

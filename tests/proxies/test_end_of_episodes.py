@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from synthenv.agents.config import DDQNConfig
-from synthenv.agents.vector_rollout import collect, reset_all
+from synthenv.agents.training.vector_rollout import collect, reset_all
 from synthenv.core.checkpoint import load_arrays, save_tree
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from synthenv.agents import registry as agents
-from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import DDQNConfig
-from synthenv.agents.hyperparams import fixed_hyperparams
+from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.hyperparams import fixed_hyperparams
 from synthenv.envs import registry
 from synthenv.proxies.synthetic_env import SyntheticBandit, SyntheticConfig, SyntheticMDP
 

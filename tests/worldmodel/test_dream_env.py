@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from synthenv.agents import ppo
-from synthenv.agents.bucket import Bucket
-from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.agents.ppo_config import PPOConfig
+from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.hyperparams import fixed_hyperparams
 from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction, Transition
 from synthenv.envs import registry

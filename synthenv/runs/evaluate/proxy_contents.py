@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from synthenv.agents import registry as agents
-from synthenv.agents.action_vectors import actions_of
 from synthenv.agents.config import TabularConfig, TD3Config
-from synthenv.agents.hyperparams import sample
 from synthenv.agents.ppo_config import PPOConfig, PPOMonteCarloConfig
-from synthenv.agents.replay import unpack
+from synthenv.agents.training.action_vectors import actions_of
+from synthenv.agents.training.hyperparams import sample
+from synthenv.agents.training.replay import unpack
 from synthenv.core.errors import UserError
 from synthenv.core.types import Agent, Transition
 from synthenv.envs import gridworld

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from synthenv.agents.hyperparams import few_shapes
+from synthenv.agents.training.hyperparams import few_shapes
 from synthenv.outer import bilevel
 from synthenv.outer.bilevel import GenerationLog, OuterState
 from synthenv.outer.objectives import make_objective

@@ -15,10 +15,10 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from synthenv.agents import registry as agents_by_name
-from synthenv.agents.bucket import Bucket
 from synthenv.agents.config import AgentConfig
 from synthenv.agents.fits import check_fits
-from synthenv.agents.hyperparams import costs, sample
+from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.hyperparams import costs, sample
 from synthenv.envs import registry
 from synthenv.envs.action_repeat import ActionRepeat
 from synthenv.envs.gridworld import GridWorld

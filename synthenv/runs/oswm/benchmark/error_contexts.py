@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 
 from synthenv.agents import registry as agents
-from synthenv.agents.bucket import Bucket
-from synthenv.agents.hyperparams import fixed_hyperparams
 from synthenv.agents.ppo_config import PPOConfig
+from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.hyperparams import fixed_hyperparams
 from synthenv.core.files import make_directory
 from synthenv.envs import registry
 from synthenv.worldmodel.context.action_strategies import STRATEGIES, Act, Collection

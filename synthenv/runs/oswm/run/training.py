@@ -17,7 +17,7 @@ import numpy as np
 
 from synthenv.agents import registry as agents_by_name
 from synthenv.agents.config import AgentConfig
-from synthenv.agents.hyperparams import sample
+from synthenv.agents.training.hyperparams import sample
 from synthenv.core.types import EvalResult
 from synthenv.runs.oswm.run.real_tasks import PolicyAct, RealTask
 from synthenv.worldmodel.context.action_strategies import Act, Actions

@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 
 from synthenv.agents.ppo_config import PPOConfig
-from synthenv.agents.stopping import StopState, init_stop, update_stop
-from synthenv.agents.vector_rollout import ENV_WORDS, Envs, Steps, collect, reset_all
+from synthenv.agents.training.stopping import StopState, init_stop, update_stop
+from synthenv.agents.training.vector_rollout import ENV_WORDS, Envs, Steps, collect, reset_all
 from synthenv.core.types import Agent, Curve, TrainResult
 from synthenv.envs.registry import EnvSpec
 from synthenv.envs.rollout import evaluate

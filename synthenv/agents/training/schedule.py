@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from synthenv.agents import periodic_tests
 from synthenv.agents.config import AgentConfig
-from synthenv.agents.periodic_tests import PeriodicTest
-from synthenv.agents.replay import Replay, init_replay, pack_row, write_row
-from synthenv.agents.stopping import StopState, init_stop, update_stop
+from synthenv.agents.training import periodic_tests
+from synthenv.agents.training.periodic_tests import PeriodicTest
+from synthenv.agents.training.replay import Replay, init_replay, pack_row, write_row
+from synthenv.agents.training.stopping import StopState, init_stop, update_stop
 from synthenv.core import keys
 from synthenv.core.keys import key_from, seed_words
 from synthenv.core.types import Agent, TrainResult

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from synthenv.agents.bucket import Bucket
+from synthenv.agents.training.bucket import Bucket
 
 PyTree = Any
 

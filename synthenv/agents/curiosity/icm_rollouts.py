@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from synthenv.agents import icm as modules
-from synthenv.agents.action_vectors import Actions
 from synthenv.agents.config import ICMConfig
-from synthenv.agents.icm import ICM, Curious
-from synthenv.agents.on_policy import OnPolicyLearner
-from synthenv.agents.replay import Replay, Rows, unpack
-from synthenv.agents.schedule import Learner
-from synthenv.agents.vector_rollout import Steps
+from synthenv.agents.curiosity import icm as modules
+from synthenv.agents.curiosity.icm import ICM, Curious
+from synthenv.agents.training.action_vectors import Actions
+from synthenv.agents.training.on_policy import OnPolicyLearner
+from synthenv.agents.training.replay import Replay, Rows, unpack
+from synthenv.agents.training.schedule import Learner
+from synthenv.agents.training.vector_rollout import Steps
 
 
 def train_once(module: ICM, rows: Rows, actions: Actions, config: ICMConfig) -> ICM:

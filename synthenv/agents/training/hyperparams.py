@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from synthenv.agents.bucket import BLOCK, Bucket, rung
 from synthenv.agents.config import AgentConfig, DDQNConfig, TabularVariation, Variation
 from synthenv.agents.registry import hyperparams_class
+from synthenv.agents.training.bucket import BLOCK, Bucket, rung
 
 
 def fixed_hyperparams(config: AgentConfig, solved_return: float) -> Any:

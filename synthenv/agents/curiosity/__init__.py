@@ -1,0 +1,1 @@
+"""Intrinsic curiosity around any agent."""

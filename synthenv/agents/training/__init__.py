@@ -1,0 +1,1 @@
+"""What the agents share: schedules, replay, exploration, hyperparameters, stopping."""
