@@ -182,7 +182,10 @@ def test_checker_catches_a_planted_violation(path, source):
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("agents/ddqn.py", "import jax\nfrom synthenv.core import types\nfrom synthenv.agents import presets"),
+        (
+            "agents/ddqn.py",
+            "import jax\nfrom synthenv.core import types\nfrom synthenv.agents import presets",
+        ),
         ("cli.py", "from synthenv import __version__\nfrom synthenv.runs import demo"),
         ("__init__.py", '"""Doc."""\n__version__ = "0"\ndef __getattr__(name): ...'),
         ("envs/__init__.py", '"""Doc."""\nfrom synthenv.envs import registry\n__all__ = ["registry"]'),
