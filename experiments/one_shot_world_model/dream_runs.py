@@ -21,7 +21,7 @@ def finish(command: OswmRun, path: Path) -> list[dict[str, Any]]:
         path: the run directory.
 
     Raises:
-        UserError: if ``path`` holds a finished run of other arguments, or see ``oswm_run.run``.
+        UserError: if ``path`` holds a finished run of other arguments, or see ``runs.oswm.run.run``.
     """
     if (path / RESULT).exists():
         _refuse_another(path, oswm_run.asked_for(command, path))

@@ -1,7 +1,7 @@
 """How well small world models foresee contexts that they share: errors, what they add to the experts, calibration.
 
 Measured is the model as it is trained: what its head says. As a world model it takes only as large a share of the step
-away from the experts as does well on the context itself (``small_model``); that is not part of it.
+away from the experts as does well on the context itself (``worldmodel.small.world_model``); that is not part of it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

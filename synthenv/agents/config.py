@@ -8,16 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
-from synthenv.core.bounds import (
-    Bounds,
-    Count,
-    CountOrZero,
-    Misfit,
-    NotNegative,
-    Positive,
-    Rate,
-    Share,
-)
+from synthenv.core.bounds import Bounds, Count, CountOrZero, Misfit, NotNegative, Positive, Rate, Share
 
 Activation = Literal["tanh", "relu", "leaky_relu", "prelu"]
 

@@ -8,14 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from synthenv.agents.config import (
-    AgentConfig,
-    DDQNConfig,
-    ICMConfig,
-    TabularConfig,
-    TD3Config,
-    Variation,
-)
+from synthenv.agents.config import AgentConfig, DDQNConfig, ICMConfig, TabularConfig, TD3Config, Variation
 from synthenv.agents.ppo_config import PPOConfig, PPOMonteCarloConfig
 
 # Table 5: the default agent of every evaluation after an SE was found (figures 3, 4, 7).

@@ -1,4 +1,4 @@
-"""What each command can be told: one dataclass a command. Imports nothing heavy, so that ``--help`` prints at once."""
+"""What every command can be told, and the names of agents. Imports nothing heavy, so that ``--help`` prints at once."""
 
 import dataclasses
 from pathlib import Path

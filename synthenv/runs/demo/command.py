@@ -7,10 +7,7 @@ from typing import Any
 
 from synthenv.core.files import to_json, write_atomic
 from synthenv.runs.demo.arguments import Demo
-from synthenv.runs.display.terminal import (
-    return_table,
-    say,
-)
+from synthenv.runs.display.terminal import return_table, say
 from synthenv.runs.meta_train import run as search_run
 from synthenv.runs.meta_train import synthetic_presets
 from synthenv.runs.meta_train.command import meta_train, verdict

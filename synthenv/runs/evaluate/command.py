@@ -7,14 +7,7 @@ import numpy as np
 from rich.progress import Progress
 
 from synthenv.core.errors import UserError
-from synthenv.runs.display.terminal import (
-    COLUMNS,
-    busy,
-    console,
-    curve_table,
-    return_table,
-    say,
-)
+from synthenv.runs.display.terminal import COLUMNS, busy, console, curve_table, return_table, say
 from synthenv.runs.evaluate import learning_curves, learning_curves_plot
 from synthenv.runs.evaluate.arguments import Evaluate, Train
 from synthenv.runs.storage import locked_directory

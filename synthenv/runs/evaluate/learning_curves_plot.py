@@ -37,7 +37,7 @@ def draw_curves(summary: Mapping[str, Any], curves: Mapping[str, Learned], title
     """One column per agent: its curves above, its steps to solve below; its mean returns, where none ever solves.
 
     Args:
-        summary: of ``curves.evaluate_curves``.
+        summary: of ``learning_curves.evaluate_curves``.
         curves: its second result.
         title: of the figure.
     """

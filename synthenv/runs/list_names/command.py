@@ -3,10 +3,7 @@
 from typing import Any
 
 from synthenv.envs import registry as envs
-from synthenv.runs.display.terminal import (
-    bracketed,
-    listing,
-)
+from synthenv.runs.display.terminal import bracketed, listing
 from synthenv.runs.list_names.arguments import List
 from synthenv.runs.meta_train import reward_presets, synthetic_presets
 from synthenv.runs.oswm.pretrain import presets as pretrain_presets
@@ -15,7 +12,7 @@ from synthenv.zoo import registry as zoo
 from synthenv.zoo import world_models
 
 
-def list_names(command: List = List()) -> dict[str, Any]:  # noqa: B008 (it is frozen)
+def list_names(command: List) -> dict[str, Any]:
     """What ``--task``, ``--env``, ``--proxy`` and ``--preset`` may say."""
     tasks = envs.thresholds()
     listing(

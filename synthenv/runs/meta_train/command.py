@@ -8,11 +8,7 @@ import numpy as np
 from rich.progress import Progress
 
 from synthenv.core.errors import UserError
-from synthenv.runs.display.terminal import (
-    COLUMNS,
-    console,
-    say,
-)
+from synthenv.runs.display.terminal import COLUMNS, console, say
 from synthenv.runs.meta_train import run as search_run
 from synthenv.runs.meta_train.arguments import MetaTrain
 from synthenv.runs.meta_train.config import MetaTrainConfig

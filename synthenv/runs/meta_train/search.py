@@ -21,9 +21,8 @@ from synthenv.runs.statistics.intervals import standard_error
 from synthenv.runs.training.trial_runner import TrialRunner, proxy_ground, task_for
 
 NUM_OWN = 32  # more agents of the search's own that have to agree before dearer ones of table 2 are asked
-NUM_SHAPES = (
-    6  # of the networks of those of table 2: each takes as long to compile as several agents to train
-)
+# Of the networks of those of table 2: each takes as long to compile as several agents to train.
+NUM_SHAPES = 6
 ROUND = 12  # of them are asked at a time: every shape twice
 
 

@@ -1,4 +1,4 @@
-"""What ``synthenv oswm ...`` can be told: one dataclass a subcommand. Imports nothing heavy."""
+"""The subcommands of ``synthenv oswm`` together, and how they are resumed. Imports nothing heavy."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Directories whose numbers come one by one: written by one process at a time, and all of them with the same flags.
 
-``rundir`` is for runs with checkpoints and metrics; this is for everything that only adds lines to a table.
+``run_directory`` is for runs with checkpoints and metrics; this is for everything that only adds lines to a table.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """A context: the few transitions of a real task from which a world model is to guess all others.
 
 It lives on the host, in NumPy. Where it comes from is the business of ``collect`` (environments of ours),
-``collect_gymnasium`` and ``context_file``; what has to hold of every one of them is said here, in ``check_context``.
+``collect_gymnasium`` and ``file``; what has to hold of every one of them is said here, in ``check_context``.
 """
 
 import hashlib

@@ -98,7 +98,7 @@ def fit(
         after: observation that follows, and action. [C, D]
         targets: change and reward. [C, Y]
         mask: which rows are there. bool [C]
-        metric_rows: see ``experts.fit``.
+        metric_rows: see ``ensemble.fit``.
     """
     columns = measure(inputs, after, targets, mask)
     targets = standardise(targets, columns.target_mean, columns.target_std)

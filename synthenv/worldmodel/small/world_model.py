@@ -63,7 +63,7 @@ def encode(params: Params, transitions: Transition, num_actions: int | None, con
     """Fit the experts to a context [C] and encode it.
 
     Raises:
-        UserError: if the task has more columns than the model, or see ``experts_model.encode``.
+        UserError: if the task has more columns than the model, or see ``experts.world_model.encode``.
     """
     obs_size = transitions.obs.shape[1]
     num_columns = num_actions or transitions.action.shape[1]
@@ -103,7 +103,7 @@ def _left_out_questions(
 ) -> Question:
     """What was asked in every row, and what the experts say when it is left out; axes C by ``QUESTION_AXES``.
 
-    Reward experts of what follows are told where the row led (``experts_model``).
+    Reward experts of what follows are told where the row led (``experts.world_model``).
     """
     every = jnp.arange(len(x))
 

@@ -64,7 +64,7 @@ def expert(task: str, seed: int, max_steps: int | None = None) -> Act:
     """Who plays a task well.
 
     Args:
-        task: one of ``oswm_paper.TASKS``.
+        task: one of ``paper_numbers.TASKS``.
         seed: of the training, if there is one.
         max_steps: bound on its steps; None: as many as it needs.
     """
@@ -86,7 +86,7 @@ def context(directory: Path, task: str, collection: Collection, seed: int, act: 
 
     Args:
         directory: where contexts are kept.
-        task: one of ``oswm_paper.TASKS``.
+        task: one of ``paper_numbers.TASKS``.
         collection: what to collect.
         seed: the only source of randomness; the expert has its own.
         act: makes the expert, if it is needed.

@@ -1,6 +1,6 @@
 """What dreams are held against: PPO trained on the real task, and policies that learn nothing.
 
-Run directories, keys and tests are those of ``oswm_run``: a row of a benchmark is read alike wherever its policy
+Run directories, keys and tests are those of ``oswm.run``: a row of a benchmark is read alike wherever its policy
 came from.
 """
 
@@ -81,7 +81,7 @@ def run_seed(place: RealPlace, seed: int, show: Show) -> tuple[dict[str, Any], A
 
 
 def trained_line(place: RealPlace, trainer: Trainer, seed: int, show: Show) -> tuple[dict[str, Any], Any]:
-    """Train PPO on the real task; as ``oswm_run.run_seed`` does in a dream."""
+    """Train PPO on the real task; as ``oswm.run.run.run_seed`` does in a dream."""
     asked, task = place.asked, place.task
     assert task.spec is not None
     keys = keys_of_seed(asked.seed, seed)
@@ -152,7 +152,7 @@ def run(
     tell: Callable[[dict[str, Any]], None] = lambda line: None,
     notify: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """All seeds, those that are done already left out; arguments and result as those of ``oswm_run.run``."""
+    """All seeds, those that are done already left out; arguments and result as those of ``oswm.run.run.run``."""
     place = RealPlace(asked)
     config = asked.asked() | ({"learner": asdict(place.trainer.config)} if place.trainer else {})
     with RunDir.create(out, config, resume, leaves_proxy=False) as run_dir:

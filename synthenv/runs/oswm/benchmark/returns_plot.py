@@ -20,7 +20,7 @@ def write(table: str, by_task: Mapping[str, Sequence[Mapping[str, Any]]], out: P
 
     Args:
         table: 1 or 2.
-        by_task: rows of ``benchmark_report.row_of``.
+        by_task: rows of ``tables.row_of``.
         out: the directory.
 
     Raises:

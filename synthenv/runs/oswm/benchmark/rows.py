@@ -27,7 +27,7 @@ class Row(NamedTuple):
 
     Attributes:
         task: where.
-        method: a world model, or one of ``benchmark_arguments.BASELINES``.
+        method: a world model, or one of ``arguments.BASELINES``.
         strategy: how contexts are collected; None of baselines, which need none.
     """
 
@@ -79,10 +79,10 @@ def finish(command: OswmBenchmark, row: Row, out: Path, watch: Watch) -> dict[st
         watch: who is told.
 
     Returns:
-        its result, see ``oswm_summary.summarise``.
+        its result, see ``oswm.run.summary.summarise``.
 
     Raises:
-        UserError: as ``oswm_run.run``, or the directory holds the row of another benchmark.
+        UserError: as ``oswm.run.run.run``, or the directory holds the row of another benchmark.
     """
     path = out / row.place
     asked = _dream(command, row) if row.strategy is not None else _real(command, row, out)

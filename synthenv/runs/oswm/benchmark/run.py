@@ -52,7 +52,7 @@ def run(
         1 and 2 and the summary of table 3; and whether rows were shown equal contexts.
 
     Raises:
-        UserError: a world model is unknown, ``out`` holds something else, or as ``finish`` and ``proxy_loss.run``.
+        UserError: a world model is unknown, ``out`` holds something else, or as ``finish`` and ``one_step_errors.run``.
     """
     command.check()
     for name in command.models:

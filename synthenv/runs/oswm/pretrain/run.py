@@ -41,7 +41,7 @@ class Method(NamedTuple):
         batches: (key, config, first, num_workers) -> ``batches.Ahead``.
         train_step: (state, examples, config) -> state, loss.
         score: (params, examples, config) -> numbers about held-out examples.
-        watch: (key, real, config.model) -> see ``real_errors.RealErrors``.
+        watch: (key, real, config.model) -> see ``real_task_errors.RealErrors``.
     """
 
     form: str

@@ -184,7 +184,7 @@ def run(
     notify: Callable[[str], None] = lambda line: None,
     begin: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """All seeds, those that are done already left out; see ``oswm_summary.summarise`` for the result.
+    """All seeds, those that are done already left out; see ``summary.summarise`` for the result.
 
     Args:
         command: what to do.

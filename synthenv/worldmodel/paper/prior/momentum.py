@@ -30,7 +30,7 @@ _POLYNOMIAL = (0.999999583, -0.166665539, 0.00833240803, -0.000198087408, 2.6998
 
 
 class Options(Protocol):
-    """The part of ``released_prior.ReleasedPriorConfig`` that is about pairs; what each means is said there."""
+    """The part of ``sample.ReleasedPriorConfig`` that is about pairs; what each means is said there."""
 
     @property
     def hidden_velocity(self) -> bool: ...

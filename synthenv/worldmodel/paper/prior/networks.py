@@ -7,7 +7,7 @@ One network maps the inputs x of a step (observed state and action, zeros in unu
 with 16 units, no biases, weights uniform in +-1/sqrt(fan-in), and f, g drawn from a config's activations: what the
 paper's search ended with. ``NetworkConfig`` has the table's other choices, but for dropout, which would make every step
 random. The networks of a whole batch of environments stand side by side along an axis N; environments use different
-numbers of them, so ``released_prior`` packs the ones in use and runs the smallest program for them (``run_bucket``).
+numbers of them, so ``sample`` packs the ones in use and runs the smallest program for them (``run_bucket``).
 
 On a CPU everything here is sums and products with the units innermost, which vectorise; XLA's batched product of
 such small matrices takes twice as long, its tanh twice and its sine six times.

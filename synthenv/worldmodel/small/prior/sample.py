@@ -1,6 +1,6 @@
 """The prior of the small world model: batches of random tasks, each seen through a context and asked through queries.
 
-Everything is drawn on the device in one program. A task is a system of a random family (``families``,
+Everything is drawn on the device in one program. A task is a system of a random family (``generic_families``,
 ``rigid_families``), seen, paid and ended at random (``sensors``). Its rows come from short chains of steps, those of
 the context and of the queries from other actors and, half of the time, from starts that are wider or narrower: agents
 leave the ground that their world model was shown.
