@@ -28,8 +28,8 @@ class OswmRun:
         model: The world model: experts (needs no pretraining), a shipped one by its name, or the directory of an oswm
             pretrain that is finished.
         episode_steps: Longest episode, in steps, in the task and in the dream: for tasks of gymnasium that are
-            registered without a time limit, and logs of one long episode; the task's limit, or the longest episode of
-            the log, if not given.
+            registered without a time limit, and logs that tell of none; the task's limit, or the longest episode of the
+            log, if not given.
         termination: Where dreamt episodes end: by the known rule of the task, or where the world model says so; the
             known rule if there is one and neither is asked for.
         pessimism: Standard deviations of the predicted reward that a dreamt step costs; the task's preset if not given.
