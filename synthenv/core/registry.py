@@ -1,0 +1,144 @@
+"""Things by name, and the one door through which ours and a user's come in.
+
+    register(Task("Tank-v0", build=Tank, max_steps=200, solved_return=150.0))
+
+Every kind of thing that can be added has a type with a ``name`` (``Task``, ``AgentKind``, ``WorldModel``, ...) and a
+:class:`Registry` beside it. ``register`` finds the registry by the type, so one word serves all of them. A file of a
+user's is made known by :func:`load_extension`, which ``--import`` calls before a command looks up any name.
+"""
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from synthenv.core.errors import UserError
+
+Entry = TypeVar("Entry")
+_REGISTRIES: dict[type, "Registry[Any]"] = {}
+
+
+class Registry(Mapping[str, Entry], Generic[Entry]):
+    """The things of one kind by name, in the order in which they came.
+
+    Args:
+        what: how errors call one of them, such as "task".
+        kind: the type of an entry, which has a ``name``.
+        ours: what the package brings along; a user cannot put something else in its place.
+    """
+
+    def __init__(self, what: str, kind: type[Entry], ours: Iterable[Entry] = ()):
+        self.what = what
+        self._entries: dict[str, Entry] = {}
+        _REGISTRIES[kind] = self
+        for entry in ours:
+            self.add(entry)
+        self._ours = frozenset(self._entries)
+
+    def add(self, entry: Entry) -> None:
+        """Add one. The same name again replaces a user's own, as when a cell of a notebook is run twice.
+
+        Raises:
+            UserError: the name is one of ours, or no name.
+        """
+        name = getattr(entry, "name", None)
+        if not isinstance(name, str) or not name or name != name.strip():
+            raise UserError(f"a {self.what} needs a name to be registered by, not {name!r}")
+        if name in getattr(self, "_ours", ()):
+            raise UserError(
+                f"synthenv has a {self.what} called {name!r} of its own: register yours by another name"
+            )
+        self._entries[name] = entry
+
+    def find(self, name: str) -> Entry:
+        """Look one up.
+
+        Raises:
+            UserError: the name is unknown; the message gives the closest known one and all of them.
+        """
+        if name not in self._entries:
+            raise UserError(unknown(self.what, name, self._entries))
+        return self._entries[name]
+
+    def __getitem__(self, name: str) -> Entry:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def unknown(what: str, name: object, known: Iterable[str]) -> str:
+    """What to say of a name that nothing answers to: the nearest one, and all."""
+    known = list(known)
+    folded = {word.lower(): word for word in reversed(known)}
+    close = difflib.get_close_matches(str(name).lower(), folded, n=1)
+    hint = f"; did you mean {folded[close[0]]!r}?" if close else ";"
+    return f"unknown {what} {name!r}{hint} known ones: {', '.join(known)} (your own: --import FILE)"
+
+
+def register(entry: Any) -> Any:
+    """Make a thing of yours known by its name to every command and function; returns it.
+
+    Args:
+        entry: a ``Task``, ``AgentKind``, ``ProxyKind``, ``StrategyKind``, ``Shaping``, ``WorldModel``, ``Family`` (of
+            random systems to pretrain on) or ``NetworkKind``.
+
+    Raises:
+        UserError: nothing of this type can be registered, or the name is one of ours.
+    """
+    if type(entry) not in _REGISTRIES:
+        kinds = ", ".join(sorted(kind.__name__ for kind in _REGISTRIES))
+        raise UserError(f"register does not know what a {type(entry).__name__} is: pass one of {kinds}")
+    _REGISTRIES[type(entry)].add(entry)
+    return entry
+
+
+def load_extension(place: str) -> None:
+    """Run a file or import a module that registers things; a second time does nothing.
+
+    Args:
+        place: the path of a Python file (with a slash or ``.py``), or the dotted name of a module on the path.
+
+    Raises:
+        UserError: it is not there, or does not run.
+    """
+    is_file = place.endswith(".py") or "/" in place
+    if is_file and not Path(place).is_file():
+        raise UserError(
+            f"there is no file {place} to import: pass the path of a Python file, or a module's name"
+        )
+    try:
+        if is_file:
+            _run_once(Path(place).resolve())
+        else:
+            importlib.import_module(place)
+    except UserError:
+        raise
+    except Exception as error:
+        line = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(f"--import {place} failed ({line}): see that it runs by itself") from error
+
+
+def _run_once(path: Path) -> None:
+    """Import a file as a module of its own, beside which its neighbours can be imported."""
+    name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
