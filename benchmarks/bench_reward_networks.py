@@ -33,7 +33,7 @@ VARIANT = "additive_potential"
 def measure(task: str, generations: int) -> dict[str, Any]:
     """CPU seconds, training steps and traces of some generations of one search."""
     config = preset("rn", "released", task)
-    search = Search(replace(config, proxy=config.proxy._replace(variant=VARIANT)), seed=0)
+    search = Search(replace(config, proxy=replace(config.proxy, variant=VARIANT)), seed=0)
     state, _ = search.advance(search.start())  # compiles
     traces = sum(search.runner.num_traces.values())
     seconds, steps = [], []

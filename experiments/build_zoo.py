@@ -9,7 +9,6 @@ from experiments.command_line import execute, parse
 from synthenv.core.errors import UserError
 from synthenv.core.files import to_json, write_atomic
 from synthenv.proxies.config import from_stored
-from synthenv.runs.meta_train.presets import form_of
 
 KINDS = {"se": "synthetic", "scb": "bandit", "rn": "reward"}
 
@@ -127,7 +126,7 @@ def load(path: Path, kind: str) -> Any:
     if not (path / "result.json").exists():
         raise UserError(f"{path} holds no finished run: finish it with meta-train --resume, or pass another")
     proxy = zoo.load_file(path / "best_proxy.safetensors", str(path))
-    own = KINDS[form_of(from_stored(proxy.metadata["proxy"]))]
+    own = KINDS[from_stored(proxy.metadata["proxy"]).kind]
     if own != kind:
         raise UserError(f"{path} holds a {own} proxy, not a {kind} one: pass another --kind")
     return proxy

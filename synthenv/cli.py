@@ -7,18 +7,20 @@ compilation cache) before it is first imported.
 import contextlib
 import dataclasses
 import importlib
+import itertools
 import json
 import os
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any
 
 import tyro
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import check_place, disk_error, is_special, to_json, write_atomic
+from synthenv.core.registry import load_extension
 from synthenv.runs import interruption
 from synthenv.runs.arguments import Common
 from synthenv.runs.command_line import CARRIED_OUT_BY, NAMES, Command
@@ -28,7 +30,7 @@ from synthenv.runs.jax_setup import configure_jax
 from synthenv.runs.list_names.arguments import List
 from synthenv.runs.meta_train.arguments import MetaTrain
 from synthenv.runs.meta_train.config import from_stored
-from synthenv.runs.meta_train.presets import Form, form_of, preset
+from synthenv.runs.meta_train.presets import preset
 from synthenv.runs.oswm.arguments import Oswm, resumed
 from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark, benchmark_defaults
 from synthenv.runs.oswm.pretrain.arguments import OswmPretrain
@@ -43,6 +45,7 @@ _AROUND = {"--resume", "--out", "--json", "--devices", "--distributed", "--worke
 
 def parse(argv: list[str]) -> Command:
     """Parse a command line; presets and resumed runs decide which defaults it shows and takes."""
+    load_imports(argv)
     meta_train, demo, tune, oswm = MetaTrain, Demo, Tune, Oswm
     if argv[:1] == ["meta-train"]:
         meta_train = Annotated[MetaTrain, tyro.conf.subcommand(default=_meta_train_defaults(argv))]
@@ -62,6 +65,17 @@ def parse(argv: list[str]) -> Command:
     return command
 
 
+def load_imports(argv: list[str]) -> None:
+    """Make known what files and modules of the user's register, before any name is looked up."""
+    # They import JAX, and NumPy with it; what has to be set before that comes here first.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    for flag, place in itertools.pairwise([*argv, ""]):
+        if flag == "--import":
+            load_extension(place)
+        elif flag.startswith("--import="):
+            load_extension(flag.partition("=")[2])
+
+
 def _check_resume(command: Command, argv: list[str]) -> None:
     """Refuse ``--resume`` alone where nothing was begun: defaults would begin that nobody has asked for."""
     if not isinstance(command, _RESUMABLE) or not command.resume or command.out is None:
@@ -75,19 +89,14 @@ def _check_resume(command: Command, argv: list[str]) -> None:
 
 def _meta_train_defaults(argv: list[str]) -> MetaTrain:
     """What holds where no flag says otherwise: the fields of the run to resume, or of the preset."""
-    name, task = _option(argv, "--preset"), _option(argv, "--task")
+    name, task, agent = (_option(argv, flag) for flag in ("--preset", "--task", "--agent"))
     said = _option(argv, "--proxy")
     if _option(argv, "--variant") and said != "rn" and "--resume" not in argv:
         raise UserError("--variant is for reward networks: add --proxy rn")
     if name is None and said is None and (stored := _stored(argv)):
         config = from_stored(stored)
-        return MetaTrain(
-            proxy=form_of(config.proxy), config=config, common=Common(seed=stored.get("seed", 0))
-        )
-    form = next((form for form in get_args(Form) if form == (said or "se")), None)
-    if form is None or name not in (None, *get_args(get_type_hints(MetaTrain)["preset"])):
-        return MetaTrain()  # tyro says what is wrong
-    return MetaTrain(proxy=form, config=preset(form, name, task))
+        return MetaTrain(proxy=config.proxy.kind, config=config, common=Common(seed=stored.get("seed", 0)))
+    return MetaTrain(proxy=said or "se", config=preset(said or "se", name, task, agent))
 
 
 def _tune_defaults(stored: dict[str, Any]) -> Tune:
@@ -201,7 +210,7 @@ def _check(command: Command) -> None:
         raise UserError("--out is where --curves draws: add --curves, or write the numbers with --json FILE")
     if isinstance(command, _RESUMABLE) and command.resume and command.out is None:
         raise UserError("--resume goes on with which run? Pass its directory with --out")
-    if isinstance(command, MetaTrain) and command.proxy != form_of(command.config.proxy):
+    if isinstance(command, MetaTrain) and command.proxy != command.config.proxy.kind:
         raise UserError(
             f"--proxy {command.proxy} and --proxy.form contradict each other: pass --proxy se, scb or rn alone"
         )

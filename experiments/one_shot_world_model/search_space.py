@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from synthenv.nets.residual_mlp import ResidualMLPConfig
-from synthenv.runs.tune.spaces import Param, put
+from synthenv.runs.meta_train.config import put
+from synthenv.runs.tune.spaces import Param
 from synthenv.worldmodel.paper.prior.networks import NetworkConfig
 from synthenv.worldmodel.paper.prior.sample import PAPER
 from synthenv.worldmodel.paper.train_step import PaperPretrainConfig

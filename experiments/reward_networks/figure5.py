@@ -100,7 +100,7 @@ def search_config(config: Config, variant: str) -> MetaTrainConfig:
     if config.num_generations is not None:
         outer = outer._replace(num_generations=config.num_generations)
     agent = replace(search.agent, stop="none") if config.objective == "auc" else search.agent
-    return replace(search, proxy=search.proxy._replace(variant=variant), agent=agent, outer=outer)
+    return replace(search, proxy=replace(search.proxy, variant=variant), agent=agent, outer=outer)
 
 
 def run(config: Config) -> None:

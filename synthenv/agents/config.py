@@ -1,14 +1,18 @@
-"""What a person may choose about an agent. Imports nothing heavy, so that ``synthenv --help`` stays quick.
+"""What a person may choose about an agent, and what others ask of it. Imports nothing heavy: ``--help`` reads it.
+
+Fields that are ``traced`` may differ between members of one compiled program; each value of the others has its own.
 
 References:
     Ferreira et al. (2022), tables 2-5, 9, 11, 15 and 17.
 """
 
+import importlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from synthenv.core.bounds import Bounds, Count, CountOrZero, Misfit, NotNegative, Positive, Rate, Share
+from synthenv.core.traced import traced
 
 Activation = Literal["tanh", "relu", "leaky_relu", "prelu"]
 
@@ -31,10 +35,18 @@ class Variation(NamedTuple):
     depth: tuple[Count, Count] = (1, 3)
     max_steps: tuple[Count, Count] | None = None
 
+    @property
+    def logarithmic(self) -> bool:
+        """Whether numbers are drawn on a logarithmic scale."""
+        return True
+
 
 @dataclass(frozen=True)
 class AgentConfig:
-    """The schedule that every agent follows. Defaults: table 5.
+    """The schedule that every agent follows, and what is asked of any agent. Defaults: table 5.
+
+    A kind of agent derives from it, adds fields of its own, and says where its learner is made: by ``module``, or by
+    overriding ``make``. The class attributes say what it can learn.
 
     Attributes:
         name: Which agent this is.
@@ -56,20 +68,79 @@ class AgentConfig:
         variation: The ranges.
     """
 
+    module: ClassVar[str] = ""  # that has make(config, bucket, action_space, task)
+    needs_table: ClassVar[bool] = False  # one-hot observations, each a cell of a table
+    replayed_actions: ClassVar[Literal["none", "index", "vector"]] = (
+        "none"  # as the replay that it leaves has them
+    )
+    blocks_of_batch: ClassVar[bool] = True  # whether a gradient may be summed over blocks of the batch
+
     name: str = ""
-    discount: Share = 0.99
-    init_episodes: CountOrZero = 10
-    max_episodes: Count = 1000
-    max_steps: Count = 1_000_000
+    discount: Share = traced(0.99)
+    init_episodes: CountOrZero = traced(10)
+    max_episodes: Count = traced(1000)
+    max_steps: Count = traced(1_000_000)
     buffer_size: Count = 100_000
     stop: Literal["plateau", "solved", "none"] = "plateau"
     stop_window: Count = 10
-    plateau_tolerance: NotNegative = 0.01
+    plateau_tolerance: NotNegative = traced(0.01)
     time_limit: Literal["terminal", "bootstrap"] = "bootstrap"
     action_repeat: Count = 1
     test_episodes: CountOrZero = 0
     vary: bool = False
     variation: Variation = field(default_factory=Variation)
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The kinds of actions that it can choose: discrete, continuous."""
+        return ("discrete", "continuous")
+
+    @property
+    def full_name(self) -> str:
+        """What it is registered by: its name, with _icm if it is curious."""
+        return f"{self.name}_icm" if getattr(self, "curiosity", None) else self.name
+
+    @property
+    def steps_per_update(self) -> int:
+        """Environment steps between two times that it learns."""
+        return 1
+
+    def make(self, bucket: Any, action_space: Any, task: Any = None) -> Any:
+        """Build the learner.
+
+        Args:
+            bucket: the static shape of its networks and batches, an ``agents.training.bucket.Bucket``.
+            action_space: of the environments it trains in.
+            task: the real task, an ``EnvSpec``, where it is tested while it trains; None if it is not.
+
+        Returns:
+            a ``core.types.Agent``.
+        """
+        return importlib.import_module(self.module).make(self, bucket, action_space, task)
+
+    def with_room(self, num_transitions: int) -> Self:
+        """The same with a replay of another capacity."""
+        return replace(self, buffer_size=num_transitions)
+
+    def with_time_limit(self, time_limit: str) -> Self:
+        """The same with another view of time limits, if it can have one."""
+        return replace(self, time_limit=time_limit)
+
+    def bare(self) -> Self:
+        """The same without a bonus for exploring."""
+        changes: dict[str, Any] = {"curiosity": None} if hasattr(self, "curiosity") else {}
+        return replace(self, **changes)
+
+    def exploring(self) -> tuple[str, Self] | None:
+        """The papers' baseline that explores, by name; its own bonus stays if it has one. None: there is none."""
+        if not hasattr(self, "curiosity"):
+            return None
+        changes: dict[str, Any] = {"curiosity": self.curiosity or ICMConfig()}  # type: ignore[attr-defined]
+        return "icm", replace(self, **changes)
+
+    def as_released(self) -> Self:
+        """The same with what the papers' code does otherwise than their text."""
+        return self
 
     def contradictions(self) -> Iterator[Misfit]:
         """Numbers that make no sense beside others of the config, though each is one that its field allows."""
@@ -143,19 +214,36 @@ class DDQNConfig(AgentConfig):
         curiosity: A bonus for transitions that a learned model does not foresee; None: none.
     """
 
+    module: ClassVar[str] = "synthenv.agents.ddqn"
+    replayed_actions: ClassVar[Literal["none", "index", "vector"]] = "index"
+
     name: Literal["ddqn", "dueling_ddqn"] = "ddqn"
-    learning_rate: Positive = 1e-3
-    tau: Rate = 0.01
-    epsilon_init: Share = 1.0
-    epsilon_min: Share = 0.01
-    epsilon_decay: Share = 0.9
-    batch_size: Count = 128
-    hidden_size: Count = 128
+    learning_rate: Positive = traced(1e-3)
+    tau: Rate = traced(0.01)
+    epsilon_init: Share = traced(1.0)
+    epsilon_min: Share = traced(0.01)
+    epsilon_decay: Share = traced(0.9)
+    batch_size: Count = traced(128)
+    hidden_size: Count = traced(128)
     depth: Count = 2
     activation: Activation = "relu"
     feature_size: Count = 128
     advantage_mean: Literal["state", "batch"] = "state"
     curiosity: ICMConfig | None = None
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """Discrete ones."""
+        return ("discrete",)
+
+    @property
+    def blocks_of_batch(self) -> bool:  # type: ignore[override]
+        """Not where advantages are taken off a mean over the whole batch."""
+        return self.advantage_mean != "batch"
+
+    def as_released(self) -> Self:
+        """A dueling head takes the mean of advantages over the whole batch."""
+        return replace(self, advantage_mean="batch") if self.name == "dueling_ddqn" else self
 
 
 @dataclass(frozen=True)
@@ -182,22 +270,34 @@ class TD3Config(AgentConfig):
         curiosity: A bonus for transitions that a learned model does not foresee; None: none.
     """
 
+    module: ClassVar[str] = "synthenv.agents.td3"
+    replayed_actions: ClassVar[Literal["none", "index", "vector"]] = "vector"
+
     name: Literal["td3", "td3_discrete"] = "td3"
-    learning_rate: Positive = 3e-4
-    tau: Rate = 0.005
-    batch_size: Count = 256
-    hidden_size: Count = 128
+    learning_rate: Positive = traced(3e-4)
+    tau: Rate = traced(0.005)
+    batch_size: Count = traced(256)
+    hidden_size: Count = traced(128)
     depth: Count = 2
     activation: Activation = "relu"
-    policy_delay: Count = 2
-    action_std: NotNegative = 0.1
-    policy_std: NotNegative = 0.2
-    policy_clip: NotNegative = 0.5
+    policy_delay: Count = traced(2)
+    action_std: NotNegative = traced(0.1)
+    policy_std: NotNegative = traced(0.2)
+    policy_clip: NotNegative = traced(0.5)
     test_noise: bool = False
-    temperature: Positive = 1.0
+    temperature: Positive = traced(1.0)
     temperature_mode: Literal["annealed", "learned", "fixed"] = "annealed"
     one_hot: bool = False
     curiosity: ICMConfig | None = None
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """Continuous ones, or discrete ones as ``td3_discrete``."""
+        return ("discrete",) if self.name == "td3_discrete" else ("continuous",)
+
+    def as_released(self) -> Self:
+        """TD3 explores in tests, too."""
+        return replace(self, test_noise=True)
 
 
 class TabularVariation(NamedTuple):
@@ -210,6 +310,11 @@ class TabularVariation(NamedTuple):
 
     learning_rate: tuple[Positive, Positive] = (0.1, 1.0)
     discount: tuple[Share, Share] = (0.1, 1.0)
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether numbers are drawn on a logarithmic scale."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -226,15 +331,39 @@ class TabularConfig(AgentConfig):
         count_form: The bonus is beta / n in the paper, beta / sqrt(n) in the released code.
     """
 
+    module: ClassVar[str] = "synthenv.agents.tabular"
+    needs_table: ClassVar[bool] = True
+
     name: Literal["q_learning", "sarsa"] = "q_learning"
     discount: Share = 0.8
     init_episodes: CountOrZero = 0
     buffer_size: Annotated[int, Bounds(1, 1)] = 1  # it learns from the last transition only
     time_limit: Literal["terminal", "bootstrap"] = "terminal"
-    learning_rate: Positive = 1.0
-    epsilon_init: Share = 0.1
-    epsilon_min: Share = 0.1
-    epsilon_decay: Share = 0.0
-    count_bonus: NotNegative = 0.0
+    learning_rate: Positive = traced(1.0)
+    epsilon_init: Share = traced(0.1)
+    epsilon_min: Share = traced(0.1)
+    epsilon_decay: Share = traced(0.0)
+    count_bonus: NotNegative = traced(0.0)
     count_form: Literal["n", "sqrt_n"] = "n"
     variation: Any = field(default_factory=TabularVariation)
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """Discrete ones."""
+        return ("discrete",)
+
+    def with_room(self, num_transitions: int) -> Self:
+        """Itself: it learns from the last transition only."""
+        return self
+
+    def bare(self) -> Self:
+        """The same without a bonus for rare state-action pairs."""
+        return replace(self, count_bonus=0.0)
+
+    def exploring(self) -> tuple[str, Self] | None:
+        """The same with the bonus of table 12, or its own."""
+        return "count_based", replace(self, count_bonus=self.count_bonus or 0.1)
+
+    def as_released(self) -> Self:
+        """The count-based bonus is beta / sqrt(n)."""
+        return replace(self, count_form="sqrt_n")

@@ -16,11 +16,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 
 from synthenv.agents.config import DDQNConfig
 from synthenv.agents.curiosity.icm import curious
-from synthenv.agents.training import schedule
 from synthenv.agents.training.action_vectors import actions_of
 from synthenv.agents.training.batch import sum_over_blocks
 from synthenv.agents.training.bucket import Bucket
@@ -39,19 +37,6 @@ ValueFunction = Callable[[PyTree, jax.Array, jax.Array | None], jax.Array]
 _ADAM = optax.scale_by_adam()
 
 
-@struct.dataclass
-class Hyperparams(schedule.Hyperparams):
-    """Traced values, free to differ between members; ``agents.config.DDQNConfig`` says what they mean."""
-
-    learning_rate: Any
-    tau: Any
-    epsilon_init: Any
-    epsilon_min: Any
-    epsilon_decay: Any
-    batch_size: Any
-    hidden_size: Any
-
-
 class Weights(NamedTuple):
     """What a gradient step changes."""
 
@@ -63,7 +48,7 @@ class Weights(NamedTuple):
 def init(
     key: jax.Array,
     obs: jax.Array,
-    hyperparams: Hyperparams,
+    hyperparams: Any,
     num_actions: int,
     config: DDQNConfig,
     bucket: Bucket,
@@ -145,7 +130,7 @@ def gradient(
     weights: Weights,
     replay: Replay,
     obs_size: int,
-    hyperparams: Hyperparams,
+    hyperparams: Any,
     config: DDQNConfig,
     bucket: Bucket,
     transform: RowsTransform = unchanged,
@@ -169,7 +154,7 @@ def learn(
     replay: Replay,
     obs_size: int,
     epsilon: jax.Array,
-    hyperparams: Hyperparams,
+    hyperparams: Any,
     config: DDQNConfig,
     bucket: Bucket,
     transform: RowsTransform = unchanged,

@@ -1,37 +1,39 @@
 """Which agents can learn which tasks."""
 
-from synthenv.agents.config import AgentConfig, TabularConfig
+from synthenv.agents.config import AgentConfig
+from synthenv.agents.presets import AGENTS
 from synthenv.core.errors import UserError
-from synthenv.envs import registry
-from synthenv.envs.gridworld import GridWorld
+from synthenv.envs import tasks
+
+# Who learns a task if nobody is named, by the kind of its actions and observations.
+BY_KIND = {"table": "q_learning", "discrete": "ddqn", "continuous": "td3"}
 
 
-def check_fits(agent: AgentConfig, name: str, discrete: bool, is_table: bool) -> None:
-    """See that an agent can learn a task of such actions, whose observations are or are not those of a table.
+def check_fits(agent: AgentConfig, name: str, kind: str) -> None:
+    """See that an agent can learn a task of this kind: table, discrete or continuous.
 
     Raises:
-        UserError: it cannot.
+        UserError: it cannot; the message names agents that can.
     """
-    if agent.name == "td3" and discrete:
-        raise UserError(
-            f"td3 needs continuous actions, but {name} has discrete ones: choose td3_discrete, or a task such as"
-            " Pendulum-v1"
-        )
-    if not discrete and agent.name not in ("td3", "ppo", "ppo_monte_carlo"):
-        raise UserError(
-            f"{agent.name} needs discrete actions, but {name} has continuous ones: choose a task such as"
-            " CartPole-v0, or the agent td3 or ppo"
-        )
-    if isinstance(agent, TabularConfig) and not is_table:
-        raise UserError(
-            f"{agent.name} needs a table's worth of observations, but {name} has real-valued ones: choose ddqn, or a"
-            " task such as CliffWalking"
-        )
+    if _fits(agent, kind):
+        return
+    able = [known for known, other in AGENTS.items() if _fits(other, kind) and other.bare() == other]
+    choose = f"choose another --agent, such as {', '.join(able)}"
+    has = "continuous" if kind == "continuous" else "discrete"
+    if has not in agent.actions:
+        needs = " or ".join(agent.actions)
+        raise UserError(f"{agent.name} needs {needs} actions, but {name} has {has} ones: {choose}")
+    raise UserError(
+        f"{agent.name} needs a table's worth of observations, but {name} has real-valued ones: {choose}"
+    )
+
+
+def _fits(agent: AgentConfig, kind: str) -> bool:
+    if agent.needs_table:
+        return kind == "table"
+    return ("continuous" if kind == "continuous" else "discrete") in agent.actions
 
 
 def fitting_agent(name: str) -> str:
-    """Who learns a task if nobody is named: Q-learning in gridworlds, TD3 where actions are continuous, else DDQN."""
-    spec = registry.make(name)
-    if isinstance(spec.env, GridWorld):
-        return "q_learning"
-    return "ddqn" if hasattr(spec.env.action_space(spec.env_params), "n") else "td3"
+    """Who learns a task if nobody is named: Q-learning in tables, TD3 where actions are continuous, else DDQN."""
+    return BY_KIND[tasks.kind_of(name)]

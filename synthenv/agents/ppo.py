@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 
 from synthenv.agents.curiosity.icm_rollouts import curious_on_policy
 from synthenv.agents.policy_gradient import (
@@ -33,7 +32,6 @@ from synthenv.agents.policy_gradient import (
     standardize,
 )
 from synthenv.agents.ppo_config import PPOConfig
-from synthenv.agents.training import schedule
 from synthenv.agents.training.action_vectors import Actions, actions_of
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.on_policy import OnPolicyLearner, OnPolicySchedule
@@ -44,20 +42,6 @@ from synthenv.envs.registry import EnvSpec
 from synthenv.nets.mlp import Params, apply_mlp, init_mlp
 
 _ADAM = optax.scale_by_adam(eps=1e-5)
-
-
-@struct.dataclass
-class Hyperparams(schedule.Hyperparams):
-    """Traced values, free to differ between members; ``agents.config.PPOConfig`` says what they mean."""
-
-    learning_rate: Any
-    hidden_size: Any
-    gae_lambda: Any
-    clip_ratio: Any
-    value_coefficient: Any
-    entropy_coefficient: Any
-    max_grad_norm: Any
-    action_std: Any
 
 
 class Weights(NamedTuple):
@@ -98,7 +82,7 @@ class Batch(NamedTuple):
 def init(
     key: jax.Array,
     obs_size: int,
-    hyperparams: Hyperparams,
+    hyperparams: Any,
     actions: Actions,
     config: PPOConfig,
     bucket: Bucket,
@@ -177,7 +161,7 @@ def advantages(
     return jax.lax.scan(back, jnp.zeros_like(error[0]), (error, decay), reverse=True)[1]
 
 
-def make_batch(learner: LearnerState, steps: Steps, hyperparams: Hyperparams, config: PPOConfig) -> Batch:
+def make_batch(learner: LearnerState, steps: Steps, hyperparams: Any, config: PPOConfig) -> Batch:
     """What there is to learn from T * N = B steps."""
     obs, next_obs = (x.reshape(-1, x.shape[-1]) for x in (steps.obs, steps.next_obs))
     if learner.obs_stats is not None:
@@ -198,9 +182,7 @@ def critic_value(weights: Weights, obs: jax.Array, config: PPOConfig) -> jax.Arr
     return apply_mlp(weights.critic, obs, config.activation)[:, 0]
 
 
-def loss(
-    weights: Weights, batch: Batch, hyperparams: Hyperparams, actions: Actions, config: PPOConfig
-) -> jax.Array:
+def loss(weights: Weights, batch: Batch, hyperparams: Any, actions: Actions, config: PPOConfig) -> jax.Array:
     """Equation 9 of Schulman et al. (2017), negated; advantages are standardised over the rows [B]."""
     choice = distribution(Policy(weights.actor, weights.log_std, None), batch.obs, actions, config)
     surrogate = clipped_surrogate(
@@ -219,7 +201,7 @@ def improve(
     learner: LearnerState,
     batch: Batch,
     learning_rate: jax.Array,
-    hyperparams: Hyperparams,
+    hyperparams: Any,
     actions: Actions,
     config: PPOConfig,
 ) -> LearnerState:
@@ -252,7 +234,7 @@ def learn(
     learner: LearnerState,
     steps: Steps,
     progress: jax.Array,
-    hyperparams: Hyperparams,
+    hyperparams: Any,
     actions: Actions,
     config: PPOConfig,
 ) -> LearnerState:

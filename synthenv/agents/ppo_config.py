@@ -6,10 +6,11 @@ References:
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
 from synthenv.agents.config import Activation, AgentConfig, ICMConfig, Variation
 from synthenv.core.bounds import Count, CountOrZero, Misfit, NotNegative, Positive, Share
+from synthenv.core.traced import traced
 
 
 @dataclass(frozen=True)
@@ -40,31 +41,38 @@ class PPOConfig(AgentConfig):
         curiosity: A bonus for transitions that a learned model does not foresee; None: none.
     """
 
+    module: ClassVar[str] = "synthenv.agents.ppo"
+
     name: Literal["ppo"] = "ppo"
     init_episodes: CountOrZero = 0
     max_episodes: Count = 1_000_000
     max_steps: Count = 200_000
     buffer_size: Count = 1
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = traced(1e-3)
     anneal_learning_rate: bool = True
     num_envs: Count = 8
     rollout_length: Count = 128
     num_epochs: Count = 10
     num_minibatches: Count = 8
-    gae_lambda: Share = 0.95
-    clip_ratio: Positive = 0.2
-    value_coefficient: NotNegative = 0.5
-    entropy_coefficient: NotNegative = 0.0
-    max_grad_norm: Positive = 0.5
-    hidden_size: Count = 64
+    gae_lambda: Share = traced(0.95)
+    clip_ratio: Positive = traced(0.2)
+    value_coefficient: NotNegative = traced(0.5)
+    entropy_coefficient: NotNegative = traced(0.0)
+    max_grad_norm: Positive = traced(0.5)
+    hidden_size: Count = traced(64)
     depth: Count = 2
     activation: Activation = "tanh"
-    action_std: Positive = 1.0
+    action_std: Positive = traced(1.0)
     test_noise: bool = False
     normalize_observations: bool = False
     normalize_rewards: bool = True
     curiosity: ICMConfig | None = None
     variation: Variation = field(default_factory=lambda: Variation(batch_size=None, hidden_size=(21, 192)))
+
+    @property
+    def steps_per_update(self) -> int:
+        """Those of an iteration."""
+        return self.num_envs * self.rollout_length
 
     def contradictions(self) -> Iterator[Misfit]:
         """See ``AgentConfig``; besides, an iteration's steps have to divide into minibatches of two or more."""
@@ -102,27 +110,38 @@ class PPOMonteCarloConfig(AgentConfig):
         curiosity: A bonus for transitions that a learned model does not foresee; None: none.
     """
 
+    module: ClassVar[str] = "synthenv.agents.ppo_monte_carlo"
+
     name: Literal["ppo_monte_carlo"] = "ppo_monte_carlo"
     init_episodes: CountOrZero = 0
     max_episodes: Count = 3000
     max_steps: Count = 3_000_000
     buffer_size: Count = 1
     time_limit: Literal["terminal", "bootstrap"] = "terminal"
-    learning_rate: Positive = 3e-4
+    learning_rate: Positive = traced(3e-4)
     rollout_length: Count = 10 * 999 + 1
     num_epochs: Count = 80
-    clip_ratio: Positive = 0.2
-    value_coefficient: NotNegative = 1.0
-    entropy_coefficient: NotNegative = 0.01
-    hidden_size: Count = 64
+    clip_ratio: Positive = traced(0.2)
+    value_coefficient: NotNegative = traced(1.0)
+    entropy_coefficient: NotNegative = traced(0.01)
+    hidden_size: Count = traced(64)
     depth: Count = 2
     activation: Activation = "relu"
-    action_std: Positive = 0.5
+    action_std: Positive = traced(0.5)
     test_noise: bool = True
     curiosity: ICMConfig | None = None
     variation: Variation = field(
         default_factory=lambda: Variation(learning_rate=(1e-4, 9e-4), batch_size=None, hidden_size=(21, 192))
     )
+
+    @property
+    def steps_per_update(self) -> int:
+        """Those of a rollout."""
+        return self.rollout_length
+
+    def with_time_limit(self, time_limit: str) -> Self:
+        """Itself: it cannot look through a time limit."""
+        return self
 
     def contradictions(self) -> Iterator[Misfit]:
         """See ``AgentConfig``; besides, Monte-Carlo returns have to end with the episode."""

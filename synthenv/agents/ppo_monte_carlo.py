@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 
 from synthenv.agents.curiosity.icm_rollouts import curious_in_rollouts
 from synthenv.agents.policy_gradient import (
@@ -36,7 +35,6 @@ from synthenv.agents.policy_gradient import (
     standardize,
 )
 from synthenv.agents.ppo_config import PPOMonteCarloConfig
-from synthenv.agents.training import schedule
 from synthenv.agents.training.action_vectors import Actions, actions_of
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.replay import Replay, Rows, RowsTransform, unchanged, unpack
@@ -48,18 +46,6 @@ from synthenv.nets.mlp import Params, apply_mlp, init_mlp
 _ADAM = optax.scale_by_adam()
 _LEAST_STD_ACTING = 0.001
 _LEAST_STD_LEARNING = 0.01
-
-
-@struct.dataclass
-class Hyperparams(schedule.Hyperparams):
-    """Traced values, free to differ between members; ``agents.config.PPOMonteCarloConfig`` says what they mean."""
-
-    learning_rate: Any
-    hidden_size: Any
-    clip_ratio: Any
-    value_coefficient: Any
-    entropy_coefficient: Any
-    action_std: Any
 
 
 class Policy(NamedTuple):
@@ -84,9 +70,7 @@ class LearnerState(NamedTuple):
     num_steps: jax.Array
 
 
-def init(
-    key: jax.Array, obs: jax.Array, hyperparams: Hyperparams, actions: Actions, bucket: Bucket
-) -> LearnerState:
+def init(key: jax.Array, obs: jax.Array, hyperparams: Any, actions: Actions, bucket: Bucket) -> LearnerState:
     """Draw fresh networks."""
     key_actor, key_critic = jax.random.split(key)
     hidden, depth, max_hidden = hyperparams.hidden_size, bucket.depth, bucket.max_hidden
@@ -139,7 +123,7 @@ def loss(
     rows: Rows,
     old_log_prob: jax.Array,
     returns: jax.Array,
-    hyperparams: Hyperparams,
+    hyperparams: Any,
     actions: Actions,
     config: PPOMonteCarloConfig,
 ) -> jax.Array:
@@ -162,7 +146,7 @@ def loss(
 def improve(
     learner: LearnerState,
     rows: Rows,
-    hyperparams: Hyperparams,
+    hyperparams: Any,
     actions: Actions,
     config: PPOMonteCarloConfig,
 ) -> LearnerState:
@@ -188,7 +172,7 @@ def learn(
     replay: Replay,
     obs_size: int,
     epsilon: jax.Array,
-    hyperparams: Hyperparams,
+    hyperparams: Any,
     actions: Actions,
     config: PPOMonteCarloConfig,
     transform: RowsTransform = unchanged,

@@ -11,27 +11,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
 from synthenv.agents.config import TabularConfig
-from synthenv.agents.training import schedule
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.exploration import epsilon_greedy, next_epsilon
 from synthenv.agents.training.replay import Replay, unpack
 from synthenv.agents.training.schedule import Learner, Schedule
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec
-
-
-@struct.dataclass
-class Hyperparams(schedule.Hyperparams):
-    """Traced values, free to differ between members; ``agents.config.TabularConfig`` says what they mean."""
-
-    learning_rate: Any
-    epsilon_init: Any
-    epsilon_min: Any
-    epsilon_decay: Any
-    count_bonus: Any
 
 
 class Tables(NamedTuple):
@@ -52,7 +39,7 @@ def learn(
     replay: Replay,
     obs_size: int,
     epsilon: jax.Array,
-    hyperparams: Hyperparams,
+    hyperparams: Any,
     config: TabularConfig,
 ) -> Tables:
     """Update the value of the transition just made; words uint32 [2]."""
@@ -73,7 +60,7 @@ def learn(
 def make_learner(config: TabularConfig, num_actions: int) -> Learner:
     """Bind static choices to this module's functions."""
 
-    def init(key: jax.Array, obs: jax.Array, hyperparams: Hyperparams) -> Tables:
+    def init(key: jax.Array, obs: jax.Array, hyperparams: Any) -> Tables:
         zeros = jnp.zeros((obs.size, num_actions))
         return Tables(zeros, zeros)
 

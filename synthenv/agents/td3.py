@@ -15,12 +15,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 
 from synthenv.agents.config import TD3Config
 from synthenv.agents.curiosity.icm import curious
 from synthenv.agents.td3_policy import Actor, Policy, act, noisy_action, propose
-from synthenv.agents.training import schedule
 from synthenv.agents.training.action_vectors import Actions, actions_of, env_action
 from synthenv.agents.training.batch import sum_over_blocks
 from synthenv.agents.training.bucket import Bucket
@@ -32,21 +30,6 @@ from synthenv.envs.registry import EnvSpec
 from synthenv.nets.mlp import Params, apply_mlp, init_mlp
 
 _ADAM = optax.scale_by_adam()
-
-
-@struct.dataclass
-class Hyperparams(schedule.Hyperparams):
-    """Traced values, free to differ between members; ``agents.config.TD3Config`` says what they mean."""
-
-    learning_rate: Any
-    tau: Any
-    batch_size: Any
-    hidden_size: Any
-    policy_delay: Any
-    action_std: Any
-    policy_std: Any
-    policy_clip: Any
-    temperature: Any
 
 
 class Weights(NamedTuple):
@@ -61,9 +44,7 @@ class Weights(NamedTuple):
     action_std: jax.Array
 
 
-def init(
-    key: jax.Array, obs: jax.Array, hyperparams: Hyperparams, actions: Actions, bucket: Bucket
-) -> Weights:
+def init(key: jax.Array, obs: jax.Array, hyperparams: Any, actions: Actions, bucket: Bucket) -> Weights:
     """Draw a fresh actor and two critics."""
     keys = jax.random.split(key, 3)
     hidden, depth, max_hidden = hyperparams.hidden_size, bucket.depth, bucket.max_hidden
@@ -84,7 +65,7 @@ def explore(
     obs: jax.Array,
     epsilon: jax.Array,
     warm_up: jax.Array,
-    hyperparams: Hyperparams,
+    hyperparams: Any,
     actions: Actions,
     config: TD3Config,
 ) -> jax.Array:
@@ -108,7 +89,7 @@ def td_targets(
     words: jax.Array,
     weights: Weights,
     rows: Any,
-    hyperparams: Hyperparams,
+    hyperparams: Any,
     actions: Actions,
     config: TD3Config,
 ) -> jax.Array:
@@ -159,7 +140,7 @@ def learn(
     replay: Replay,
     obs_size: int,
     epsilon: jax.Array,
-    hyperparams: Hyperparams,
+    hyperparams: Any,
     actions: Actions,
     config: TD3Config,
     bucket: Bucket,

@@ -2,7 +2,7 @@
 
     register(Task("Tank-v0", build=Tank, max_steps=200, solved_return=150.0))
 
-Every kind of thing that can be added has a type with a ``name`` (``Task``, ``AgentKind``, ``WorldModel``, ...) and a
+Every kind of thing that can be added has a type with a name (``Task``, ``AgentConfig``, ``WorldModel``, ...) and a
 :class:`Registry` beside it. ``register`` finds the registry by the type, so one word serves all of them. A file of a
 user's is made known by :func:`load_extension`, which ``--import`` calls before a command looks up any name.
 """
@@ -12,7 +12,8 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -20,6 +21,7 @@ from synthenv.core.errors import UserError
 
 Entry = TypeVar("Entry")
 _REGISTRIES: dict[type, "Registry[Any]"] = {}
+_extensions: list[str] = []  # what was imported for what it registers
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
@@ -27,12 +29,19 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     Args:
         what: how errors call one of them, such as "task".
-        kind: the type of an entry, which has a ``name``.
+        kind: the type of an entry; entries may be of a type derived from it.
         ours: what the package brings along; a user cannot put something else in its place.
+        name_of: what an entry goes by.
     """
 
-    def __init__(self, what: str, kind: type[Entry], ours: Iterable[Entry] = ()):
-        self.what = what
+    def __init__(
+        self,
+        what: str,
+        kind: type[Entry],
+        ours: Iterable[Entry] = (),
+        name_of: Callable[[Entry], Any] = attrgetter("name"),
+    ):
+        self.what, self._name_of = what, name_of
         self._entries: dict[str, Entry] = {}
         _REGISTRIES[kind] = self
         for entry in ours:
@@ -45,7 +54,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         Raises:
             UserError: the name is one of ours, or no name.
         """
-        name = getattr(entry, "name", None)
+        name = self._name_of(entry)
         if not isinstance(name, str) or not name or name != name.strip():
             raise UserError(f"a {self.what} needs a name to be registered by, not {name!r}")
         if name in getattr(self, "_ours", ()):
@@ -61,7 +70,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             UserError: the name is unknown; the message gives the closest known one and all of them.
         """
         if name not in self._entries:
-            raise UserError(unknown(self.what, name, self._entries))
+            own = "one of your own needs --import FILE"
+            raise UserError(f"{unknown(self.what, name, self._entries)}; {own}")
         return self._entries[name]
 
     def __getitem__(self, name: str) -> Entry:
@@ -80,24 +90,25 @@ def unknown(what: str, name: object, known: Iterable[str]) -> str:
     folded = {word.lower(): word for word in reversed(known)}
     close = difflib.get_close_matches(str(name).lower(), folded, n=1)
     hint = f"; did you mean {folded[close[0]]!r}?" if close else ";"
-    return f"unknown {what} {name!r}{hint} known ones: {', '.join(known)} (your own: --import FILE)"
+    return f"unknown {what} {name!r}{hint} known ones: {', '.join(known)}"
 
 
 def register(entry: Any) -> Any:
     """Make a thing of yours known by its name to every command and function; returns it.
 
     Args:
-        entry: a ``Task``, ``AgentKind``, ``ProxyKind``, ``StrategyKind``, ``Shaping``, ``WorldModel``, ``Family`` (of
-            random systems to pretrain on) or ``NetworkKind``.
+        entry: a ``Task``, an agent's or a proxy's config, a ``StrategyKind``, ``Shaping``, ``WorldModel``, ``Family``
+            (of random systems to pretrain on) or ``NetworkKind``.
 
     Raises:
         UserError: nothing of this type can be registered, or the name is one of ours.
     """
-    if type(entry) not in _REGISTRIES:
-        kinds = ", ".join(sorted(kind.__name__ for kind in _REGISTRIES))
-        raise UserError(f"register does not know what a {type(entry).__name__} is: pass one of {kinds}")
-    _REGISTRIES[type(entry)].add(entry)
-    return entry
+    for kind in type(entry).__mro__:
+        if kind in _REGISTRIES:
+            _REGISTRIES[kind].add(entry)
+            return entry
+    kinds = ", ".join(sorted(kind.__name__ for kind in _REGISTRIES))
+    raise UserError(f"register does not know what a {type(entry).__name__} is: pass one of {kinds}")
 
 
 def load_extension(place: str) -> None:
@@ -124,6 +135,14 @@ def load_extension(place: str) -> None:
     except Exception as error:
         line = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UserError(f"--import {place} failed ({line}): see that it runs by itself") from error
+    where = str(Path(place).resolve()) if is_file else place
+    if where not in _extensions:
+        _extensions.append(where)
+
+
+def extensions() -> tuple[str, ...]:
+    """What :func:`load_extension` has loaded, as it was asked for; a process that we start needs the same."""
+    return tuple(_extensions)
 
 
 def _run_once(path: Path) -> None:

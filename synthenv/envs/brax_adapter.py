@@ -119,7 +119,7 @@ class BraxEnvironment(environment.Environment[EnvState, EnvParams]):
             return jax.eval_shape(self.brax_env.reset, jax.random.key(0)).obs.shape
 
 
-def half_cheetah(name: str, backend: str) -> BraxEnvironment:
+def half_cheetah(name: str = "HalfCheetah", backend: str = "mjx") -> BraxEnvironment:
     """Build brax's HalfCheetah.
 
     ``info["vector"]`` is x position, x velocity, run reward and control reward, as the info of gym's HalfCheetah-v3.
@@ -136,7 +136,7 @@ def half_cheetah(name: str, backend: str) -> BraxEnvironment:
     return BraxEnvironment(name, env, metrics, max_steps=1000)
 
 
-def reacher(name: str) -> BraxEnvironment:
+def reacher(name: str = "brax/reacher") -> BraxEnvironment:
     """Build brax's Reacher: an arm of two joints in a plane, whose tip shall be where the target is.
 
     It is gymnasium's Reacher with the following differences. Its physics is ``generalized``, what brax itself takes if

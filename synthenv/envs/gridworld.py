@@ -13,6 +13,7 @@ References:
     terminates and the goal is free.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -57,6 +58,8 @@ class GridWorld(environment.Environment[EnvState, EnvParams]):
     Raises:
         ValueError: the map is not rectangular, has unknown characters, or lacks its one start or a goal.
     """
+
+    is_table = True  # each observation is the one-hot cell of a table
 
     def __init__(self, name: str, layout: tuple[str, ...], default_params: EnvParams):
         super().__init__()
@@ -164,3 +167,8 @@ def empty_room(num_rows: int, num_cols: int, max_steps: int) -> GridWorld:
     cells[0, 0], cells[-1, -1] = "S", "G"
     layout = tuple("".join(row) for row in cells)
     return GridWorld(f"EmptyRoom{num_rows}{num_cols}", layout, EnvParams(max_steps_in_episode=max_steps))
+
+
+empty_room_22 = functools.partial(empty_room, 2, 2, 10)
+empty_room_23 = functools.partial(empty_room, 2, 3, 15)
+empty_room_33 = functools.partial(empty_room, 3, 3, 20)

@@ -6,19 +6,6 @@ import tyro
 
 from synthenv.core.bounds import Bounds, Count, CountOrZero, Finite, NotNegative, Positive, Share
 
-StrategyName = Literal["paper_nes", "open_es", "snes", "sep_cma_es"]
-TransformationName = Literal[
-    "linear",
-    "rank",
-    "nes",
-    "nes_unnormalized",
-    "single_best",
-    "single_better",
-    "all_better_1",
-    "all_better_2",
-]
-
-
 ObjectiveName = Literal["max_reward", "reward_threshold", "auc"]
 
 
@@ -26,22 +13,23 @@ class StrategyConfig(NamedTuple):
     """Search distribution of the outer loop.
 
     Attributes:
-        name: The papers' rule, or an evosax algorithm.
+        name: The papers' rule (paper_nes), an evosax algorithm (open_es, snes, sep_cma_es), or one of your own.
         num_pairs: Mirrored pairs; the population holds twice as many members.
         std: Standard deviation of the perturbations.
         step_size: paper_nes: factor alpha on the weighted sum of perturbations; open_es: learning rate of
             Adam; the other two adapt their own.
-        transformation: Score transformation of paper_nes (appendix E).
+        transformation: Score transformation of paper_nes (appendix E): linear, rank, nes, nes_unnormalized,
+            single_best, single_better, all_better_1, all_better_2, or one of your own.
         mirrored: paper_nes only: whether the better half of each pair stands for it, else the plus half does.
         step_decay: open_es only, off at 0: the step is multiplied by 1 - step_decay * share, share being how
             much of the task is solved (score over threshold).
     """
 
-    name: StrategyName = "open_es"
+    name: str = "open_es"
     num_pairs: Annotated[int, Bounds(2)] = 16
     std: Positive = 0.05
     step_size: Positive = 0.05
-    transformation: TransformationName = "all_better_2"
+    transformation: str = "all_better_2"
     mirrored: bool = True
     step_decay: Share = 0.0
 

@@ -16,9 +16,12 @@ References:
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from synthenv.core.registry import Registry
 
 _EPS = 1e-9
 _BETTER = 1e-6  # how much better than the incumbent counts as better
@@ -85,16 +88,27 @@ def all_better_2(scores: jax.Array, baseline: jax.Array) -> jax.Array:
     return gain / jnp.maximum(jnp.sum(gain), _EPS)
 
 
-TRANSFORMATIONS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
-    "linear": linear,
-    "rank": rank,
-    "nes": nes,
-    "nes_unnormalized": nes_unnormalized,
-    "single_best": single_best,
-    "single_better": single_better,
-    "all_better_1": all_better_1,
-    "all_better_2": all_better_2,
-}
+class Shaping(NamedTuple):
+    """A score transformation: its name, and (scores [n], the incumbent's score []) -> weights [n]."""
+
+    name: str
+    weigh: Callable[[jax.Array, jax.Array], jax.Array]
+
+
+SHAPINGS: Registry[Shaping] = Registry(
+    "score transformation",
+    Shaping,
+    ours=(
+        Shaping("linear", linear),
+        Shaping("rank", rank),
+        Shaping("nes", nes),
+        Shaping("nes_unnormalized", nes_unnormalized),
+        Shaping("single_best", single_best),
+        Shaping("single_better", single_better),
+        Shaping("all_better_1", all_better_1),
+        Shaping("all_better_2", all_better_2),
+    ),
+)
 
 
 def shape(name: str, scores: jax.Array, baseline: jax.Array) -> jax.Array:
@@ -103,12 +117,11 @@ def shape(name: str, scores: jax.Array, baseline: jax.Array) -> jax.Array:
     Scores that are not finite weigh 0; a baseline that is not finite counts as the worst finite score.
 
     Raises:
-        ValueError: if there is no transformation of that name.
+        UserError: if there is no transformation of that name.
     """
-    if name not in TRANSFORMATIONS:
-        raise ValueError(f"unknown score transformation {name!r}: use one of {', '.join(TRANSFORMATIONS)}")
+    weigh = SHAPINGS.find(name).weigh
     finite = jnp.isfinite(scores)
     worst = jnp.min(scores, where=finite, initial=jnp.inf)
     baseline = jnp.where(jnp.isfinite(baseline), baseline, worst)
-    weights = TRANSFORMATIONS[name](jnp.where(finite, scores, -jnp.inf), baseline)
+    weights = weigh(jnp.where(finite, scores, -jnp.inf), baseline)
     return jnp.where(finite, weights, 0.0)

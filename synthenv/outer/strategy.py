@@ -23,8 +23,9 @@ import jax.numpy as jnp
 import optax
 from evosax.algorithms import SNES, Open_ES, Sep_CMA_ES
 
+from synthenv.core.registry import Registry
 from synthenv.outer.config import StrategyConfig
-from synthenv.outer.fitness_shaping import shape
+from synthenv.outer.fitness_shaping import SHAPINGS, shape
 
 
 class Strategy(NamedTuple):
@@ -118,7 +119,7 @@ def mirrored_update(
     return jnp.where(tells_nothing, mean, mean + config.step_size * jnp.dot(weights, noise))
 
 
-def paper_nes(config: StrategyConfig) -> Strategy:
+def paper_nes(config: StrategyConfig, num_dims: int, solved_score: float) -> Strategy:
     """The SE/RN papers' evolution strategy; its state is the mean."""
 
     def init(key: jax.Array, mean: jax.Array) -> jax.Array:
@@ -136,25 +137,49 @@ def paper_nes(config: StrategyConfig) -> Strategy:
     return Strategy(2 * config.num_pairs, init, ask, tell, lambda mean: mean)
 
 
-def from_evosax(config: StrategyConfig, num_dims: int, solved_score: float) -> Strategy:
-    """Wrap an evosax algorithm; its state is a plain pytree, so it can be saved like any other."""
-    solution = jnp.zeros(num_dims)
-    population = 2 * config.num_pairs
-    if config.name == "open_es":
-        algorithm = Open_ES(
-            population,
-            solution,
-            optimizer=optax.adam(config.step_size, b2=0.99),
-            std_schedule=optax.constant_schedule(config.std),
-        )
-    else:
-        kind, weigh = {"snes": (SNES, _shared_weights), "sep_cma_es": (Sep_CMA_ES, _ordered_weights)}[
-            config.name
-        ]
-        algorithm = kind(population, solution, fitness_shaping_fn=weigh)
-    params = algorithm.default_params
-    if hasattr(params, "std_init"):
-        params = params.replace(std_init=config.std)
+def open_es(config: StrategyConfig, num_dims: int, solved_score: float) -> Strategy:
+    """evosax's OpenES with Adam, whose steps ``step_decay`` makes shorter near the threshold."""
+    algorithm = Open_ES(
+        2 * config.num_pairs,
+        jnp.zeros(num_dims),
+        optimizer=optax.adam(config.step_size, b2=0.99),
+        std_schedule=optax.constant_schedule(config.std),
+    )
+
+    def shorten(before: Any, after: Any, scores: jax.Array) -> Any:
+        if not config.step_decay:
+            return after
+        # Members score a little below their mean, but there are many: a steadier measure than the incumbents.
+        scale = 1.0 - config.step_decay * solved_share(scores, solved_score)
+        return after.replace(mean=before.mean + scale * (after.mean - before.mean))
+
+    return from_evosax(algorithm, algorithm.default_params, shorten)
+
+
+def snes(config: StrategyConfig, num_dims: int, solved_score: float) -> Strategy:
+    """evosax's SNES; it adapts a step size for every dimension."""
+    algorithm = SNES(2 * config.num_pairs, jnp.zeros(num_dims), fitness_shaping_fn=_shared_weights)
+    return from_evosax(algorithm, algorithm.default_params.replace(std_init=config.std))
+
+
+def sep_cma_es(config: StrategyConfig, num_dims: int, solved_score: float) -> Strategy:
+    """evosax's separable CMA-ES; it adapts a step size for every dimension, and one for all."""
+    algorithm = Sep_CMA_ES(2 * config.num_pairs, jnp.zeros(num_dims), fitness_shaping_fn=_ordered_weights)
+    return from_evosax(algorithm, algorithm.default_params.replace(std_init=config.std))
+
+
+def from_evosax(
+    algorithm: Any,
+    params: Any,
+    adjust: Callable[[Any, Any, jax.Array], Any] = lambda before, after, scores: after,
+) -> Strategy:
+    """Wrap an evosax algorithm; its state is a plain pytree, so it can be saved like any other.
+
+    Args:
+        algorithm: with its population size.
+        params: of the algorithm.
+        adjust: (state, state after tell, scores [P]) -> the state to go on with.
+    """
 
     def init(key: jax.Array, mean: jax.Array) -> Any:
         return algorithm.init(key, mean, params)
@@ -166,23 +191,35 @@ def from_evosax(config: StrategyConfig, num_dims: int, solved_score: float) -> S
         key: jax.Array, members: jax.Array, scores: jax.Array, incumbent_score: jax.Array, state: Any
     ) -> Any:
         after = algorithm.tell(key, members, -_finite_or_worst(scores), state, params)[0]
-        if config.name == "open_es" and config.step_decay:
-            # Members score a little below their mean, but there are many: a steadier measure than the incumbents.
-            scale = 1.0 - config.step_decay * solved_share(scores, solved_score)
-            after = after.replace(mean=state.mean + scale * (after.mean - state.mean))
-        return jax.tree.map(partial(jnp.where, _all_equal(scores)), state, after)
+        return jax.tree.map(partial(jnp.where, _all_equal(scores)), state, adjust(state, after, scores))
 
-    return Strategy(population, init, ask, tell, algorithm.get_mean)
+    return Strategy(algorithm.population_size, init, ask, tell, algorithm.get_mean)
+
+
+class StrategyKind(NamedTuple):
+    """An evolution strategy: its name, and (config, number of parameters D, solved score) -> Strategy."""
+
+    name: str
+    make: Callable[[StrategyConfig, int, float], Strategy]
+
+
+STRATEGIES: Registry[StrategyKind] = Registry(
+    "strategy",
+    StrategyKind,
+    ours=(
+        StrategyKind("paper_nes", paper_nes),
+        StrategyKind("open_es", open_es),
+        StrategyKind("snes", snes),
+        StrategyKind("sep_cma_es", sep_cma_es),
+    ),
+)
 
 
 def make_strategy(config: StrategyConfig, num_dims: int, solved_score: float) -> Strategy:
     """Build the strategy that ``config`` names, for [num_dims]; ``solved_score`` is the threshold of step_decay.
 
     Raises:
-        ValueError: if the name is unknown.
+        UserError: if the name of the strategy or of the score transformation is unknown.
     """
-    if config.name == "paper_nes":
-        return paper_nes(config)
-    if config.name in ("open_es", "snes", "sep_cma_es"):
-        return from_evosax(config, num_dims, solved_score)
-    raise ValueError(f"unknown strategy {config.name!r}: use 'paper_nes', 'open_es', 'snes' or 'sep_cma_es'")
+    SHAPINGS.find(config.transformation)
+    return STRATEGIES.find(config.name).make(config, num_dims, solved_score)

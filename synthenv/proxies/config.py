@@ -1,11 +1,15 @@
-"""Static shape of a proxy. Imports nothing heavy, so that ``synthenv --help`` stays quick."""
+"""Static shape of a proxy, and its kinds by name. Imports nothing heavy, so that ``synthenv --help`` stays quick."""
 
+import dataclasses
+import importlib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import tyro
 
 from synthenv.core.bounds import Count, Positive
+from synthenv.core.registry import Registry
 
 Activation = Literal["tanh", "relu", "leaky_relu", "prelu"]
 Variant = Literal[
@@ -22,7 +26,41 @@ Variant = Literal[
 ]
 
 
-class SyntheticConfig(NamedTuple):
+@dataclass(frozen=True)
+class ProxyConfig:
+    """What is asked of any proxy's config.
+
+    A kind of proxy derives from it, adds fields of its own, and says where its environment is made: by ``module``, or
+    by overriding ``make``.
+    """
+
+    module: ClassVar[str] = ""  # that has make(real_env, real_params, config)
+    kind: ClassVar[str] = ""  # what ``--proxy`` calls it
+    shapes_rewards: ClassVar[bool] = False  # whether agents step the real task, for other rewards
+
+    def make(self, real_env: Any, real_params: Any) -> Any:
+        """Build the proxy of a real task.
+
+        Returns:
+            a gymnax environment with ``init_params(key)`` and ``env_params(proxy_params, discount)``.
+
+        Raises:
+            UserError: it cannot be had for that task.
+        """
+        return importlib.import_module(self.module).make(real_env, real_params, self)
+
+    def as_seen(self, agent_time_limit: str) -> Self:
+        """The same for agents that take a time limit for terminal, or for something to bootstrap through."""
+        return self
+
+    def stored(self) -> dict[str, Any]:
+        """As run directories and proxy files keep it; what it leaves open is left out."""
+        values = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        return values if isinstance(self, SyntheticConfig | RewardConfig) else {"kind": self.kind, **values}
+
+
+@dataclass(frozen=True)
+class SyntheticConfig(ProxyConfig):
     """Networks and episodes of a synthetic environment.
 
     Attributes:
@@ -42,6 +80,8 @@ class SyntheticConfig(NamedTuple):
             terminate.
     """
 
+    module: ClassVar[str] = "synthenv.proxies.synthetic_env"
+
     form: Literal["mdp", "bandit"] = "mdp"
     hidden_size: Count = 128
     depth: Count = 1
@@ -51,8 +91,26 @@ class SyntheticConfig(NamedTuple):
     max_steps: Count = 200
     time_limit: Literal["terminal", "truncated"] | None = None
 
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        """A synthetic environment, or a synthetic contextual bandit."""
+        return "scb" if self.form == "bandit" else "se"
 
-class RewardConfig(NamedTuple):
+    def as_seen(self, agent_time_limit: str) -> Self:
+        """A config that says how synthetic episodes end: if it did not, as the agents of its search saw them end.
+
+        A synthetic environment teaches what it was evolved to teach. Where its agents stored the last step as
+        terminal, an agent that bootstraps through it learns other values, and may learn nothing.
+        """
+        if self.time_limit is not None:
+            return self
+        return dataclasses.replace(
+            self, time_limit="terminal" if agent_time_limit == "terminal" else "truncated"
+        )
+
+
+@dataclass(frozen=True)
+class RewardConfig(ProxyConfig):
     """The network of a reward network, and what it does with the real reward. Defaults: table 10.
 
     Attributes:
@@ -70,6 +128,10 @@ class RewardConfig(NamedTuple):
             return is of the order of 100.
     """
 
+    module: ClassVar[str] = "synthenv.proxies.reward_network"
+    kind: ClassVar[str] = "rn"
+    shapes_rewards: ClassVar[bool] = True
+
     variant: Annotated[Variant, tyro.conf.arg(aliases=["--variant"])] = "additive_non_potential"
     hidden_size: Count = 32
     depth: Count = 1
@@ -79,24 +141,21 @@ class RewardConfig(NamedTuple):
     output_scale: Positive = 1.0
 
 
-ProxyConfig = SyntheticConfig | RewardConfig
+PROXIES: Registry[ProxyConfig] = Registry(
+    "proxy",
+    ProxyConfig,
+    ours=(SyntheticConfig(), SyntheticConfig(form="bandit", max_steps=1), RewardConfig()),
+    name_of=lambda config: config.kind,
+)
 
 
 def from_stored(stored: Mapping[str, Any]) -> ProxyConfig:
-    """The config that a run directory or a proxy file tells of, as JSON has it."""
-    return (RewardConfig if "variant" in stored else SyntheticConfig)(**stored)
+    """The config that a run directory or a proxy file tells of, as JSON has it; ours are told by their fields.
 
-
-def as_seen(config: ProxyConfig, agent_time_limit: str) -> ProxyConfig:
-    """A config that says how synthetic episodes end: if it did not, as the agents of its search saw them end.
-
-    A synthetic environment teaches what it was evolved to teach. Where its agents stored the last step as terminal,
-    an agent that bootstraps through it learns other values, and may learn nothing.
-
-    Args:
-        config: of a proxy; files of earlier versions say nothing about the end of their episodes.
-        agent_time_limit: ``time_limit`` of the agents that it was evolved with: terminal or bootstrap.
+    Raises:
+        UserError: it is of a kind that is not registered.
+        TypeError: it has a field that its kind lacks.
     """
-    if isinstance(config, RewardConfig) or config.time_limit is not None:
-        return config
-    return config._replace(time_limit="terminal" if agent_time_limit == "terminal" else "truncated")
+    values = dict(stored)
+    kind = values.pop("kind", "rn" if "variant" in values else "se")
+    return type(PROXIES.find(kind))(**values)

@@ -177,3 +177,6 @@ class RewardNetwork(AroundTask):
     def observation_space(self, params: RewardParams | None = None) -> Any:
         """Observation space of the real task."""
         return self.real_env.observation_space(self.real_params)
+
+
+make = RewardNetwork

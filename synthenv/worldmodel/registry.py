@@ -1,36 +1,22 @@
-"""World models by name: those that need no weights.
+"""World models by name: those that need no weights, and a user's.
 
-Pretrained ones live in files; ``runs.dream_places.world_model`` is where they join these.
+Pretrained ones live in files; ``runs.oswm.run.real_tasks.world_model`` is where they join these.
 """
 
-import difflib
-
-from synthenv.core.errors import UserError
+from synthenv.core.registry import Registry
 from synthenv.core.types import WorldModel
 from synthenv.worldmodel.baselines import gaussian_process, ridge
 from synthenv.worldmodel.experts import world_model as experts_model
 
-MODELS: dict[str, WorldModel] = {
-    model.name: model
-    for model in (
+MODELS: Registry[WorldModel] = Registry(
+    "world model",
+    WorldModel,
+    ours=(
         experts_model.EXPERTS,
         ridge.PERSISTENCE,
         ridge.RIDGE,
         ridge.QUADRATIC,
         gaussian_process.ISOTROPIC,
         gaussian_process.ARD,
-    )
-}
-
-
-def make(name: str) -> WorldModel:
-    """Look up a world model.
-
-    Raises:
-        UserError: the name is unknown.
-    """
-    if name not in MODELS:
-        close = difflib.get_close_matches(name, MODELS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ";"
-        raise UserError(f"unknown world model {name!r}{hint} known ones: {', '.join(MODELS)}")
-    return MODELS[name]
+    ),
+)

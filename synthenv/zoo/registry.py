@@ -20,8 +20,7 @@ from synthenv.core.errors import UserError
 from synthenv.core.sealed_file import DamagedFileError
 from synthenv.envs import registry
 from synthenv.envs.registry import EnvSpec
-from synthenv.proxies import registry as proxies
-from synthenv.proxies.config import ProxyConfig, as_seen, from_stored
+from synthenv.proxies.config import ProxyConfig, from_stored
 
 ROOT = Path(__file__).parent / "data"
 KINDS = ("synthetic", "bandit", "reward")
@@ -53,7 +52,7 @@ def load_file(path: Path, name: str) -> LoadedProxy:
     """
     metadata = read_metadata(path)
     spec = registry.make(metadata["task"])
-    config = as_seen(from_stored(metadata["proxy"]), metadata.get("agent", {}).get("time_limit", "bootstrap"))
+    config = from_stored(metadata["proxy"]).as_seen(metadata.get("agent", {}).get("time_limit", "bootstrap"))
     with jax.ensure_compile_time_eval():  # a first call inside jit must not put tracers into the cache
         env = _environment(metadata["task"], config)
         params, metadata = load_tree(path, jax.eval_shape(env.init_params, jax.random.key(0)))
@@ -186,4 +185,4 @@ def _load_entry(name: str, entry: dict[str, Any]) -> LoadedProxy:
 def _environment(task: str, config: ProxyConfig) -> Any:
     """Each environment once: they hash by identity, and a second instance would retrace."""
     spec = registry.make(task)
-    return proxies.make(spec.env, spec.env_params, config)
+    return config.make(spec.env, spec.env_params)

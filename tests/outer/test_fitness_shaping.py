@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.outer.fitness_shaping import TRANSFORMATIONS, shape
+from synthenv.core.errors import UserError
+from synthenv.outer.fitness_shaping import SHAPINGS, shape
 
 N = 16
-NAMES = sorted(TRANSFORMATIONS)
+NAMES = sorted(SHAPINGS)
 RANDOM = np.random.default_rng(0).normal(100.0, 50.0, N).astype(np.float32)
 CASES = {
     "random": (RANDOM, 100.0),
@@ -116,7 +117,9 @@ def test_single_best_takes_the_first():
 
 def test_unknown_name():
     """The message names the culprit and the choices."""
-    with pytest.raises(ValueError, match=r"unknown score transformation 'better_all'.*all_better_2"):
+    with pytest.raises(
+        UserError, match=r"^unknown score transformation 'better_all'.*all_better_2; one of your own"
+    ):
         shape("better_all", jnp.zeros(3), jnp.float32(0))
 
 

@@ -2,14 +2,15 @@
 
 import functools
 from types import SimpleNamespace
-from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.outer.config import StrategyConfig, TransformationName
+from synthenv.core.errors import UserError
+from synthenv.outer.config import StrategyConfig
+from synthenv.outer.fitness_shaping import SHAPINGS
 from synthenv.outer.strategy import (
     _ordered_weights,
     _shared_weights,
@@ -75,7 +76,7 @@ def test_equal_scores_move_nothing():
     np.testing.assert_array_equal(step_of([4.0, 4.0, 1.0, 9.0], mirrored=False), 0.0)
 
 
-@pytest.mark.parametrize("transformation", get_args(TransformationName))
+@pytest.mark.parametrize("transformation", SHAPINGS)
 def test_halves_that_both_diverged_weigh_nothing(transformation):
     """Neither side of the second pair is known to be the better one, even if the worst pair beats the incumbent."""
     step = step_of([5.0, jnp.nan, 3.0, jnp.inf], 1.0, transformation=transformation)
@@ -254,7 +255,9 @@ def test_state_round_trips(name):
 
 def test_unknown_name():
     """The message names the culprit and the choices."""
-    with pytest.raises(ValueError, match=r"unknown strategy 'cma'.*sep_cma_es"):
+    with pytest.raises(
+        UserError, match=r"^unknown strategy 'cma'; .*sep_cma_es; one of your own needs --import FILE$"
+    ):
         strategy_of("cma")
 
 

@@ -16,7 +16,7 @@ from synthenv.envs import registry
 from synthenv.envs.action_repeat import ActionRepeat
 from synthenv.envs.wrappers import FiveTuple
 from synthenv.proxies import synthetic_env
-from synthenv.proxies.config import RewardConfig, SyntheticConfig, as_seen
+from synthenv.proxies.config import RewardConfig, SyntheticConfig
 from synthenv.runs.meta_train.config import MetaTrainConfig, check, from_stored, to_stored
 from synthenv.runs.meta_train.run import _save_best
 from synthenv.runs.meta_train.search import Search
@@ -145,15 +145,15 @@ def test_a_stranger_that_bootstraps_learns_bounded_values():
 
 def test_a_config_that_says_nothing_is_read_by_the_habit_of_its_agents():
     said, unsaid = SyntheticConfig(time_limit="truncated"), SyntheticConfig()
-    assert as_seen(said, "terminal") is said and as_seen(RewardConfig(), "terminal") == RewardConfig()
-    assert as_seen(unsaid, "terminal").time_limit == "terminal"
-    assert as_seen(unsaid, "bootstrap").time_limit == "truncated"
+    assert said.as_seen("terminal") is said and RewardConfig().as_seen("terminal") == RewardConfig()
+    assert unsaid.as_seen("terminal").time_limit == "terminal"
+    assert unsaid.as_seen("bootstrap").time_limit == "truncated"
 
 
 @pytest.mark.parametrize(("preset", "time_limit"), [("fast", "terminal"), ("table3", "truncated")])
 def test_presets_and_the_files_of_their_searches(preset, time_limit, tmp_path):
     """The papers' loop simply stops after the last step: its agents look through it. Those of our presets do not."""
-    search = Search(PRESETS[preset]["CartPole-v0"], 0)
+    search = Search(PRESETS[preset], 0)
     assert search.proxy.ends_terminal == (time_limit == "terminal")
     save_best(search, tmp_path / "best_proxy.safetensors")
     assert load_arrays(tmp_path / "best_proxy.safetensors")[1]["proxy"]["time_limit"] == time_limit
@@ -183,10 +183,10 @@ def test_a_file_from_before_the_config_could_say(habit, tmp_path):
 
 def test_a_search_begun_before_can_be_resumed():
     """Its stored config lacks the field, so a config that leaves it open must not have it either."""
-    config = PRESETS["fast"]["CartPole-v0"]
+    config = PRESETS["fast"]
     stored = to_stored(config)
     assert "time_limit" not in stored["proxy"] and from_stored(plain(stored)) == config
-    said = dataclasses.replace(config, proxy=config.proxy._replace(time_limit="terminal"))
+    said = dataclasses.replace(config, proxy=dataclasses.replace(config.proxy, time_limit="terminal"))
     assert (
         to_stored(said)["proxy"]["time_limit"] == "terminal" and from_stored(plain(to_stored(said))) == said
     )

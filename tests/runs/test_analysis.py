@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.agents.presets import REWARD_AGENTS, TABLE14
+from synthenv.agents.presets import REWARD_AGENTS, TABLE14, reward_agent
 from synthenv.cli import main
 from synthenv.core.checkpoint import save_tree
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain
 from synthenv.envs import registry
-from synthenv.proxies import registry as proxies
+from synthenv.envs.tasks import TASKS
 from synthenv.proxies.config import RewardConfig
 from synthenv.runs.evaluate import proxy_contents, proxy_contents_plot
 from synthenv.runs.statistics import distributions
@@ -41,7 +41,7 @@ def place_of(variant, agent, task, *nets):
 def counting_net(scale):
     """A network of the Cliff whose value of cell i is scale * i: one hidden unit, which is never negative."""
     net = registry.make("CliffWalking").env.num_cells
-    place = place_of("exclusive_non_potential", REWARD_AGENTS["CliffWalking"]["q_learning"], "CliffWalking")
+    place = place_of("exclusive_non_potential", reward_agent("q_learning", "CliffWalking"), "CliffWalking")
     first, last = place.ground.env.init_params(jax.random.key(0))
     kernel = jnp.zeros_like(first.kernel).at[:, 0].set(jnp.arange(net))
     first = first._replace(kernel=kernel, bias=jnp.zeros_like(first.bias))
@@ -49,7 +49,7 @@ def counting_net(scale):
 
 
 def cliff(variant, *nets, discount=0.5):
-    agent = replace(REWARD_AGENTS["CliffWalking"]["q_learning"], discount=discount)
+    agent = replace(reward_agent("q_learning", "CliffWalking"), discount=discount)
     return place_of(variant, agent, "CliffWalking", *nets)
 
 
@@ -161,7 +161,7 @@ def test_experience(agent):
     assert (np.abs(met.testing[:, 2]) < 0.5).all(), "a real pole"
     assert len(np.unique(met.training[:, -1])) > 100, "an SE pays another reward for every step"
     names = [found.name for found in proxy_contents.histograms(place, met)]
-    assert names == [*(f"next {name}" for name in proxy_contents.DIMENSIONS["CartPole"]), "reward"]
+    assert names == [*(f"next {name}" for name in TASKS["CartPole-v0"].observations), "reward"]
 
 
 def test_a_bandit_answers_with_a_reward_only():
@@ -188,7 +188,7 @@ def test_learned_beside_real_rewards():
 
 def test_a_map_of_the_network():
     """At the corners of the state space."""
-    agent = REWARD_AGENTS["MountainCarContinuous-v0"]["td3"]
+    agent = reward_agent("td3", "MountainCarContinuous-v0")
     place = place_of("exclusive_non_potential", agent, "MountainCarContinuous-v0")
     x, y, values = proxy_contents.phi_map(place, 3)
     np.testing.assert_allclose(x, [-1.2, -0.3, 0.6], rtol=1e-6)
@@ -243,8 +243,8 @@ def small_agents(monkeypatch, tmp_path):
     monkeypatch.setenv("COLUMNS", "200")
     for name in ("ddqn", "td3"):
         small = replace(places.AGENTS[name], max_steps=40, max_episodes=2, **SMALL)
-        monkeypatch.setitem(places.AGENTS, name, small)
-        for agents in places.REWARD_AGENTS.values():
+        monkeypatch.setitem(places.AGENTS._entries, name, small)
+        for agents in REWARD_AGENTS.values():
             if name in agents:
                 monkeypatch.setitem(agents, name, replace(agents[name], **SMALL))
 
@@ -283,7 +283,7 @@ def save_run(path, place):
     """A run directory with the place's first network as its best proxy."""
     env = place.ground.env
     net = place.ground.env_params(place.weights[0], 0.99).net
-    metadata = {"task": place.spec.name, "proxy": env.config._asdict(), "agent": plain(place.agent)}
+    metadata = {"task": place.spec.name, "proxy": env.config.stored(), "agent": plain(place.agent)}
     path.mkdir()
     save_tree(path / "best_proxy.safetensors", net, metadata)
 
@@ -302,7 +302,7 @@ def test_plot_of_a_grid_goes_to_its_run_directory(tmp_path, monkeypatch):
 
 
 def test_plot_of_a_reward_network_of_a_car(small_agents, tmp_path):
-    agent = REWARD_AGENTS["MountainCarContinuous-v0"]["td3"]
+    agent = reward_agent("td3", "MountainCarContinuous-v0")
     save_run(tmp_path / "car", place_of("additive_potential", agent, "MountainCarContinuous-v0"))
     results = written(["plot", "car", "--num-agents", "1", "--max-steps", "40"], tmp_path)
     assert set(results["rewards"]["reward of a step in test episodes"]) == {

@@ -63,7 +63,7 @@ def test_varied_stable():
     for name in ("num_generations", "num_incumbents", "num_test_episodes", "stop_when_solved"):
         assert getattr(ours.outer, name) == getattr(paper.outer, name), name
     assert ours.strategy == FAST.strategy._replace(num_pairs=64, step_size=0.04, step_decay=0.6)
-    assert ours.proxy == FAST.proxy._replace(max_steps=4)
+    assert ours.proxy == replace(FAST.proxy, max_steps=4)
     own = {
         name: getattr(ours.agent, name) for name in ("init_episodes", "max_steps", "buffer_size", "variation")
     }

@@ -1,5 +1,6 @@
 """Every number of a search's config is declared with its bounds, and what makes no sense is refused by its flag."""
 
+import itertools
 import math
 from dataclasses import is_dataclass, replace
 from typing import Any, get_args, get_type_hints
@@ -7,21 +8,30 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from synthenv.agents.config import TabularVariation, Variation
-from synthenv.agents.presets import AGENTS, REWARD_AGENTS
+from synthenv.agents.presets import AGENTS, reward_agent
 from synthenv.core.bounds import bounds_of, misfits
 from synthenv.core.errors import UserError
 from synthenv.runs.meta_train import reward_presets, synthetic_presets
-from synthenv.runs.meta_train.config import MetaTrainConfig, check
+from synthenv.runs.meta_train.config import MetaTrainConfig, check, put
+from synthenv.runs.meta_train.presets import preset
 from synthenv.runs.oswm.run.presets import PRESETS as DREAMS
 from synthenv.runs.oswm.run.presets import dreaming_agent
-from synthenv.runs.tune.spaces import SPACES, put
+from synthenv.runs.tune.spaces import space
 
+TASKS = (
+    "CliffWalking",
+    "CartPole-v0",
+    "Acrobot-v1",
+    "Pendulum-v1",
+    "MountainCarContinuous-v0",
+    "HalfCheetah",
+)
 BASE = replace(synthetic_presets.FAST, outer=synthetic_presets.FAST.outer._replace(stop_when_solved=False))
 # One agent of every config, made curious where it can be.
 KINDS = ("ddqn_icm", "td3_icm", "ppo_icm", "ppo_monte_carlo_icm", "q_learning")
 CONFIGS = {
     **{name: replace(BASE, agent=AGENTS[name]) for name in KINDS},
-    "reward network": reward_presets.PAPER["CliffWalking"],
+    "reward network": reward_presets.PAPER["table"],
 }
 
 
@@ -172,17 +182,16 @@ def test_names_that_another_version_stored(path, value, remedy):
 
 def test_whatever_has_a_name_passes():
     """Presets of searches and of dreams, agents of the papers' tables, and both ends of the ranges of a study."""
-    for presets in (synthetic_presets.PRESETS, {"rn": reward_presets.FAST}, reward_presets.PRESETS):
-        for config in (config for tasks in presets.values() for config in tasks.values()):
-            check(config)
+    forms = {"se": synthetic_presets, "scb": synthetic_presets, "rn": reward_presets}
+    for form, presets in forms.items():
+        for name, task in itertools.product(presets.ABOUT_PRESETS, TASKS):
+            check(preset(form, name, task))
     dreaming = [dreaming_agent(name, task, None) for name in AGENTS for task in DREAMS]
-    tables = [agent for agents in REWARD_AGENTS.values() for agent in agents.values()]
+    tables = [reward_agent(name, task) for name, task in itertools.product(AGENTS, TASKS)]
     for agent in dreaming + tables + list(AGENTS.values()):
         assert not list(misfits(agent)) and not list(agent.contradictions())
-    for form, presets in (("se", synthetic_presets.PRESETS["fast"]), ("rn", reward_presets.FAST)):
-        for task, params in SPACES[form].items():
-            for param in (param for param in params if not param.choices):
-                for end in (param.low, param.high):
-                    config = put(presets[task], "agent.vary", False)
-                    if hasattr(getattr(config, param.path.split(".")[0]), param.path.split(".")[1]):
-                        check(put(config, param.path, end))
+    for form, task in itertools.product(("se", "rn"), TASKS):
+        config = put(preset(form, "fast", task), "agent.vary", False)
+        for param in (param for param in space(config) if not param.choices):
+            for end in (param.low, param.high):
+                check(put(config, param.path, end))

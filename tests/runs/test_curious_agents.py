@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from synthenv.agents.config import ICMConfig
-from synthenv.agents.presets import AGENTS, TABLE12, name_of
+from synthenv.agents.presets import AGENTS, TABLE12
 from synthenv.core.types import Curve
 from synthenv.runs.evaluate import learning_curves_plot
-from synthenv.runs.evaluate.learning_curves import bare, curious, rows_of, steps_to_solve, summarise
+from synthenv.runs.evaluate.learning_curves import rows_of, steps_to_solve, summarise
 from synthenv.runs.evaluate.stored_curves import Learned
 from synthenv.runs.training import evaluation, places
 from synthenv.runs.training.evaluation import Scores
@@ -24,8 +24,8 @@ PAIRS = [(name, agent) for name, agents in PROXIES.items() for agent in agents]
 
 
 def test_the_name_of_every_agent():
-    assert {name: name_of(agent) for name, agent in AGENTS.items()} == {name: name for name in AGENTS}
-    assert name_of(replace(AGENTS["ddqn"], curiosity=ICMConfig(eta=3.0), hidden_size=7)) == "ddqn_icm"
+    assert {name: agent.full_name for name, agent in AGENTS.items()} == {name: name for name in AGENTS}
+    assert replace(AGENTS["ddqn"], curiosity=ICMConfig(eta=3.0), hidden_size=7).full_name == "ddqn_icm"
 
 
 @pytest.mark.parametrize(("name", "agent"), PAIRS)
@@ -40,7 +40,7 @@ def test_baselines_of_evaluate_keep_the_curiosity(name, agent, monkeypatch):
     monkeypatch.setattr(evaluation, "run_agents", run_agents)
     summary, _ = evaluation.evaluate(name, 2, agent=agent, baselines=True)
     assert summary["agent"] == agent
-    assert [name_of(config) for _, config in trained] == [agent] * 3
+    assert [config.full_name for _, config in trained] == [agent] * 3
     assert trained[1][0] == summary["tested_on"], "the second row trains on the real task"
 
 
@@ -54,10 +54,10 @@ def test_baselines_of_curves_are_one_bare_and_one_curious_agent(name, agent):
 
 def test_bare_agents_and_tables_gain_the_papers_bonus_and_others_keep_theirs():
     table = AGENTS["q_learning"]
-    assert curious(table) == [("count_based", replace(table, count_bonus=TABLE12.count_bonus))]
+    assert table.exploring() == ("count_based", replace(table, count_bonus=TABLE12.count_bonus))
     keen = replace(table, count_bonus=0.7)
-    assert (curious(keen), bare(keen)) == ([("count_based", keen)], table)
-    assert curious(AGENTS["td3"]) == [("icm", AGENTS["td3_icm"])]
+    assert (keen.exploring(), keen.bare()) == (("count_based", keen), table)
+    assert AGENTS["td3"].exploring() == ("icm", AGENTS["td3_icm"])
 
 
 def test_a_proxy_evolved_with_curious_agents_is_evaluated_with_them(monkeypatch):
@@ -66,7 +66,7 @@ def test_a_proxy_evolved_with_curious_agents_is_evaluated_with_them(monkeypatch)
     proxy = proxy._replace(metadata={**proxy.metadata, "agent": stored})
     monkeypatch.setattr(places.zoo, "load", lambda name: [proxy])
     place = places.resolve("reward/CartPole-v0:0")
-    assert name_of(place.agent) == "ddqn_icm"
+    assert place.agent.full_name == "ddqn_icm"
 
 
 def learned(num_tests: int) -> Learned:

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from synthenv.agents.config import Variation, around
-from synthenv.agents.presets import AGENTS, TABLE11, TABLE14, TABLE17_MOUNTAIN_CAR
+from synthenv.agents.presets import AGENTS, TABLE11, TABLE14, TABLE17
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain
 from synthenv.core.types import Curve
 from synthenv.runs.evaluate import learning_curves, learning_curves_plot
-from synthenv.runs.evaluate.learning_curves import at_steps, bounded, curious, steps_to_solve, summarise
+from synthenv.runs.evaluate.learning_curves import at_steps, bounded, steps_to_solve, summarise
 from synthenv.runs.evaluate.stored_curves import Learned, learn
 from synthenv.runs.meta_train.reward_presets import FAST
 from synthenv.runs.training import places
@@ -70,7 +70,7 @@ def test_bounded_and_curious():
         1,
     )
     assert bounded(TABLE11, "CliffWalking", 70, False).buffer_size == 1
-    assert curious(TABLE11) == [("count_based", replace(TABLE11, count_bonus=0.1))]
+    assert TABLE11.exploring() == ("count_based", replace(TABLE11, count_bonus=0.1))
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +122,7 @@ def test_one_task_at_a_time():
 def test_action_repeat_counts_environment_steps():
     """Two steps for every decision: episodes of 999 steps are 500 decisions, and the budget is in steps."""
     place = learning_curves.resolve("MountainCarContinuous-v0", agent="td3")
-    agent = replace(
-        bounded(TABLE17_MOUNTAIN_CAR, place.spec.name, 2100, False), init_episodes=9, hidden_size=8
-    )
+    agent = replace(bounded(TABLE17, place.spec.name, 2100, False), init_episodes=9, hidden_size=8)
     trained = learn(place, replace(agent, batch_size=4, depth=1), 1, 0)
     assert trained.curve.steps[0, :3].tolist() == [1000, 2000, 0] and trained.num_tests.tolist() == [2]
     assert TrialRunner(agent, place.ground, place.spec, 1).ground.env.num_repeats == 2
@@ -182,7 +180,7 @@ def test_beside_reward_networks_the_same_agent_trains_on_the_real_task():
 def test_a_longer_warm_up_comes_on_top_of_the_budget():
     """Table 17 warms up for 50 episodes of 999 steps, more than this search's agents trained at all."""
     search = FAST["MountainCarContinuous-v0"]
-    metadata = plain({"task": search.task, "proxy": search.proxy._asdict(), "agent": asdict(search.agent)})
+    metadata = plain({"task": search.task, "proxy": search.proxy.stored(), "agent": asdict(search.agent)})
     evolved, table17 = (places.schedule_of(metadata, name) for name in ("as_evolved", "td3"))
     assert (evolved.init_episodes, evolved.max_steps, evolved.hidden_size) == (10, 20_000, 32)
     assert (table17.init_episodes, table17.max_steps, table17.hidden_size) == (50, 20_000 + 40 * 999, 128)

@@ -21,7 +21,7 @@ def test_a_proxy_that_is_called_as_a_baseline_has_a_row_of_its_own(baseline, tmp
         )
 
     def by_name(place, config, num_agents, seed, store):
-        reached = 1.0 if place.proxies else 2.0 if learning_curves.bare(config) == config else 3.0
+        reached = 1.0 if place.proxies else 2.0 if config.bare() == config else 3.0
         return learned([reached] * 12)
 
     monkeypatch.setattr(learning_curves, "resolve", resolved)

@@ -18,7 +18,7 @@ import sqlalchemy
 from synthenv.cli import main, parse
 from synthenv.core.errors import UserError
 from synthenv.runs.meta_train import run as search
-from synthenv.runs.meta_train.config import from_stored
+from synthenv.runs.meta_train.config import from_stored, put
 from synthenv.runs.meta_train.presets import preset
 from synthenv.runs.storage import metrics
 from synthenv.runs.tune import command as tune_command
@@ -28,7 +28,7 @@ from synthenv.runs.tune import study as tune
 from synthenv.runs.tune import workers
 from synthenv.runs.tune.arguments import Tune
 from synthenv.runs.tune.plan import make_plan, suggest
-from synthenv.runs.tune.spaces import SPACES, drawn, put, space
+from synthenv.runs.tune.spaces import drawn, space
 from synthenv.runs.tune.workers import Ending, Job, Worker, run_trial
 from synthenv.zoo import registry as zoo
 from tests.tiny_run import REPO, environment
@@ -323,14 +323,15 @@ def test_workers_share_the_cores(monkeypatch):
 # ---------------------------------------------------------------- results
 
 
-@pytest.mark.parametrize(("form", "task"), [(form, task) for form, tasks in SPACES.items() for task in tasks])
+@pytest.mark.parametrize("form", ["se", "rn"])
+@pytest.mark.parametrize("task", ["CartPole-v0", "Acrobot-v1", "CliffWalking", "HalfCheetah"])
 def test_the_printed_command_is_the_configuration(form, task):
     command = Tune(proxy=form, task=task, strategies=("paper_nes", "open_es"))
     base = put(preset(form, "fast", task), "strategy.name", "paper_nes")
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=3))
     for _ in range(5):
-        config = suggest(study.ask(), space(form, task, command.strategies), base)
-        assert parse(["meta-train", *tune_results.flags(config, form, "fast")]).config == config
+        config = suggest(study.ask(), space(base, command.strategies), base)
+        assert parse(["meta-train", *tune_results.flags(config, "fast")]).config == config
 
 
 def studied(num_trials, value):

@@ -53,7 +53,7 @@ def write_zoo(root, config: SyntheticConfig = PROXY, num: int = 2):
     """A zoo of random proxies; returns their weights."""
     spec = envs.make("CartPole-v0")
     env = synthetic_env.make(spec.env, spec.env_params, config)
-    metadata = {"task": "CartPole-v0", "proxy": config._asdict(), "agent": dataclasses.asdict(DDQNConfig())}
+    metadata = {"task": "CartPole-v0", "proxy": config.stored(), "agent": dataclasses.asdict(DDQNConfig())}
     entries, weights = {}, []
     for index in range(num):
         weights.append(env.init_params(jax.random.key(index)))

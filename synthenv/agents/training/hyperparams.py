@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from synthenv.agents.config import AgentConfig, DDQNConfig, TabularVariation, Variation
+from synthenv.agents.config import AgentConfig
 from synthenv.agents.registry import hyperparams_class
 from synthenv.agents.training.bucket import BLOCK, Bucket, rung
 
@@ -51,7 +51,7 @@ def sample(
     drawn = draw(key, config.variation, num) if config.vary else {}
     drawn |= {name: np.resize(values, num) for name, values in (shapes or {}).items()}
     depths = drawn.pop("depth", np.full(num, getattr(config, "depth", 1)))
-    hyperparams = hyperparams.replace(**drawn)
+    hyperparams = hyperparams.replace(**{name: x for name, x in drawn.items() if hasattr(base, name)})
     return hyperparams, bucket_of_each(
         config, depths, getattr(hyperparams, "hidden_size", np.ones(num, int)), blocked
     )
@@ -63,7 +63,7 @@ def few_shapes(key: jax.Array, config: AgentConfig, num: int) -> dict[str, np.nd
     Every shape is a program to compile, so many agents that share few shapes cost little more than their training.
     Agents without networks that vary have no shapes: the answer is empty.
     """
-    if not config.vary or not isinstance(config.variation, Variation):
+    if not _varies_networks(config):
         return {}
     key_order, key_place = jax.random.split(key)
     order = jax.random.permutation(
@@ -74,12 +74,12 @@ def few_shapes(key: jax.Array, config: AgentConfig, num: int) -> dict[str, np.nd
     return {name: values[name] for name in ("hidden_size", "depth")}
 
 
-def draw(key: jax.Array, ranges: Variation | TabularVariation, num: int) -> dict[str, np.ndarray]:
+def draw(key: jax.Array, ranges: Any, num: int) -> dict[str, np.ndarray]:
     """One value of every range for each of ``num`` agents, by name; ranges that are None are left out."""
     return _at(np.asarray(jax.random.uniform(key, (len(ranges), num))), ranges)
 
 
-def _at(uniform: np.ndarray, ranges: Variation | TabularVariation) -> dict[str, np.ndarray]:
+def _at(uniform: np.ndarray, ranges: Any) -> dict[str, np.ndarray]:
     """The values that stand at these shares [R, N] of the ranges."""
     values = {}
     for row, (name, ends) in zip(uniform, ranges._asdict().items(), strict=True):
@@ -88,7 +88,7 @@ def _at(uniform: np.ndarray, ranges: Variation | TabularVariation) -> dict[str, 
         low, high = ends
         if name == "depth":
             values[name] = np.minimum(low + (row * (high - low + 1)).astype(int), high)
-        elif isinstance(ranges, TabularVariation):
+        elif not getattr(ranges, "logarithmic", True):
             values[name] = (low + row * (high - low)).astype(np.float32)
         elif isinstance(low, int):
             values[name] = np.clip((low * (high / low) ** row).astype(np.int32), low, high)
@@ -101,13 +101,17 @@ def bucket_of_each(
     config: AgentConfig, depths: np.ndarray, hidden: np.ndarray, blocked: bool
 ) -> list[Bucket]:
     """The static shapes of N agents; networks of a fixed size are not padded."""
-    varies = config.vary and isinstance(config.variation, Variation)
+    varies = _varies_networks(config)
     sizes = config.variation.batch_size if varies else None
     max_batch = sizes[1] if sizes else getattr(config, "batch_size", 1)
-    whole = isinstance(config, DDQNConfig) and config.advantage_mean == "batch"
-    block = min(BLOCK, max_batch) if varies and blocked and not whole else max_batch
+    block = min(BLOCK, max_batch) if varies and blocked and config.blocks_of_batch else max_batch
     widths = [rung(int(h)) if varies else int(h) for h in hidden]
     return [Bucket(int(d), w, max_batch, block) for d, w in zip(depths, widths, strict=True)]
+
+
+def _varies_networks(config: AgentConfig) -> bool:
+    """Whether agents of this config have networks of their own size each."""
+    return config.vary and hasattr(config, "hidden_size") and hasattr(config.variation, "hidden_size")
 
 
 def costs(hyperparams: Any, buckets: list[Bucket], obs_size: int) -> np.ndarray:

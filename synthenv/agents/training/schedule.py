@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
 from synthenv.agents.config import AgentConfig
 from synthenv.agents.training import periodic_tests
@@ -28,18 +27,6 @@ from synthenv.core.types import Agent, TrainResult
 from synthenv.envs.registry import EnvSpec
 
 PyTree = Any
-
-
-@struct.dataclass
-class Hyperparams:
-    """Traced values of the schedule, free to differ between members; learners add their own."""
-
-    discount: Any
-    init_episodes: Any
-    max_episodes: Any
-    max_steps: Any
-    plateau_tolerance: Any
-    solved_return: Any
 
 
 class Learner(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from synthenv.runs.arguments import AgentName, Common
+from synthenv.runs.arguments import Common
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Train:
     """
 
     env: str = "synthetic/CartPole-v0"
-    agent: AgentName | None = None
+    agent: str | None = None
     num_agents: int = 10
     vary_hyperparams: bool = False
     max_steps: int | None = None
@@ -53,7 +53,7 @@ class Evaluate:
     """
 
     proxy: tuple[str, ...] = ("synthetic/CartPole-v0",)
-    agent: tuple[AgentName, ...] | None = None
+    agent: tuple[str, ...] | None = None
     num_agents: int | None = None
     vary_hyperparams: bool = False
     baselines: bool = False
@@ -85,7 +85,7 @@ class Plot:
         tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help_behavior_hint="")
     ]
     out: Path | None = None
-    agent: AgentName | None = None
+    agent: str | None = None
     num_agents: int = 10
     max_steps: int | None = None
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)

@@ -14,23 +14,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from synthenv.agents.config import AgentConfig, ICMConfig, TabularConfig
-from synthenv.agents.presets import TABLE12, name_of
+from synthenv.agents.config import AgentConfig
 from synthenv.core.errors import UserError
 from synthenv.core.files import check_place
 from synthenv.envs.registry import EnvSpec
+from synthenv.envs.tasks import differs
 from synthenv.runs.evaluate.stored_curves import Learned, learn
 from synthenv.runs.statistics.intervals import bootstrap_interval
 from synthenv.runs.training.places import Place, resolve
 
-# Training steps and episodes: what the papers' figures show, less for continuous control.
-HORIZONS = {
-    "CliffWalking": (5_000, 500),
-    "CartPole-v0": (50_000, 1000),
-    "MountainCarContinuous-v0": (150_000, 3000),
-    "HalfCheetah": (100_000, 1000),
-}
-OTHERS = (50_000, 1000)
+# Training steps and episodes at most; a task's entry may say otherwise, under "curves".
+HORIZON = {"max_steps": 50_000, "max_episodes": 1000}
 Names = Sequence[str] | Mapping[str, Sequence[str]]
 WINDOW = 10  # tests that have to stay at the threshold
 BASELINES = ("real", "icm", "count_based")  # names of rows that no proxy may have
@@ -93,39 +87,12 @@ def _mean_of_known(values: np.ndarray) -> np.ndarray:
     return np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
 
 
-def bare(agent: AgentConfig) -> AgentConfig:
-    """The agent without a bonus for exploring."""
-    if isinstance(agent, TabularConfig):
-        return replace(agent, count_bonus=0.0)
-    return replace(agent, curiosity=None) if hasattr(agent, "curiosity") else agent
-
-
-def curious(agent: AgentConfig) -> list[tuple[str, AgentConfig]]:
-    """The exploration baseline of the papers for this agent: count-based or with an intrinsic curiosity module.
-
-    One that explores in this way already keeps its own bonus.
-    """
-    if isinstance(agent, TabularConfig):
-        return [("count_based", replace(agent, count_bonus=agent.count_bonus or TABLE12.count_bonus))]
-    if not hasattr(agent, "curiosity"):
-        return []
-    return [("icm", replace(agent, curiosity=getattr(agent, "curiosity", None) or ICMConfig()))]
-
-
 def bounded(agent: AgentConfig, task: str, max_steps: int | None, vary: bool) -> AgentConfig:
     """The agent on the evaluation's schedule: a fixed number of steps, a test after every episode."""
-    steps, episodes = HORIZONS.get(task, OTHERS)
-    steps = max_steps or steps
-    room = 1 if isinstance(agent, TabularConfig) else max(agent.buffer_size, min(steps, 1_000_000))
-    return replace(
-        agent,
-        stop="none",
-        test_episodes=1,
-        max_steps=steps,
-        max_episodes=episodes,
-        buffer_size=room,
-        vary=vary,
-    )
+    horizon = HORIZON | differs(task, "curves")
+    horizon["max_steps"] = max_steps or horizon["max_steps"]
+    agent = agent.with_room(max(agent.buffer_size, min(horizon["max_steps"], 1_000_000)))
+    return replace(agent, stop="none", test_episodes=1, vary=vary, **horizon)
 
 
 def rows_of(
@@ -139,9 +106,11 @@ def rows_of(
     rows = {"proxies": {name: (place, place.agent) for name, place in places.items()}}
     if baselines:
         own = next(iter(places.values())).agent
-        real = resolve(spec.name, agent=name_of(own))
-        bonus = [] if baselines == "bare" else curious(own)
-        rows["baselines"] = {"real": (real, bare(own))} | {name: (real, a) for name, a in bonus}
+        real = resolve(spec.name, agent=own.full_name)
+        rows["baselines"] = {"real": (real, own.bare())}
+        if baselines != "bare" and (exploring := own.exploring()) is not None:
+            name, agent_with_bonus = exploring
+            rows["baselines"][name] = (real, agent_with_bonus)
     return spec, rows
 
 

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from synthenv.agents.presets import name_of
 from synthenv.core.errors import UserError
 from synthenv.core.files import make_directory, write_atomic
 from synthenv.envs.gridworld import GridWorld
-from synthenv.proxies.reward_network import RewardNetwork
 from synthenv.runs.display.figures import save
 from synthenv.runs.display.terminal import busy, say
 from synthenv.runs.evaluate import proxy_contents, proxy_contents_plot
@@ -41,14 +39,14 @@ def plot(command: Plot) -> dict[str, Any]:
         raise UserError(f"{place.name} is no proxy: pass a run directory or a shipped proxy")
     place = place._replace(agent=places.budgeted(place.agent, command.max_steps))
     with locked_directory.output(command.out or _home(command.proxy), f"plots-{place.spec.name}") as out:
-        if not isinstance(place.ground.env, RewardNetwork):
+        if not place.shapes_rewards:
             found = _synthetic(place, command, out)
         elif isinstance(place.spec.env, GridWorld):
             found = _grid(place, out)
         else:
             found = _rewards(place, command, out)
     return {
-        "agent": name_of(place.agent),
+        "agent": place.agent.full_name,
         "task": place.spec.name,
         "proxies": place.proxies,
         "out": str(out),
@@ -76,11 +74,11 @@ def _synthetic(place: Place, command: Plot, out: Path) -> dict[str, Any]:
     with busy(f"training {num} agents in {place.name}"):
         met = proxy_contents.experience(place, num, seed)
     histograms = proxy_contents.histograms(place, met)
-    title = f"{_title(place)}: {num} {name_of(place.agent)} agents"
+    title = f"{_title(place)}: {num} {place.agent.full_name} agents"
     _write(out, "states", proxy_contents_plot.draw_histograms(histograms, title), as_rows(histograms))
     _tell(histograms)
     with busy(f"training {num} agents in {place.spec.name}"):
-        real = places.resolve(place.spec.name, agent=name_of(place.agent))
+        real = places.resolve(place.spec.name, agent=place.agent.full_name)
         scores = {
             "proxy": met.scores,
             "real": evaluation.run_agents(real, real.agent, num, seed),
@@ -142,7 +140,7 @@ def _rewards(place: Place, command: Plot, out: Path) -> dict[str, Any]:
         x, y, values = proxy_contents.phi_map(place)
         phi = (x, y, values, paid.obs)
         _write_rows(out, "network", _phi_rows(names, x, y, values))
-    title = f"{_title(place)}: {env.config.variant}, {command.num_agents} {name_of(place.agent)} agents"
+    title = f"{_title(place)}: {env.config.variant}, {command.num_agents} {place.agent.full_name} agents"
     _write(out, "rewards", proxy_contents_plot.draw_rewards(found, title, phi, names), as_rows([found]))
     _tell([found])
     return {

@@ -13,8 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from synthenv.agents import registry as agents
-from synthenv.agents.config import TabularConfig, TD3Config
-from synthenv.agents.ppo_config import PPOConfig, PPOMonteCarloConfig
 from synthenv.agents.training.action_vectors import actions_of
 from synthenv.agents.training.hyperparams import sample
 from synthenv.agents.training.replay import unpack
@@ -23,6 +21,7 @@ from synthenv.core.types import Agent, Transition
 from synthenv.envs import gridworld
 from synthenv.envs.action_repeat import ActionRepeat
 from synthenv.envs.rollout import Act, rollout
+from synthenv.envs.tasks import TASKS
 from synthenv.proxies.reward_network import RewardNetwork, RewardParams, RewardState
 from synthenv.proxies.synthetic_env import SyntheticBandit, SyntheticState
 from synthenv.runs.statistics.distributions import Histogram, histogram
@@ -35,13 +34,6 @@ TRAINING, TESTING, RESPONSE = (
     "the SE's response to the tests",
 )
 LEARNED, REAL = "learned reward", "real reward"
-DIMENSIONS = {
-    "CartPole": ("cart position", "cart velocity", "pole angle", "pole velocity"),
-    "Acrobot": ("cos of joint 1", "sin of joint 1", "cos of joint 2", "sin of joint 2", "velocity 1", "velocity 2"),
-    "MountainCar": ("position", "velocity"),
-    "MountainCarContinuous": ("position", "velocity"),
-    "Pendulum": ("cos of the angle", "sin of the angle", "velocity"),
-}  # fmt: skip
 
 
 class Experience(NamedTuple):
@@ -74,7 +66,8 @@ class PaidRewards(NamedTuple):
 
 def dimensions(task: str, size: int) -> tuple[str, ...]:
     """Names of the entries of an observation."""
-    return DIMENSIONS.get(task.split("-")[0]) or tuple(f"observation {i}" for i in range(size))
+    named = TASKS[task].observations if task in TASKS else ()
+    return named or tuple(f"observation {i}" for i in range(size))
 
 
 def experience(place: Place, num_agents: int, seed: int = 0, num_test_episodes: int = 10) -> Experience:
@@ -90,11 +83,11 @@ def experience(place: Place, num_agents: int, seed: int = 0, num_test_episodes: 
         UserError: if the agent keeps no replay, or the task's states are cells.
     """
     config, spec, env = place.agent, place.spec, place.ground.env
-    if isinstance(config, PPOConfig | PPOMonteCarloConfig | TabularConfig):
+    if config.replayed_actions == "none":
         raise UserError(
             f"{config.name} keeps no replay to look into: choose --agent ddqn, dueling_ddqn or td3"
         )
-    if isinstance(spec.env, gridworld.GridWorld):
+    if spec.kind == "table":
         raise UserError(
             f"the states of {spec.name} are cells and have no histogram: choose an SE of another task"
         )
@@ -118,7 +111,8 @@ def experience(place: Place, num_agents: int, seed: int = 0, num_test_episodes: 
         return state.replay, tests, played, answers(tests.obs, tests.action), used
 
     obs_size = int(np.prod(env.observation_space(None).shape))
-    action_size = actions_of(env.action_space()).size if isinstance(config, TD3Config) else None
+    is_vector = config.replayed_actions == "vector"
+    action_size = actions_of(env.action_space()).size if is_vector else None
     training, testing, response, returns, used = [], [], [], [], []
     for replay, tests, played, answers, steps in _each_agent(member, place, num_agents, seed):
         rows = unpack(replay.rows[: replay.size], obs_size, action_size)

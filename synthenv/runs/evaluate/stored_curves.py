@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 from synthenv.agents.config import AgentConfig
-from synthenv.agents.presets import name_of
 from synthenv.core.errors import UserError
 from synthenv.core.files import make_directory, to_json, write_atomic
 from synthenv.core.types import Curve
@@ -49,7 +48,7 @@ def learn(place: Place, agent: AgentConfig, num_agents: int, seed: int, store: P
     trained = runner.run(key, place.weights[which], np.arange(num_agents), num_agents)
     if trained.curve is None:
         raise UserError(
-            f"{name_of(agent)} plays no tests while it trains, so it has no curve: drop --curves, or give it tests"
+            f"{agent.full_name} plays no tests while it trains, so it has no curve: drop --curves, or give it tests"
             " (docs/add-an-agent.md)"
         )
     num_tests = np.sum(np.asarray(trained.curve.steps) > 0, axis=1)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
@@ -10,18 +10,17 @@ from synthenv.runs.arguments import Common
 from synthenv.runs.meta_train import presets
 from synthenv.runs.meta_train.config import MetaTrainConfig
 
-PresetName = Literal["fast", "table3", "paper", "released", "varied", "varied_stable", "smoke"]
-
 
 @dataclasses.dataclass(frozen=True)
 class MetaTrain:
-    """Evolve a proxy of a task: a synthetic environment (se), a synthetic bandit (scb) or a reward network (rn).
+    """Evolve a proxy of a task: a synthetic environment (se), a synthetic bandit (scb), a reward network (rn), yours.
 
     Any field of the preset can be overridden by its flag below.
 
     Attributes:
         out: Run directory to write; a new one under runs/ if not given.
-        preset: Named configuration that the other flags override.
+        preset: Named configuration that the other flags override; synthenv list tells which there are.
+        agent: The learner, on the preset's schedule; one that fits the task's actions if not given.
         proxy: Form of the proxy: se (MDP), scb (contextual bandit) or rn (reward network, whose flags --proxy rn
             --help lists).
         resume: Go on with the unfinished run in --out, whose flags need not be repeated, or with a finished one that is
@@ -30,8 +29,9 @@ class MetaTrain:
     """
 
     out: Path | None = None
-    preset: PresetName = "fast"
-    proxy: presets.Form = "se"
+    preset: str = presets.DEFAULT
+    proxy: str = "se"
+    agent: str | None = None
     resume: bool = False
     config: Annotated[MetaTrainConfig, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=presets.preset

@@ -12,7 +12,6 @@ from synthenv.runs.display.terminal import COLUMNS, console, say
 from synthenv.runs.meta_train import run as search_run
 from synthenv.runs.meta_train.arguments import MetaTrain
 from synthenv.runs.meta_train.config import MetaTrainConfig
-from synthenv.runs.meta_train.presets import form_of
 from synthenv.runs.meta_train.report import write_report
 
 _STYLES = {True: "green", False: "yellow", None: None}  # of the verdict on a search
@@ -44,7 +43,7 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
     except UserError as error:  # the run is finished and safe; only its picture is missing
         say(f"no report: {error}", style="yellow")
     say(verdict(result, config.outer.objective), style=_STYLES[result["solved"]])
-    curves = " --curves --baselines" if form_of(config.proxy) == "rn" else ""
+    curves = " --curves --baselines" if config.proxy.shapes_rewards else ""
     named = shlex.quote(str(out))
     say(
         f"report: {out / 'report.html'}\nnext:   synthenv evaluate --proxy {named} --num-agents 40{curves}\n"

@@ -1,10 +1,8 @@
 """What a run can be told, and what makes sense. Imports nothing heavy, so that ``synthenv --help`` stays quick."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
-
-import tyro
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, TypeVar
 
 from synthenv.agents.config import AgentConfig, DDQNConfig
 from synthenv.agents.presets import agent_from_stored
@@ -12,7 +10,7 @@ from synthenv.core.bounds import misfits
 from synthenv.core.errors import UserError
 from synthenv.outer.config import OuterConfig, StrategyConfig
 from synthenv.proxies import config as proxies
-from synthenv.proxies.config import ProxyConfig, RewardConfig, SyntheticConfig
+from synthenv.proxies.config import ProxyConfig, SyntheticConfig
 
 
 @dataclass(frozen=True)
@@ -28,10 +26,61 @@ class MetaTrainConfig:
     """
 
     task: str = "CartPole-v0"
-    proxy: tyro.conf.AvoidSubcommands[ProxyConfig] = field(default_factory=SyntheticConfig)
+    proxy: ProxyConfig = field(default_factory=SyntheticConfig)
     agent: AgentConfig = field(default_factory=DDQNConfig)
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     outer: OuterConfig = field(default_factory=OuterConfig)
+
+
+# A dataclass of dataclasses or named tuples: a ``MetaTrainConfig``, or one of an experiment.
+Config = TypeVar("Config")
+
+
+def put(config: Config, path: str, value: Any) -> Config:
+    """The config with another value at a path."""
+    part_name, name = path.split(".")
+    whole: Any = config
+    part: Any = getattr(config, part_name)
+    changed = part._replace(**{name: value}) if hasattr(part, "_replace") else replace(part, **{name: value})
+    return replace(whole, **{part_name: changed})
+
+
+def put_all(config: Config, values: Mapping[str, Any]) -> Config:
+    """The config with other values at some paths."""
+    for path, value in values.items():
+        config = put(config, path, value)
+    return config
+
+
+# Of whom an agent learns in place of another: when it begins, stops and is tested.
+_SCHEDULE = (
+    "init_episodes",
+    "max_episodes",
+    "max_steps",
+    "stop",
+    "stop_window",
+    "plateau_tolerance",
+    "action_repeat",
+    "test_episodes",
+    "vary",
+)
+_LEAST_UPDATES = 20  # that an agent which learns from whole rollouts is given
+
+
+def on_schedule(agent: AgentConfig, former: AgentConfig) -> AgentConfig:
+    """An agent in the place of ``former``: on its schedule, and as large if its networks vary.
+
+    One that learns from whole rollouts has steps for twenty of them at least.
+    """
+    kept: dict[str, Any] = {name: getattr(former, name) for name in _SCHEDULE}
+    kept["max_steps"] = max(former.max_steps, _LEAST_UPDATES * agent.steps_per_update)
+    own, others = agent.variation, former.variation
+    if hasattr(own, "hidden_size") and hasattr(others, "hidden_size"):
+        sizes = {"hidden_size": others.hidden_size, "depth": others.depth}
+        if own.batch_size is not None and others.batch_size is not None:
+            sizes["batch_size"] = others.batch_size
+        kept["variation"] = own._replace(**sizes)
+    return replace(agent, **kept).with_time_limit(former.time_limit).with_room(former.buffer_size)
 
 
 def to_stored(config: MetaTrainConfig) -> dict[str, Any]:
@@ -39,8 +88,7 @@ def to_stored(config: MetaTrainConfig) -> dict[str, Any]:
 
     What a proxy leaves open is left out, so that a search begun by a version that could not say it can be resumed.
     """
-    proxy = {name: value for name, value in config.proxy._asdict().items() if value is not None}
-    return {**asdict(config), "proxy": proxy}
+    return {**asdict(config), "proxy": config.proxy.stored()}
 
 
 def from_stored(stored: Mapping[str, Any]) -> MetaTrainConfig:
@@ -94,5 +142,5 @@ def _check_goal(config: MetaTrainConfig, refuse: Callable[[str, object, str], No
     tests = agent.test_episodes
     if not tests and outer.objective == "auc":
         refuse("agent.test_episodes", 0, "1 or more: the area is under the returns of tests on the way")
-    if not tests and isinstance(config.proxy, RewardConfig) and agent.stop == "solved":
+    if not tests and config.proxy.shapes_rewards and agent.stop == "solved":
         refuse("agent.test_episodes", 0, "1 or more: learned rewards do not say whether the task is solved")

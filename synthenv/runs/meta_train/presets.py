@@ -1,42 +1,41 @@
-"""Every named configuration: a form of proxy, a preset of it, a task."""
+"""Every named configuration: a form of proxy, a preset of it, a task, an agent."""
 
 from dataclasses import replace
-from typing import Literal
 
+from synthenv.agents.presets import AGENTS
 from synthenv.core.errors import UserError
-from synthenv.proxies.config import ProxyConfig, RewardConfig
+from synthenv.core.registry import unknown
+from synthenv.proxies.config import PROXIES
 from synthenv.runs.meta_train import reward_presets, synthetic_presets
-from synthenv.runs.meta_train.config import MetaTrainConfig
-from synthenv.runs.meta_train.synthetic_presets import bandit_form
+from synthenv.runs.meta_train.config import MetaTrainConfig, on_schedule
 
-Form = Literal["se", "scb", "rn"]
 DEFAULT = "fast"
 
 
-def preset(form: Form = "se", name: str | None = None, task: str | None = None) -> MetaTrainConfig:
+def preset(
+    form: str = "se", name: str | None = None, task: str | None = None, agent: str | None = None
+) -> MetaTrainConfig:
     """Look up a configuration.
 
     Args:
-        form: se or scb, a synthetic environment as MDP or bandit; rn, a reward network.
+        form: se or scb, a synthetic environment as MDP or bandit; rn, a reward network; or a proxy of your own, which
+            has the presets of rn if it shapes rewards, else those of se.
         name: of the preset; ``fast`` if None.
-        task: of the configuration; CartPole-v0, or for rn CliffWalking if None. One that the preset was not made for
-            takes the numbers of CartPole-v0.
+        task: of the configuration; CartPole-v0, or for rn CliffWalking if None. Presets go by the kind of its actions.
+        agent: who learns, on the preset's schedule; the preset's own agent if None.
 
     Raises:
-        UserError: if the form has no such preset.
+        UserError: there is no such proxy, preset, task or agent.
     """
-    name = name or DEFAULT
-    known = reward_presets.PRESETS if form == "rn" else synthetic_presets.PRESETS
-    if name not in known:
-        raise UserError(f"--proxy {form} has no preset {name!r}: choose from {', '.join(known)}")
-    by_task = known[name]
-    task = task or ("CliffWalking" if form == "rn" else "CartPole-v0")
-    config = by_task.get(task) or replace(by_task["CartPole-v0"], task=task)
-    return bandit_form(config) if form == "scb" else config
-
-
-def form_of(proxy: ProxyConfig) -> Form:
-    """se, scb or rn."""
-    if isinstance(proxy, RewardConfig):
-        return "rn"
-    return "scb" if proxy.form == "bandit" else "se"
+    proxy, name = PROXIES.find(form), name or DEFAULT
+    presets = reward_presets if proxy.shapes_rewards else synthetic_presets
+    if name not in presets.ABOUT_PRESETS:
+        raise UserError(unknown(f"preset of --proxy {form}", name, presets.ABOUT_PRESETS))
+    config = presets.for_task(name, task or ("CliffWalking" if proxy.shapes_rewards else "CartPole-v0"))
+    if form == "scb":
+        config = synthetic_presets.bandit_form(config)
+    elif type(proxy) is not type(config.proxy):
+        config = replace(config, proxy=proxy)
+    if agent is not None and agent != config.agent.full_name:
+        config = replace(config, agent=on_schedule(AGENTS.find(agent), config.agent))
+    return config

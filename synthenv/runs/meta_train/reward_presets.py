@@ -7,19 +7,11 @@ References:
 from dataclasses import replace
 
 from synthenv.agents.config import AgentConfig
-from synthenv.agents.presets import (
-    TABLE10,
-    TABLE13,
-    TABLE14,
-    TABLE16_HALF_CHEETAH,
-    TABLE16_MOUNTAIN_CAR,
-    TABLE17_HALF_CHEETAH,
-    TABLE17_MOUNTAIN_CAR,
-    as_released,
-)
+from synthenv.agents.presets import TABLE10, TABLE13, TABLE14, TABLE16, TABLE17
+from synthenv.envs import tasks
 from synthenv.outer.config import OuterConfig, StrategyConfig
 from synthenv.proxies.config import RewardConfig
-from synthenv.runs.meta_train.config import MetaTrainConfig
+from synthenv.runs.meta_train.config import MetaTrainConfig, put_all
 
 
 def _schedule(agent: AgentConfig) -> AgentConfig:
@@ -27,37 +19,18 @@ def _schedule(agent: AgentConfig) -> AgentConfig:
     return replace(agent, stop="solved", test_episodes=1, max_episodes=100, time_limit="terminal")
 
 
-# As published: tables 6 to 8, 10, 13 and 16.
+# As published: tables 6 to 8, 10, 13 and 16, by the kind of the task's actions. What a task has otherwise stands
+# with it.
 _STRATEGY = StrategyConfig(name="paper_nes", std=0.1, step_size=0.5, transformation="all_better_2")
 _OUTER = OuterConfig(num_generations=50, num_test_episodes=1, objective="reward_threshold")
 PAPER = {
-    "CliffWalking": MetaTrainConfig(
-        "CliffWalking", RewardConfig(hidden_size=32), _schedule(TABLE10), _STRATEGY, _OUTER
-    ),
-    "CartPole-v0": MetaTrainConfig(
-        "CartPole-v0", RewardConfig(hidden_size=64), _schedule(TABLE13), _STRATEGY, _OUTER
-    ),
-    "MountainCarContinuous-v0": MetaTrainConfig(
-        "MountainCarContinuous-v0",
-        RewardConfig(hidden_size=128),
-        _schedule(TABLE16_MOUNTAIN_CAR),
-        _STRATEGY,
-        _OUTER,
-    ),
-    "HalfCheetah": MetaTrainConfig(
-        "HalfCheetah", RewardConfig(hidden_size=128), _schedule(TABLE16_HALF_CHEETAH), _STRATEGY, _OUTER
-    ),
+    kind: MetaTrainConfig(task, RewardConfig(hidden_size=width), _schedule(agent), _STRATEGY, _OUTER)
+    for kind, task, width, agent in (
+        ("table", "CliffWalking", 32, TABLE10),
+        ("discrete", "CartPole-v0", 64, TABLE13),
+        ("continuous", "HalfCheetah", 128, TABLE16),
+    )
 }
-
-
-def released(config: MetaTrainConfig) -> MetaTrainConfig:
-    """As the released code ran a published configuration, with its agents: NES unnormalised; tanh for
-    MountainCarContinuous.
-    """
-    strategy = config.strategy._replace(transformation="nes_unnormalized")
-    tanh = config.task == "MountainCarContinuous-v0"
-    proxy = config.proxy._replace(activation="tanh") if tanh else config.proxy
-    return replace(config, strategy=strategy, proxy=proxy, agent=as_released(config.agent))
 
 
 # Ours: a start chosen among random networks, mirrored pairs that share their luck, Adam on centred ranks, and where
@@ -71,7 +44,7 @@ def _fast(config: MetaTrainConfig, std: float, step_size: float, **outer: int) -
 
 _BRIEF_DDQN = replace(_schedule(TABLE14), max_steps=8000, max_episodes=400, buffer_size=8000)
 _BRIEF_TD3 = replace(
-    _schedule(TABLE17_MOUNTAIN_CAR),
+    _schedule(TABLE17),
     max_steps=20_000,
     max_episodes=1000,
     buffer_size=10_000,
@@ -80,61 +53,51 @@ _BRIEF_TD3 = replace(
     hidden_size=32,
     learning_rate=2e-3,
 )
-# No more than ten episodes, and one test at the end: brax's steps are dear, and the threshold is far away.
-_BRIEF_CHEETAH = replace(
-    TABLE17_HALF_CHEETAH,
-    stop="none",
-    max_steps=10_000,
-    max_episodes=1000,
-    buffer_size=20_000,
-    init_episodes=2,
-    time_limit="terminal",
-    batch_size=64,
-    hidden_size=64,
-    learning_rate=1e-3,
-    tau=0.005,
-    action_std=0.2,
-)
-# MountainCarContinuous: a fresh network on raw observations would hardly see the velocity, at most 0.07, and would say
-# less than 1 where the return is 100.
 FAST = {
-    "CliffWalking": _fast(PAPER["CliffWalking"], 0.1, 0.1, num_starts=64),
-    "CartPole-v0": _fast(
-        replace(PAPER["CartPole-v0"], agent=_BRIEF_DDQN),
+    "table": _fast(PAPER["table"], 0.1, 0.1, num_starts=64),
+    "discrete": _fast(
+        replace(PAPER["discrete"], agent=_BRIEF_DDQN),
         0.04,
         0.02,
         num_starts=128,
         num_generations=30,
         num_test_episodes=10,
     ),
-    "MountainCarContinuous-v0": _fast(
-        replace(
-            PAPER["MountainCarContinuous-v0"],
-            agent=_BRIEF_TD3,
-            proxy=RewardConfig("additive_potential", hidden_size=32, inputs="box", output_scale=40.0),
-        ),
+    "continuous": _fast(
+        replace(PAPER["continuous"], agent=_BRIEF_TD3, proxy=RewardConfig(hidden_size=32)),
         0.05,
         0.03,
         num_starts=256,
         num_generations=20,
         num_test_episodes=3,
     ),
-    "HalfCheetah": _fast(
-        replace(
-            PAPER["HalfCheetah"],
-            agent=_BRIEF_CHEETAH,
-            proxy=RewardConfig("additive_non_potential", hidden_size=32),
-            strategy=_STRATEGY._replace(num_pairs=8),
-        ),
-        0.05,
-        0.03,
-        num_incumbents=4,
-        num_generations=24,
-    ),
 }
 
 
-def smoke(config: MetaTrainConfig) -> MetaTrainConfig:
+def for_task(name: str, task: str) -> MetaTrainConfig:
+    """A preset for a task, by its kind, with what the task's entry has otherwise.
+
+    Raises:
+        UserError: the task is unknown.
+    """
+    by_kind = FAST if name == "fast" else PAPER
+    config = replace(by_kind[tasks.kind_of(task)], task=task)
+    if name == "fast":
+        return put_all(config, tasks.differs(task, "rn/fast"))
+    config = put_all(config, tasks.differs(task, "rn/paper"))
+    if name == "paper":
+        return config
+    return _smoke(config) if name == "smoke" else _released(config)
+
+
+def _released(config: MetaTrainConfig) -> MetaTrainConfig:
+    """As the released code ran a published configuration, with its agents: NES unnormalised."""
+    strategy = config.strategy._replace(transformation="nes_unnormalized")
+    config = replace(config, strategy=strategy, agent=config.agent.as_released())
+    return put_all(config, tasks.differs(config.task, "rn/released"))
+
+
+def _smoke(config: MetaTrainConfig) -> MetaTrainConfig:
     """Seconds: shows the machinery, teaches nothing."""
     agent = replace(config.agent, max_episodes=3, init_episodes=min(1, config.agent.init_episodes))
     return replace(
@@ -145,12 +108,6 @@ def smoke(config: MetaTrainConfig) -> MetaTrainConfig:
     )
 
 
-PRESETS = {
-    "fast": FAST,
-    "paper": PAPER,
-    "released": {task: released(config) for task, config in PAPER.items()},
-    "smoke": {task: smoke(config) for task, config in PAPER.items()},
-}
 ABOUT_PRESETS = {
     "fast": "ours, for minutes on a CPU",
     "paper": "Ferreira et al. (2022) as published: tables 6-8, 10, 13, 16 with All Better 2",

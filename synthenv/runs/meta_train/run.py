@@ -203,7 +203,7 @@ def _save_best(search: Search, state: OuterState, run: RunDir, result: dict[str,
     proxy = state.best_proxy if np.isfinite(float(state.best_score)) else search.strategy.mean(state.strategy)
     metadata = {
         "task": search.config.task,
-        "proxy": search.proxy_config._asdict(),
+        "proxy": search.proxy_config.stored(),
         "agent": dataclasses.asdict(search.config.agent),
         "result": result,
     }

@@ -14,8 +14,6 @@ from synthenv.outer import bilevel
 from synthenv.outer.bilevel import GenerationLog, OuterState
 from synthenv.outer.objectives import make_objective
 from synthenv.outer.strategy import make_strategy
-from synthenv.proxies import registry as proxies
-from synthenv.proxies.config import as_seen
 from synthenv.runs.meta_train.config import MetaTrainConfig, check
 from synthenv.runs.statistics.intervals import standard_error
 from synthenv.runs.training.trial_runner import TrialRunner, proxy_ground, task_for
@@ -46,8 +44,8 @@ class Search:
         self.config = config
         self.spec = task_for(config.agent, config.task)
         self.root_key = jax.random.key(seed)
-        self.proxy_config = as_seen(config.proxy, config.agent.time_limit)
-        self.proxy = proxies.make(self.spec.env, self.spec.env_params, self.proxy_config)
+        self.proxy_config = config.proxy.as_seen(config.agent.time_limit)
+        self.proxy = self.proxy_config.make(self.spec.env, self.spec.env_params)
         # A generation uses fold_in(root_key, generation); everything else has a stream of its own, a key for each use.
         apart = jax.random.split(jax.random.fold_in(self.root_key, 2**31 - 1), 7)
         key_proxy, self.key_init, self.key_starts, self.key_choice, self.key_race = apart[:5]

@@ -1,4 +1,4 @@
-"""Named configurations of synthetic environments. Imports nothing heavy, so that ``synthenv --help`` stays quick.
+"""Named configurations of synthetic environments, task by task. Imports nothing heavy: ``--help`` reads it.
 
 References:
     Ferreira et al. (2022), tables 2-5; the released code for ``released`` and ``varied``.
@@ -7,10 +7,11 @@ References:
 from dataclasses import replace
 
 from synthenv.agents.config import DDQNConfig, Variation
-from synthenv.agents.presets import TABLE3_ACROBOT, TABLE3_CARTPOLE, TABLE5
+from synthenv.agents.presets import AGENTS, TABLE3_CARTPOLE, TABLE5
+from synthenv.envs import tasks
 from synthenv.outer.config import OuterConfig, StrategyConfig
 from synthenv.proxies.config import SyntheticConfig
-from synthenv.runs.meta_train.config import MetaTrainConfig
+from synthenv.runs.meta_train.config import MetaTrainConfig, on_schedule, put, put_all
 
 # As published: table 3 with All Better 2.
 TABLE3 = MetaTrainConfig(
@@ -68,7 +69,7 @@ FAST = MetaTrainConfig(
 # start from. Agents of table 2 decide whether it is solved. Episodes and agents are those with which it was measured.
 VARIED_STABLE = replace(
     FAST,
-    proxy=FAST.proxy._replace(max_steps=4),
+    proxy=replace(FAST.proxy, max_steps=4),
     agent=replace(
         FAST.agent,
         init_episodes=10,
@@ -102,23 +103,7 @@ SMOKE = replace(
 )
 
 
-def acrobot(config: MetaTrainConfig) -> MetaTrainConfig:
-    """The same for Acrobot-v1: the second column of table 3, synthetic episodes up to its time limit."""
-    assert isinstance(config.proxy, SyntheticConfig)
-    steps = 500 if config.proxy.max_steps == 200 else config.proxy.max_steps
-    proxy = config.proxy._replace(max_steps=steps)
-    if config.agent != TABLE3_CARTPOLE:
-        return replace(config, task="Acrobot-v1", proxy=proxy)
-    return replace(
-        config,
-        task="Acrobot-v1",
-        proxy=proxy._replace(hidden_size=167, activation="prelu"),
-        agent=TABLE3_ACROBOT,
-        strategy=config.strategy._replace(std=0.0114, step_size=0.727),
-    )
-
-
-_CARTPOLE = {
+PRESETS = {
     "fast": FAST,
     "table3": TABLE3,
     "released": RELEASED,
@@ -126,11 +111,6 @@ _CARTPOLE = {
     "varied_stable": VARIED_STABLE,
     "smoke": SMOKE,
 }
-PRESETS = {
-    name: {"CartPole-v0": cartpole, "Acrobot-v1": acrobot(cartpole)} for name, cartpole in _CARTPOLE.items()
-}
-
-
 ABOUT_PRESETS = {
     "fast": "ours, for minutes on a CPU: what the demo runs",
     "table3": "Ferreira et al. (2022) as published: table 3 with All Better 2",
@@ -141,9 +121,24 @@ ABOUT_PRESETS = {
 }
 
 
+AS_LONG_AS_REAL = 200  # steps of a synthetic episode that stand for the time limit of the task
+
+
+def for_task(name: str, task: str) -> MetaTrainConfig:
+    """A preset for a task: made for CartPole-v0, with what the task's kind of actions and its entry have otherwise.
+
+    Raises:
+        UserError: the task is unknown.
+    """
+    config = replace(PRESETS[name], task=task)
+    if config.proxy.max_steps == AS_LONG_AS_REAL:  # type: ignore[attr-defined]
+        config = put(config, "proxy.max_steps", tasks.max_steps_of(task))
+    if tasks.kind_of(task) == "continuous":
+        config = replace(config, agent=on_schedule(AGENTS["td3"], config.agent))
+    return put_all(config, tasks.differs(task, f"se/{name}"))
+
+
 def bandit_form(config: MetaTrainConfig) -> MetaTrainConfig:
     """The contextual-bandit form of a config: episodes of one step, with as many warm-up steps as before."""
-    assert isinstance(config.proxy, SyntheticConfig)
-    proxy = config.proxy._replace(form="bandit", max_steps=1)
-    warm_up = config.agent.init_episodes * config.proxy.max_steps
-    return replace(config, proxy=proxy, agent=replace(config.agent, init_episodes=warm_up))
+    warm_up = config.agent.init_episodes * config.proxy.max_steps  # type: ignore[attr-defined]
+    return put_all(config, {"proxy.form": "bandit", "proxy.max_steps": 1, "agent.init_episodes": warm_up})

@@ -16,7 +16,6 @@ import jax
 import numpy as np
 
 from synthenv.agents.config import AgentConfig
-from synthenv.agents.presets import name_of
 from synthenv.core.errors import UserError
 from synthenv.runs.statistics.intervals import bootstrap_interval
 from synthenv.runs.training.places import Place, budgeted, real_schedule, resolve, test_spec
@@ -119,11 +118,11 @@ def evaluate(
     rows = {"proxy": run_agents(place, config, num_agents, seed)}
     if baselines:
         num_baseline_agents = num_baseline_agents or num_agents
-        real = resolve(place.spec.name, agent=name_of(place.agent))
+        real = resolve(place.spec.name, agent=place.agent.full_name)
         schedule = real_schedule(place, real.agent, max_baseline_steps)
         rows["real"] = run_agents(real, replace(schedule, vary=vary), num_baseline_agents, seed)
         rows["untrained"] = untrained(place, config, num_baseline_agents, seed)
-    summary = {"agent": name_of(place.agent), "tested_on": place.spec.name, **summarise(rows["proxy"])}
+    summary = {"agent": place.agent.full_name, "tested_on": place.spec.name, **summarise(rows["proxy"])}
     summary |= {"stop": config.stop, "max_steps": config.max_steps}
     if place.proxies:
         summary["proxies"] = summarise_proxies(place, rows["proxy"])

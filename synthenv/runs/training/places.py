@@ -9,15 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synthenv.agents.config import AgentConfig, TabularConfig, around
+from synthenv.agents.config import AgentConfig, around
 from synthenv.agents.fits import fitting_agent
-from synthenv.agents.ppo_config import PPOMonteCarloConfig
-from synthenv.agents.presets import AGENTS, REWARD_AGENTS, agent_from_stored, name_of
+from synthenv.agents.presets import AGENTS, agent_from_stored, reward_agent
 from synthenv.core.errors import UserError
 from synthenv.envs import registry
 from synthenv.envs.registry import EnvSpec
 from synthenv.outer.trial import TrainingGround
-from synthenv.proxies.reward_network import RewardNetwork
+from synthenv.proxies import config as proxy_configs
 from synthenv.runs.training.trial_runner import proxy_ground, real_ground, task_for, zeros
 from synthenv.zoo import registry as zoo
 
@@ -34,6 +33,7 @@ class Place(NamedTuple):
         weights: of the N environments meant. [N, D]
         agent: the schedule that agents follow there.
         proxies: names of the N environments if they are proxies, else empty.
+        shapes_rewards: whether agents step the real task there, for other rewards.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Place(NamedTuple):
     weights: np.ndarray
     agent: AgentConfig
     proxies: tuple[str, ...] = ()
+    shapes_rewards: bool = False
 
 
 def resolve(*names: str, agent: str | None = None) -> Place:
@@ -86,21 +87,22 @@ def _task_place(name: str, agent: str | None) -> Place:
         registry.make(name)
     except UserError as error:
         raise UserError(f"{error}; or pass a shipped proxy or a run directory") from None
-    config = replace(AGENTS[agent or fitting_agent(name)], stop="solved", time_limit="terminal")
+    config = replace(AGENTS.find(agent or fitting_agent(name)), stop="solved", time_limit="terminal")
     spec = task_for(config, name)
     return Place(name, spec, real_ground(spec), zeros(1), config)
 
 
 def _proxy_place(name: str, proxies: list[zoo.LoadedProxy], agent: str | None) -> Place:
     first = proxies[0]
-    who = agent or name_of(agent_from_stored(first.metadata["agent"]))
+    who = agent or agent_from_stored(first.metadata["agent"]).full_name
     ground = proxy_ground(first.env, first.proxy_params)[0]
     config = schedule_of(first.metadata, who)
     task_for(config, first.spec.name)
     if any(p.env is not first.env or schedule_of(p.metadata, who) != config for p in proxies):
         raise UserError(f"the proxies of {name} differ in shape or training budget: pick one, or some alike")
     weights = np.stack([proxy_ground(p.env, p.proxy_params)[1] for p in proxies])
-    return Place(name, first.spec, ground, weights, config, tuple(p.name for p in proxies))
+    shapes_rewards = proxy_configs.from_stored(first.metadata["proxy"]).shapes_rewards
+    return Place(name, first.spec, ground, weights, config, tuple(p.name for p in proxies), shapes_rewards)
 
 
 def schedule_of(metadata: dict[str, Any], agent: str = "ddqn") -> AgentConfig:
@@ -111,17 +113,15 @@ def schedule_of(metadata: dict[str, Any], agent: str = "ddqn") -> AgentConfig:
     evolved = agent_from_stored(metadata["agent"])
     if agent == AS_EVOLVED:
         return replace(evolved, vary=False, variation=around(evolved))
-    config = AGENTS[agent]
     kept = ["max_episodes", "max_steps", "stop", "stop_window", "test_episodes"]
-    if "variant" in metadata["proxy"]:  # a reward network: the task's own agents, whose warm-up is their own
-        config = REWARD_AGENTS.get(metadata["task"], {}).get(agent, config)
-        kept.append("time_limit")
+    if proxy_configs.from_stored(
+        metadata["proxy"]
+    ).shapes_rewards:  # the task's own agents, whose warm-up is their own
+        config = reward_agent(agent, metadata["task"])
     else:
         kept.append("init_episodes")
-        if not isinstance(config, PPOMonteCarloConfig):  # it cannot look through a time limit
-            kept.append("time_limit")
-        if not isinstance(config, TabularConfig):
-            kept.append("buffer_size")
+        config = AGENTS.find(agent).with_room(evolved.buffer_size)
+    config = config.with_time_limit(evolved.time_limit)
     scheduled = replace(config, **{field: getattr(evolved, field) for field in kept})
     longer = (
         max(0, scheduled.init_episodes - evolved.init_episodes) * registry.make(metadata["task"]).max_steps
@@ -133,8 +133,8 @@ def budgeted(agent: AgentConfig, max_steps: int | None) -> AgentConfig:
     """The agent with another number of training steps, and a buffer to hold them; itself if None."""
     if max_steps is None:
         return agent
-    room = 1 if isinstance(agent, TabularConfig) else max(agent.buffer_size, min(max_steps, 100_000))
-    return replace(agent, max_steps=max_steps, buffer_size=room)
+    room = max(agent.buffer_size, min(max_steps, 100_000))
+    return replace(agent, max_steps=max_steps).with_room(room)
 
 
 def real_schedule(place: Place, default: AgentConfig, max_steps: int | None) -> AgentConfig:
@@ -143,7 +143,7 @@ def real_schedule(place: Place, default: AgentConfig, max_steps: int | None) -> 
     Its budget is that of ``default``, unless ``max_steps`` says otherwise: what was ample in a proxy may be too little.
     """
     max_steps = max_steps or default.max_steps
-    if not isinstance(place.ground.env, RewardNetwork):
+    if not place.shapes_rewards:
         return replace(default, max_steps=max_steps)
     room = max(place.agent.buffer_size, default.buffer_size)
     return replace(place.agent, max_steps=max_steps, max_episodes=default.max_episodes, buffer_size=room)

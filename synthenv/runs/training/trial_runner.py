@@ -21,13 +21,11 @@ from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.hyperparams import costs, sample
 from synthenv.envs import registry
 from synthenv.envs.action_repeat import ActionRepeat
-from synthenv.envs.gridworld import GridWorld
 from synthenv.envs.registry import EnvSpec
 from synthenv.outer.bilevel import Outcome, Trials
 from synthenv.outer.objectives import Objective, max_reward
 from synthenv.outer.population import Workload, serve
 from synthenv.outer.trial import TrainingGround, TrialResult, TrialTask, make_trials
-from synthenv.proxies.registry import AnyProxy
 
 PyTree = Any
 
@@ -146,7 +144,7 @@ class TrialRunner:
 
 
 def proxy_ground(
-    proxy: AnyProxy, proxy_params: PyTree
+    proxy: Any, proxy_params: PyTree
 ) -> tuple[TrainingGround, np.ndarray, Callable[[jax.Array], PyTree]]:
     """A proxy as a training ground.
 
@@ -170,8 +168,7 @@ def task_for(agent: AgentConfig, name: str) -> EnvSpec:
         UserError: if the name is unknown, or the task's actions or observations are not the agent's.
     """
     spec = registry.make(name)
-    discrete = hasattr(spec.env.action_space(spec.env_params), "n")
-    check_fits(agent, name, discrete, isinstance(spec.env, GridWorld))
+    check_fits(agent, name, spec.kind)
     return spec
 
 

@@ -6,11 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from synthenv.outer.config import StrategyName
-from synthenv.proxies.config import Variant
 from synthenv.runs.arguments import Common
-from synthenv.runs.meta_train.arguments import PresetName
-from synthenv.runs.tune.spaces import TunedForm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,10 +17,12 @@ class Tune:
 
     Attributes:
         out: Directory of the study; a new one under runs/ if not given.
-        proxy: Form of the proxy: se (synthetic environment: fewest generations until solved) or rn (reward network:
-            best mean score).
+        proxy: Form of the proxy: se or scb (synthetic environment or bandit: fewest generations until solved), rn
+            (reward network: best mean score), or one of your own.
         task: Task id; CartPole-v0, or for rn CliffWalking if not given.
         variant: rn only: of the reward network; the preset's if not given.
+        agent: The learner; one that fits the task's actions if not given. Only of those of the papers' tables 3, 10, 13
+            and 16 hyperparameters are searched.
         preset: Named configuration whose other fields stay as they are.
         strategies: To choose from; the preset's alone if not given. Only paper_nes has a score transformation and
             mirrored sampling, only paper_nes and open_es have a step size.
@@ -38,11 +36,12 @@ class Tune:
     """
 
     out: Path | None = None
-    proxy: TunedForm = "rn"
+    proxy: str = "rn"
     task: str | None = None
-    variant: Variant | None = None
-    preset: PresetName = "fast"
-    strategies: tuple[StrategyName, ...] = ()
+    variant: str | None = None
+    agent: str | None = None
+    preset: str = "fast"
+    strategies: tuple[str, ...] = ()
     num_trials: int = 50
     num_workers: int = 1
     num_generations: int | None = None

@@ -4,11 +4,12 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from synthenv.core.errors import UserError
-from synthenv.runs.meta_train.config import MetaTrainConfig, check
+from synthenv.outer.strategy import STRATEGIES
+from synthenv.runs.meta_train.config import Config, MetaTrainConfig, check, put
 from synthenv.runs.meta_train.presets import preset
 from synthenv.runs.training.trial_runner import task_for
 from synthenv.runs.tune.arguments import Tune
-from synthenv.runs.tune.spaces import Config, Param, exists, put, space
+from synthenv.runs.tune.spaces import Param, exists, space
 
 
 class Plan(NamedTuple):
@@ -37,6 +38,8 @@ class Plan(NamedTuple):
             "num_searches",
         )
         stored = {name: getattr(self.command, name) for name in chosen}
+        if self.command.agent is not None:
+            stored["agent"] = self.command.agent
         return {"command": "tune", "seed": self.command.common.seed, **stored, "base": self.base}
 
 
@@ -49,19 +52,20 @@ def make_plan(command: Tune) -> Plan:
     if command.variant is not None and command.proxy != "rn":
         raise UserError("--variant is one of reward networks: add --proxy rn, or drop it")
     task = command.chosen_task
-    params = space(command.proxy, task, command.strategies)
-    base = preset(command.proxy, command.preset, task)
+    base = preset(command.proxy, command.preset, task, command.agent)
     if command.variant is not None:
         base = put(base, "proxy.variant", command.variant)
     if command.strategies and base.strategy.name not in command.strategies:
         base = put(base, "strategy.name", command.strategies[0])
     if command.num_generations is not None:
         base = put(base, "outer.num_generations", command.num_generations)
-    if command.proxy == "se":  # the value is the number of generations until then
+    if not base.proxy.shapes_rewards:  # the value is the number of generations until then
         base = put(base, "outer.stop_when_solved", True)
     check(base)
     task_for(base.agent, base.task)
-    return Plan(replace(command, task=task), base, params)
+    for name in command.strategies:
+        STRATEGIES.find(name)
+    return Plan(replace(command, task=task), base, space(base, command.strategies))
 
 
 def suggest(trial: Any, params: tuple[Param, ...], config: Config) -> Config:

@@ -15,12 +15,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain, to_json, write_atomic
-from synthenv.runs.meta_train.config import MetaTrainConfig
-from synthenv.runs.meta_train.presets import Form, preset
+from synthenv.runs.meta_train.config import MetaTrainConfig, put
+from synthenv.runs.meta_train.presets import preset
 from synthenv.runs.storage import metrics
 from synthenv.runs.tune import plot as tune_plot
 from synthenv.runs.tune.plan import Plan
-from synthenv.runs.tune.spaces import put
 
 BEST, TABLE = "best.json", "trials.csv"
 # Of the completed trials that is compared with the others, and the fewest of them that make a comparison.
@@ -85,10 +84,15 @@ def seeds(seed: int, number: int, num_searches: int) -> tuple[int, ...]:
     return tuple(np.random.SeedSequence([seed, number, 1]).generate_state(num_searches).tolist())
 
 
-def flags(config: MetaTrainConfig, form: Form, preset_name: str) -> list[str]:
+def flags(config: MetaTrainConfig, preset_name: str) -> list[str]:
     """The words after ``synthenv meta-train`` that mean this config: what differs from the preset."""
+    form, agent = config.proxy.kind, config.agent.full_name
     words = ["--proxy", form, "--task", config.task, "--preset", preset_name]
-    before, now = plain(preset(form, preset_name, config.task)), plain(config)
+    base = preset(form, preset_name, config.task)
+    if agent != base.agent.full_name:
+        words += ["--agent", agent]
+        base = preset(form, preset_name, config.task, agent)
+    before, now = plain(base), plain(config)
     for part in ("proxy", "agent", "strategy", "outer"):
         for name, value in now[part].items():
             if value == before[part][name]:
@@ -129,7 +133,7 @@ def write_best(best: FrozenTrial, plan: Plan, out: Path) -> dict[str, Any]:
     config = config_of(best, plan)
     number = first_attempt(best)
     seed = seeds(plan.command.common.seed, number, 1)[0]
-    words = ["synthenv", "meta-train", *flags(config, plan.command.proxy, plan.command.preset)]
+    words = ["synthenv", "meta-train", *flags(config, plan.command.preset)]
     words += ["--seed", str(seed), "--out", "runs/best"]
     found = {
         "trial": number,

@@ -8,16 +8,9 @@ References:
     Ferreira et al. (2022), tables 3, 7, 10, 13 and 16; appendix E.1 for the score transformations.
 """
 
-from dataclasses import replace
 from operator import attrgetter
-from typing import Any, Literal, NamedTuple, TypeVar, get_args
+from typing import Any, NamedTuple
 
-from synthenv.core.errors import UserError
-from synthenv.outer.config import TransformationName
-
-# A dataclass of dataclasses or named tuples: a ``MetaTrainConfig``, or one of an experiment.
-Config = TypeVar("Config")
-TunedForm = Literal["se", "rn"]
 Condition = tuple[str, tuple[Any, ...]]
 
 
@@ -67,7 +60,16 @@ def _complement(end: float) -> float:
 
 ACTIVATIONS = ("tanh", "relu", "leaky_relu", "prelu")
 # The paper's eight.
-TRANSFORMATIONS = get_args(TransformationName)
+TRANSFORMATIONS = (
+    "linear",
+    "rank",
+    "nes",
+    "nes_unnormalized",
+    "single_best",
+    "single_better",
+    "all_better_1",
+    "all_better_2",
+)
 PAPER_NES: Condition = ("strategy.name", ("paper_nes",))
 OPEN_ES: Condition = ("strategy.name", ("open_es",))
 # Agents that draw these anew every time do not look at them ("HPs: varied" in A.5).
@@ -130,37 +132,29 @@ TD3 = (
     Param("agent.policy_clip", 0.25, 1.0, log=True),
 )
 
-_SE = (*STRATEGY, *_proxy_shape(48), *DDQN)
-_RN_TD3 = (*STRATEGY, *_proxy_shape(48), *TD3)
-SPACES: dict[TunedForm, dict[str, tuple[Param, ...]]] = {
-    "se": {"CartPole-v0": _SE, "Acrobot-v1": _SE},
-    "rn": {
-        "CliffWalking": (*STRATEGY, *_proxy_shape(32), *Q_LEARNING),
-        "CartPole-v0": _SE,
-        "MountainCarContinuous-v0": _RN_TD3,
-        "HalfCheetah": _RN_TD3,
-    },
+# Of an agent: what the papers' tables vary of it. By its name, since its fields decide; others leave it as it is.
+OF_AGENT = {
+    "ddqn": DDQN,
+    "dueling_ddqn": DDQN,
+    "q_learning": Q_LEARNING,
+    "sarsa": Q_LEARNING,
+    "td3": TD3,
+    "td3_discrete": TD3,
 }
+# Of a proxy: tables 3 and 7; a table's worth of states takes smaller networks.
+OF_PROXY = {"se": _proxy_shape(48), "rn": _proxy_shape(48), "table": _proxy_shape(32)}
 
 
-def space(form: TunedForm, task: str, strategies: tuple[str, ...] = ()) -> tuple[Param, ...]:
-    """The parameters of a form of proxy and a task.
+def space(config: Any, strategies: tuple[str, ...] = ()) -> tuple[Param, ...]:
+    """The parameters that a study of this config varies: of its strategy, its proxy and its agents.
 
     Args:
-        form: of the proxy.
-        task: task id.
+        config: a ``MetaTrainConfig``; what the tables have no ranges for is left as it is.
         strategies: to choose from; one or none leaves the config's.
-
-    Raises:
-        UserError: if the papers have no ranges for the task.
     """
-    if task not in SPACES[form]:
-        known = ", ".join(SPACES[form])
-        raise UserError(
-            f"the papers' tables have no ranges for --proxy {form} --task {task}: choose from {known}"
-        )
     choice = (Param("strategy.name", choices=strategies),) if len(strategies) > 1 else ()
-    return (*choice, *SPACES[form][task])
+    shape = OF_PROXY.get("table" if config.agent.needs_table else config.proxy.kind, ())
+    return (*choice, *STRATEGY, *shape, *OF_AGENT.get(config.agent.name, ()))
 
 
 def exists(param: Param, config: Any) -> bool:
@@ -178,12 +172,3 @@ def drawn(params: tuple[Param, ...], config: Any) -> dict[str, Any]:
         if exists(param, config) and inside:
             found[param.name] = value
     return found
-
-
-def put(config: Config, path: str, value: Any) -> Config:
-    """The config with another value at a path."""
-    part_name, name = path.split(".")
-    whole: Any = config
-    part: Any = getattr(config, part_name)
-    changed = part._replace(**{name: value}) if hasattr(part, "_replace") else replace(part, **{name: value})
-    return replace(whole, **{part_name: changed})

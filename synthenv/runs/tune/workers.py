@@ -24,9 +24,9 @@ import jax
 
 from synthenv.core.errors import MachineError, UserError
 from synthenv.core.programs import forget_programs
+from synthenv.core.registry import extensions, load_extension
 from synthenv.runs.meta_train import run as search_run
 from synthenv.runs.meta_train.config import MetaTrainConfig
-from synthenv.runs.meta_train.presets import form_of
 from synthenv.runs.meta_train.report import write_report
 from synthenv.runs.storage import metrics
 from synthenv.runs.storage.run_directory import RESULT
@@ -93,7 +93,7 @@ def loss(result: dict[str, Any], config: MetaTrainConfig) -> float:
     For synthetic environments the generations until the task was solved, or all there were; for reward networks minus
     the best mean score of an incumbent's agents (Ferreira et al., released code).
     """
-    if form_of(config.proxy) == "rn":
+    if config.proxy.shapes_rewards:
         return -result["best_incumbent"]
     return float(result["generations"] if result["solved"] else config.outer.num_generations)
 
@@ -152,7 +152,9 @@ class Worker:
         names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
         settings = {name: getattr(jax.config, name) for name in names}
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, self.cores, settings), daemon=True)
+        self.process = context.Process(
+            target=_work, args=(theirs, self.cores, settings, extensions()), daemon=True
+        )
         self.process.start()
         theirs.close()
 
@@ -184,7 +186,9 @@ def wait_for(workers: Iterable[Worker]) -> list[Worker]:
     return [by_connection[connection] for connection in wait(list(by_connection))]
 
 
-def _work(connection: Connection, cores: tuple[int, ...], settings: dict[str, Any]) -> None:
+def _work(
+    connection: Connection, cores: tuple[int, ...], settings: dict[str, Any], imports: tuple[str, ...]
+) -> None:
     # Ctrl-C reaches every process, and so does SIGTERM from a cluster; the parent decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -193,6 +197,8 @@ def _work(connection: Connection, cores: tuple[int, ...], settings: dict[str, An
         os.sched_setaffinity(0, cores)
     for name, value in settings.items():
         jax.config.update(name, value)
+    for place in imports:  # a job may hold things that these define
+        load_extension(place)
 
     def keep_on(done: int, value: float) -> bool:
         connection.send((done, value))

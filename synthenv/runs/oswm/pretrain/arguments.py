@@ -2,14 +2,12 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from synthenv.core.errors import UserError
 from synthenv.runs.arguments import Common
-
-PretrainPresetName = Literal["small", "generic", "smoke", "paper"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,15 +21,17 @@ class OswmPretrain:
         steps: Gradient steps; the preset's if not given.
         steps_per_line: Gradient steps between two lines of metrics, with their tests and a checkpoint; the preset's if
             not given.
+        families: Families of random systems to train on, in equal shares, also of your own; the preset's if not given.
         workers: Threads that prepare batches, without influence on any number; one a core if not given.
         out: Run directory to write; a new one under runs/ if not given.
         resume: Go on with the unfinished run in --out, whose flags need not be repeated; where there is none, begin
             what the flags say.
     """
 
-    preset: PretrainPresetName | None = None
+    preset: str | None = None
     steps: int | None = None
     steps_per_line: int | None = None
+    families: tuple[str, ...] = ()
     workers: int | None = None
     out: Path | None = None
     resume: bool = False

@@ -12,7 +12,7 @@ from synthenv.runs.display.terminal import COLUMNS, console, say
 from synthenv.runs.oswm.pretrain import plot as pretrain_plot
 from synthenv.runs.oswm.pretrain import run as small
 from synthenv.runs.oswm.pretrain.arguments import OswmPretrain
-from synthenv.runs.oswm.pretrain.presets import PRESETS, Preset, preset, with_steps
+from synthenv.runs.oswm.pretrain.presets import PRESETS, Preset, preset, with_families, with_steps
 from synthenv.runs.oswm.pretrain.real_task_errors import RealConfig
 from synthenv.runs.storage.run_directory import CONFIG
 from synthenv.zoo.world_models import config_from_stored
@@ -72,12 +72,19 @@ def asked_for(command: OswmPretrain) -> Preset:
         "steps_per_line": stored.get("steps_per_line"),
         "num_steps": stored["pretrain"].get("num_steps"),
     }
-    if stored and kept:  # presets change from version to version, a run does not
+    # Presets change from version to version, a run does not.
+    if stored and kept and command.families in ((), _families(stored)):
         real = RealConfig(tuple(stored["real"]["tasks"]), stored["real"]["num_rows"])
         steps_per_line = stored["steps_per_line"]
         return found._replace(config=config_from_stored(stored), real=real, steps_per_line=steps_per_line)
     config = found.config if command.steps is None else with_steps(found.config, command.steps)
+    if command.families:
+        config = with_families(config, command.families)
     return found._replace(config=config, steps_per_line=command.steps_per_line or found.steps_per_line)
+
+
+def _families(stored: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(stored["pretrain"]["prior"].get("families", ()))
 
 
 def _stored(command: OswmPretrain) -> dict[str, Any] | None:

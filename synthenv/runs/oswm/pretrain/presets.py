@@ -4,12 +4,13 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from synthenv.core.errors import UserError
+from synthenv.core.registry import unknown
 from synthenv.runs.oswm.pretrain.real_task_errors import TASKS, RealConfig
 from synthenv.runs.oswm.pretrain.run import PAPER, SMALL, Method
 from synthenv.worldmodel.paper.train_step import PaperPretrainConfig
 from synthenv.worldmodel.small.network import ModelConfig
 from synthenv.worldmodel.small.prior.generic_families import GENERIC
-from synthenv.worldmodel.small.prior.sample import PriorConfig
+from synthenv.worldmodel.small.prior.sample import FAMILIES, PriorConfig
 from synthenv.worldmodel.small.train_step import PretrainConfig
 
 
@@ -88,9 +89,23 @@ PRESETS: dict[str, Preset] = {
 
 def with_steps(config: Any, num_steps: int) -> Any:
     """The same config for another number of gradient steps, of which at most a tenth is warm-up."""
-    if isinstance(config, PretrainConfig):
-        return replace(config, num_steps=num_steps, warmup_steps=min(config.warmup_steps, num_steps // 10))
-    return replace(config, num_steps=num_steps)
+    warm_up = (
+        {"warmup_steps": min(config.warmup_steps, num_steps // 10)} if hasattr(config, "warmup_steps") else {}
+    )
+    return replace(config, num_steps=num_steps, **warm_up)
+
+
+def with_families(config: Any, families: tuple[str, ...]) -> Any:
+    """The same config on other families of random systems.
+
+    Raises:
+        UserError: one is unknown, or the config's prior is none of families.
+    """
+    for family in families:
+        FAMILIES.find(family)
+    if not hasattr(config.prior, "families"):
+        raise UserError("--families is for the presets small, generic and smoke: the paper's prior has none")
+    return replace(config, prior=replace(config.prior, families=families))
 
 
 def preset(name: str) -> Preset:
@@ -100,5 +115,5 @@ def preset(name: str) -> Preset:
         UserError: the name is unknown.
     """
     if name not in PRESETS:
-        raise UserError(f"unknown preset {name!r}: choose from {', '.join(PRESETS)}")
+        raise UserError(unknown("preset of oswm pretrain", name, PRESETS))
     return PRESETS[name]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from synthenv.core.errors import UserError
-from synthenv.runs.arguments import AgentName, Common
+from synthenv.runs.arguments import Common
 
 StrategyName = Literal["held", "random", "repeat", "expert", "p-expert", "mixture"]
 
@@ -53,7 +53,7 @@ class OswmRun:
     episode_steps: int | None = None
     termination: Literal["known", "learned"] | None = None
     pessimism: float | None = None
-    agent: AgentName = "ppo"
+    agent: str = "ppo"
     seeds: int = 10
     max_steps: int | None = None
     evaluations: int = 50

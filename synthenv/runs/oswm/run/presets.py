@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from synthenv.agents.config import AgentConfig, TabularConfig
+from synthenv.agents.config import AgentConfig
 from synthenv.agents.ppo_config import PPOConfig
 from synthenv.agents.presets import AGENTS
 
@@ -114,6 +114,6 @@ def dreaming_agent(name: str, task: str | None, max_steps: int | None) -> AgentC
     steps = max_steps or ppo.max_steps
     if name == "ppo":
         return replace(ppo, max_steps=steps)
-    agent = AGENTS[name]
-    room = 1 if isinstance(agent, TabularConfig) else min(agent.buffer_size, steps)
-    return replace(agent, stop="none", max_steps=steps, max_episodes=1_000_000, buffer_size=room)
+    agent = AGENTS.find(name)
+    agent = agent.with_room(min(agent.buffer_size, steps))
+    return replace(agent, stop="none", max_steps=steps, max_episodes=1_000_000)

@@ -13,6 +13,7 @@ import numpy as np
 
 from synthenv.core import memory
 from synthenv.core.errors import UserError
+from synthenv.core.registry import unknown
 from synthenv.core.types import EvalResult, WorldModel
 from synthenv.envs import gymnasium_task, host_task, registry, rollout
 from synthenv.envs.action_units import ActionUnits
@@ -132,16 +133,13 @@ def world_model(name: str) -> WorldModel:
         UserError: there is none of that name, or its file is damaged or no world model.
     """
     if name in world_models.MODELS:
-        return world_models.make(name)
+        return world_models.MODELS[name]
     if Path(name).exists() or "/" in name or name in (*pretrained.manifest(), "small"):
         return pretrained.load(name)
-    try:
-        return world_models.make(name)
-    except UserError as error:
-        shipped = ", ".join(pretrained.manifest())
-        raise UserError(
-            f"{error}; shipped: {shipped}; or the directory of a synthenv oswm pretrain"
-        ) from None
+    known = (*world_models.MODELS, *pretrained.manifest())
+    raise UserError(
+        f"{unknown('world model', name, known)}; or pass the directory of a synthenv oswm pretrain, or --import FILE"
+    )
 
 
 def check_memory(model: WorldModel, num_rows: int) -> None:

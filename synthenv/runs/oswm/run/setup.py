@@ -60,7 +60,7 @@ class Dreams:
             self.max_steps = min(self.preset.dream_steps or self.task.max_steps, self.task.max_steps)
         about = self._about()
         self.name, self.actions = about.name, about.actions
-        check_fits(self.agent, self.name, self.actions.num_actions is not None, is_table=False)
+        check_fits(self.agent, self.name, "continuous" if self.actions.num_actions is None else "discrete")
         self.termination = termination_of(command)
         self._check_ends()
         self.env = WorldModelEnv(

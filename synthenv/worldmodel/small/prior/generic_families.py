@@ -49,11 +49,13 @@ class Family(NamedTuple):
     """How to make and move systems of one kind.
 
     Attributes:
+        name: what a mixture calls it.
         draw: draws -> System.
         reset: (draws, system) -> state [STATE_SIZE], unused numbers zero.
         step: (system, state, control [CONTROL_SIZE]) -> next state.
     """
 
+    name: str
     draw: Callable[[Draws], System]
     reset: Callable[[Draws, System], jax.Array]
     step: Callable[[System, jax.Array, jax.Array], jax.Array]
@@ -242,9 +244,12 @@ def _step_walls(system: System, state: jax.Array, control: jax.Array) -> jax.Arr
 
 
 GENERIC: dict[str, Family] = {
-    "linear": Family(_draw_linear, uniform_start, _step_linear),
-    "smooth": Family(_draw_smooth, uniform_start, _step_smooth),
-    "field": Family(_draw_field, uniform_start, _step_field),
-    "network": Family(_draw_network, uniform_start, _step_network),
-    "walls": Family(_draw_walls, uniform_start, _step_walls),
+    family.name: family
+    for family in (
+        Family("linear", _draw_linear, uniform_start, _step_linear),
+        Family("smooth", _draw_smooth, uniform_start, _step_smooth),
+        Family("field", _draw_field, uniform_start, _step_field),
+        Family("network", _draw_network, uniform_start, _step_network),
+        Family("walls", _draw_walls, uniform_start, _step_walls),
+    )
 }

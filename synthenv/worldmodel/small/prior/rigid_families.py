@@ -206,10 +206,13 @@ def _step_grid(system: System, state: jax.Array, control: jax.Array) -> jax.Arra
 
 
 RIGID: dict[str, Family] = {
-    "pendulum": Family(_draw_pendulum, uniform_start, _step_pendulum),
-    "arm": Family(_draw_arm, uniform_start, _step_arm),
-    "cart_pole": Family(_draw_cart_pole, uniform_start, _step_cart_pole),
-    "landscape_car": Family(_draw_landscape_car, uniform_start, _step_landscape_car),
-    "grid": Family(_draw_grid, _reset_grid, _step_grid),
+    family.name: family
+    for family in (
+        Family("pendulum", _draw_pendulum, uniform_start, _step_pendulum),
+        Family("arm", _draw_arm, uniform_start, _step_arm),
+        Family("cart_pole", _draw_cart_pole, uniform_start, _step_cart_pole),
+        Family("landscape_car", _draw_landscape_car, uniform_start, _step_landscape_car),
+        Family("grid", _draw_grid, _reset_grid, _step_grid),
+    )
 }
 OVERLAPPING = tuple(RIGID)

@@ -13,13 +13,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from synthenv.core.registry import Registry
 from synthenv.worldmodel.small.prior import sensors
 from synthenv.worldmodel.small.prior.draws import Draws
 from synthenv.worldmodel.small.prior.generic_families import CONTROL_SIZE, GENERIC, STATE_SIZE, Family, System
 from synthenv.worldmodel.small.prior.rigid_families import RIGID, tip_of
 from synthenv.worldmodel.small.prior.sensors import MAX_ACTIONS, NUM_EXTRAS
 
-FAMILIES: dict[str, Family] = GENERIC | RIGID
+FAMILIES: Registry[Family] = Registry("family of systems", Family, ours=(GENERIC | RIGID).values())
 _WILD = 1e3  # numbers beyond this are no task
 _TASK_WORDS, _STEP_WORDS = 2800, 64
 
