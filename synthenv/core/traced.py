@@ -39,4 +39,4 @@ def traced_struct(config: type, *more: str) -> Any:
     from flax import struct
 
     names = (*traced_names(config), *more)
-    return struct.dataclass(dataclasses.make_dataclass("Hyperparams", [(name, Any) for name in names]))
+    return struct.dataclass(type("Hyperparams", (), {"__annotations__": dict.fromkeys(names, Any)}))

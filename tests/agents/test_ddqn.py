@@ -201,7 +201,7 @@ def test_vmap_equals_loop(block):
         max_steps=jnp.array([60, 1000, 45]),
         max_episodes=jnp.array([1000, 12, 1000]),
     )
-    axes = ddqn.Hyperparams(**{k: 0 if jnp.ndim(v) else None for k, v in vars(members).items()})
+    axes = type(members)(**{k: 0 if jnp.ndim(v) else None for k, v in vars(members).items()})
     key = jax.random.split(jax.random.key(0), 3)
     agent = ddqn.make(SMALL, bucket, TWO)
     run = functools.partial(agent.train, env=DELAYED, env_params=DELAYED.default_params)

@@ -31,7 +31,7 @@ SMALL = {"hidden_size": 8, "depth": 1, "batch_size": 8, "init_episodes": 1, "buf
 def place_of(variant, agent, task, *nets):
     """A place of reward networks with these weights."""
     spec = registry.make(task)
-    env = proxies.make(spec.env, spec.env_params, RewardConfig(variant, 4))
+    env = RewardConfig(variant, 4).make(spec.env, spec.env_params)
     nets = nets or (env.init_params(jax.random.key(0)),)
     ground = proxy_ground(env, nets[0])[0]
     weights = np.stack([proxy_ground(env, net)[1] for net in nets])
