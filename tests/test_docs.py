@@ -89,16 +89,15 @@ def test_command_exists(command, monkeypatch, capsys):
     words = [*command, "-"]
     positional = words[: next(i for i, word in enumerate(words) if word.startswith("-"))]
     usage = show_help(command, monkeypatch, capsys)  # the flags of a proxy depend on its form
-    # tyro answers an unknown subcommand with the help of its parent, and exits with 0.
     assert f"usage: synthenv {' '.join(positional[:1])}".strip() in usage
     for option in (word.partition("=")[0] for word in command if word.startswith("--")):
         assert re.search(rf"{re.escape(option.replace('_', '-'))}(?![\w-])", usage), f"no option {option}"
 
 
 def show_help(words: list[str], monkeypatch, capsys) -> str:
-    """Return what ``synthenv WORDS --help`` prints."""
+    """Return what ``synthenv WORDS --help-all`` prints."""
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(sys, "argv", ["synthenv", *words, "--help"])
+    monkeypatch.setattr(sys, "argv", ["synthenv", *words, "--help-all"])
     with pytest.raises(SystemExit) as stop:
         main()
     assert not stop.value.code

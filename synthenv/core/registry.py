@@ -87,10 +87,16 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 def unknown(what: str, name: object, known: Iterable[str]) -> str:
     """What to say of a name that nothing answers to: the nearest one, and all."""
     known = list(known)
-    folded = {word.lower(): word for word in reversed(known)}
-    close = difflib.get_close_matches(str(name).lower(), folded, n=1)
-    hint = f"; did you mean {folded[close[0]]!r}?" if close else ";"
+    close = nearest(str(name), known)
+    hint = f"; did you mean {close!r}?" if close else ";"
     return f"unknown {what} {name!r}{hint} known ones: {', '.join(known)}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like this one, upper and lower case being one; None if none is like it."""
+    folded = {name.lower(): name for name in reversed(list(known))}
+    close = difflib.get_close_matches(word.lower(), folded, n=1)
+    return folded[close[0]] if close else None
 
 
 def register(entry: Any) -> Any:

@@ -2,9 +2,11 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
+
+from synthenv.core.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,3 +30,28 @@ class Common:
     imports: tyro.conf.UseAppendAction[
         Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="FILE")]
     ] = ()
+
+    def check(self) -> None:
+        """Refuse at once what would fail only after the work is done, or never be noticed.
+
+        Raises:
+            UserError: a number makes no sense, or --json cannot be written.
+        """
+        if self.devices is not None and self.devices < 1:
+            raise UserError(f"--devices {self.devices} leaves nothing to compute on: pass 1 or more")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"--seed {self.seed} is no seed: pass an integer from 0 to {2**32 - 1}")
+        if self.json is not None and (self.json.is_dir() or not self.json.parent.is_dir()):
+            cause = "it is a directory" if self.json.is_dir() else f"{self.json.parent} is no directory"
+            raise UserError(f"cannot write {self.json}, because {cause}: pass another --json FILE")
+
+
+def check_counts(arguments: Any, *names: str, idle: str = "does nothing") -> None:
+    """Refuse numbers below 1; None is none.
+
+    Raises:
+        UserError: naming the first such flag.
+    """
+    for name in names:
+        if (number := getattr(arguments, name)) is not None and number < 1:
+            raise UserError(f"--{name.replace('_', '-')} {number} {idle}: pass 1 or more")

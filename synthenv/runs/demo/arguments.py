@@ -1,8 +1,9 @@
 """What ``synthenv demo`` can be told. Imports nothing heavy."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -11,7 +12,9 @@ from synthenv.runs.arguments import Common
 
 @dataclasses.dataclass(frozen=True)
 class Demo:
-    """Evolve a synthetic CartPole in minutes, then train ten unseen agents in it and test them on the real one.
+    """Evolve a synthetic CartPole in minutes, and test what unseen agents learn in it.
+
+    Ten of them are trained in it and tested on the real task.
 
     Attributes:
         out: Run directory to write; a new one under runs/ if not given.
@@ -25,3 +28,8 @@ class Demo:
     def stem(self) -> str:
         """What its directory under runs/ is called if --out is not given."""
         return f"demo-seed{self.common.seed}"
+
+    @staticmethod
+    def resumed(stored: Mapping[str, Any]) -> "Demo":
+        """What holds where no flag says otherwise, of the demo with this config."""
+        return Demo(common=Common(seed=stored.get("seed", 0)))

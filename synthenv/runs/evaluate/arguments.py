@@ -6,7 +6,8 @@ from typing import Annotated
 
 import tyro
 
-from synthenv.runs.arguments import Common
+from synthenv.core.errors import UserError
+from synthenv.runs.arguments import Common, check_counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +31,21 @@ class Train:
     max_steps: int | None = None
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
 
+    def check(self) -> None:
+        """Refuse what trains nobody.
+
+        Raises:
+            UserError: a number is too small.
+        """
+        check_counts(self, "max_steps", idle="trains nobody")
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Figure 3's protocol: real returns, training steps and episodes of agents trained in a proxy.
+    """Measure what agents learn in proxies: real returns, training steps and episodes.
 
-    For curves that of figure 5: a fixed number of training steps, a test on the real task after every episode.
+    The protocol is that of figure 3, for curves that of figure 5: a fixed number of training steps, a test on the real
+    task after every episode.
 
     Attributes:
         proxy: Shipped proxies (synthetic/CartPole-v0: all of the task, :i one of them) and run directories, of one
@@ -63,6 +73,18 @@ class Evaluate:
     out: Path | None = None
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
 
+    def check(self) -> None:
+        """Refuse what trains nobody, or would be written nowhere.
+
+        Raises:
+            UserError: a number is too small, or --out has nothing to hold.
+        """
+        check_counts(self, "max_steps", idle="trains nobody")
+        if self.out is not None and not self.curves:
+            raise UserError(
+                "--out is where --curves draws: add --curves, or write the numbers with --json FILE"
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
@@ -89,3 +111,11 @@ class Plot:
     num_agents: int = 10
     max_steps: int | None = None
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+
+    def check(self) -> None:
+        """Refuse what trains nobody.
+
+        Raises:
+            UserError: a number is too small.
+        """
+        check_counts(self, "max_steps", idle="trains nobody")

@@ -1,19 +1,21 @@
 """What ``synthenv tune`` can be told. Imports nothing heavy."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from synthenv.runs.arguments import Common
+from synthenv.runs.arguments import Common, check_counts
 
 
 @dataclasses.dataclass(frozen=True)
 class Tune:
-    """Search for the hyperparameters of agents, proxy and evolution strategy, in the ranges of the papers' tables.
+    """Search for the hyperparameters of agents, proxy and evolution strategy.
 
-    Needs Optuna, which make setup installs; else pip install -e '.[hpo]'.
+    The ranges are those of the papers' tables. Optuna, which this needs, comes with make setup; else pip install -e
+    '.[hpo]'.
 
     Attributes:
         out: Directory of the study; a new one under runs/ if not given.
@@ -57,3 +59,18 @@ class Tune:
     def stem(self) -> str:
         """What its directory under runs/ is called if --out is not given."""
         return f"tune-{self.proxy}-{self.chosen_task}-{self.preset}-seed{self.common.seed}"
+
+    def check(self) -> None:
+        """Refuse what makes no sense before anything heavy is imported.
+
+        Raises:
+            UserError: a number is too small.
+        """
+        check_counts(self, "num_trials", "num_workers", "num_searches", "num_generations")
+
+    @staticmethod
+    def resumed(stored: Mapping[str, Any]) -> "Tune":
+        """What holds where no flag says otherwise, of the study with this config."""
+        asked = {field.name: stored[field.name] for field in dataclasses.fields(Tune) if field.name in stored}
+        asked["strategies"] = tuple(asked.get("strategies", ()))
+        return Tune(**asked, common=Common(seed=stored.get("seed", 0)))

@@ -1,7 +1,6 @@
 """What ``synthenv oswm benchmark`` can be told. Imports nothing heavy."""
 
 import dataclasses
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,7 +8,8 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from synthenv.core.errors import UserError
-from synthenv.runs.arguments import Common
+from synthenv.core.registry import nearest
+from synthenv.runs.arguments import Common, check_counts
 
 TABLES = ("1", "2", "3")
 TASKS = ("GridWorld", "SimpleEnv", "CartPole-v0", "MountainCar-v0", "Pendulum-v1", "Reacher-v5")
@@ -131,9 +131,7 @@ class OswmBenchmark:
         if self.strategy is not None:
             _check_names("strategy", (self.strategy,), STRATEGIES)
         numbers = ("seeds", "max_steps", "evaluations", "eval_episodes", "test_episodes", "num_contexts")
-        for name in (*numbers, "num_test_rows", "expert_steps"):
-            if (number := getattr(self, name)) is not None and number < 1:
-                raise UserError(f"--{name.replace('_', '-')} {number} does nothing: pass 1 or more")
+        check_counts(self, *numbers, "num_test_rows", "expert_steps")
         if self.context < 20:
             raise UserError(f"--context {self.context} tells too little: pass at least 20, better 1000")
 
@@ -163,6 +161,6 @@ def _check_names(flag: str, names: Sequence[str], known: Sequence[str] | None) -
         raise UserError(f"--{flag} is empty: pass at least one, or leave it out")
     for name in names:
         if known is not None and name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ";"
+            close = nearest(name, known)
+            hint = f"; did you mean {close!r}?" if close else ";"
             raise UserError(f"--{flag}: {name!r} is unknown{hint} known ones: {', '.join(known)}")

@@ -1,18 +1,20 @@
 """What ``synthenv oswm pretrain`` can be told. Imports nothing heavy."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from synthenv.core.errors import UserError
-from synthenv.runs.arguments import Common
+from synthenv.runs.arguments import Common, check_counts
 
 
 @dataclasses.dataclass(frozen=True)
 class OswmPretrain:
-    """Train the transformer of a world model on random tasks, for oswm run. No real task is trained on.
+    """Train the transformer of a world model on random tasks, for oswm run.
+
+    No real task is trained on.
 
     Attributes:
         preset: What is trained, on what, for how long: small; generic (small, none of whose tasks resembles those that
@@ -47,6 +49,14 @@ class OswmPretrain:
         Raises:
             UserError: a number is too small.
         """
-        for name in ("steps", "steps_per_line", "workers"):
-            if (number := getattr(self, name)) is not None and number < 1:
-                raise UserError(f"--{name.replace('_', '-')} {number} does nothing: pass 1 or more")
+        check_counts(self, "steps", "steps_per_line", "workers")
+
+    @staticmethod
+    def resumed(stored: Mapping[str, Any]) -> "OswmPretrain":
+        """What holds where no flag says otherwise, of the run with this config."""
+        return OswmPretrain(
+            preset=stored.get("preset"),
+            steps=stored.get("pretrain", {}).get("num_steps"),
+            steps_per_line=stored.get("steps_per_line"),
+            common=Common(seed=stored.get("seed", 0)),
+        )

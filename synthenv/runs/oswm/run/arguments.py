@@ -1,20 +1,23 @@
 """What ``synthenv oswm run`` can be told. Imports nothing heavy."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from synthenv.core.errors import UserError
-from synthenv.runs.arguments import Common
+from synthenv.runs.arguments import Common, check_counts
 
 StrategyName = Literal["held", "random", "repeat", "expert", "p-expert", "mixture"]
 
 
 @dataclasses.dataclass(frozen=True)
 class OswmRun:
-    """Collect a few real transitions, train agents in a world model's dream of them, test them on the real task.
+    """Train agents in a world model's dream of a few real transitions.
+
+    The transitions are collected first, or read from a log, and the agents are tested on the real task.
 
     Attributes:
         task: The real task: one that synthenv list names, or any other of gymnasium whose observations are vectors.
@@ -94,10 +97,18 @@ class OswmRun:
         if self.agent == "as_evolved":
             raise UserError("nobody was evolved with a world model: pass --agent ppo, or another one by name")
         numbers = ("seeds", "max_steps", "evaluations", "eval_episodes", "test_episodes", "episode_steps")
-        for name in numbers:
-            if (number := getattr(self, name)) is not None and number < 1:
-                raise UserError(f"--{name.replace('_', '-')} {number} does nothing: pass 1 or more")
+        check_counts(self, *numbers)
         if self.context < 20:
             raise UserError(f"--context {self.context} tells too little: pass at least 20, better 1000")
         if self.pessimism is not None and not 0 <= self.pessimism < float("inf"):
             raise UserError(f"--pessimism {self.pessimism} makes no sense: pass a finite number from 0 on")
+
+    @staticmethod
+    def resumed(stored: Mapping[str, Any]) -> "OswmRun":
+        """What holds where no flag says otherwise, of the run with this config."""
+        asked = {
+            field.name: stored[field.name] for field in dataclasses.fields(OswmRun) if field.name in stored
+        }
+        if asked.get("context_file") is not None:
+            asked["context_file"] = Path(asked["context_file"])
+        return OswmRun(**asked, common=Common(seed=stored.get("seed", 0)))
