@@ -139,7 +139,7 @@ def test_what_the_flags_do_not_tell_is_said_in_the_words_of_the_parser():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_parser_takes_the_flags_that_are_read_off_the_arguments(name, monkeypatch):
     """No more and no less, as its own help has them."""
-    monkeypatch.setenv("COLUMNS", "10000")
+    monkeypatch.setenv("COLUMNS", "120")
     words = ["agent.curiosity:icm-config"] if name == "meta-train" else []
     theirs: set[str] = set()
     for more in ([], words):
