@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from synthenv.core.types import Prediction, Transition
+from synthenv.envs.action_units import box
 from synthenv.runs.oswm.run import foresight
 from synthenv.worldmodel.context.context import Context
 
@@ -109,6 +110,28 @@ def test_a_log_that_contradicts_the_task_is_told(misses, shown_near, what):
         " single steps in order, and its numbers in the task's units?"
     )
     assert told == ([wanted] if what else [])
+
+
+@pytest.mark.parametrize(
+    ("reach", "said_of_it"),
+    [
+        ((2.0, 1.0), " (action column 1 goes from -1 to 1, and the task takes -2 to 2)"),
+        ((2.0, 2.0), ""),
+        ((1.8, 1.6), ""),
+    ],
+)
+@pytest.mark.parametrize("shown_near", [True, False])
+def test_doubts_about_units_name_the_actions_that_use_little_of_them(reach, said_of_it, shown_near):
+    """What the model misses is a column of observations, and what is in other units may be one of actions."""
+    held_out = context("Task-v0")
+    actions = np.linspace(-1, 1, NUM_ROWS)[:, None] * np.array(reach)
+    log = replace(context("log.npz"), num_actions=None, action_bound=2.0, units=box([-2.0, -2.0], [2.0, 2.0]))
+    log = replace(log, transitions=log.transitions._replace(action=actions))
+    told = foresight.of_task(
+        said(held_out, missed=0.05 if shown_near else 0.2), held_out, log, replace(held_out, task="log.npz")
+    )
+    assert len(told) == 1 and "observation column 0" in told[0]
+    assert told[0].endswith(f" in the task's units{said_of_it}?")
 
 
 def test_steps_after_a_failure_are_no_tests():

@@ -9,8 +9,10 @@ import warnings
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from synthenv.core.errors import UserError
+from synthenv.runs.meta_train import report_plot
 from synthenv.runs.meta_train.report import write_report
 from synthenv.runs.meta_train.report_plot import draw_progress
 
@@ -68,7 +70,7 @@ def test_a_finished_run(tmp_path):
     ):
         assert expected in page
     assert f"synthenv evaluate --proxy &#x27;{run}&#x27; --num-agents 40 --vary-hyperparams" in page
-    assert "deciding agents" in page
+    assert "deciding agents" in page and "Generations count from 1 (in metrics.jsonl from 0)." in page
     assert "outer.solved_score</td><td>null" in page
     assert not re.search(r"(src|href)=\"(?!data:)", page), "the page must stand alone"
 
@@ -100,6 +102,23 @@ def test_an_unfinished_run_with_little_to_show(tmp_path, lines):
         page = write_report(make_run(tmp_path, lines)).read_text("utf-8")
     assert f"not finished: {len(lines)} generation" in page
     assert f"synthenv meta-train --resume --out {tmp_path}</pre>" in page
+
+
+@pytest.mark.parametrize(("is_decided", "best"), [(True, "retested best"), (False, "best so far")])
+def test_the_picture_counts_from_1_and_says_what_the_best_is(is_decided, best, monkeypatch):
+    """As the terminal counts; and once agents have decided, the best is what they reached."""
+    drawn = []
+    monkeypatch.setattr(report_plot, "Figure", lambda **options: drawn.append(Figure(**options)) or drawn[-1])
+    draw_progress([line(g) | ({} if is_decided else {"deciding_mean": None}) for g in range(5)], "x", 195.0)
+    returns, steps, seconds = drawn[0].axes[:3]
+    labels = {one.get_label(): one for one in returns.lines}
+    assert best in labels and len({"retested best", "best so far"} & set(labels)) == 1
+    for axes in (returns, steps, seconds):
+        assert all(
+            list(one.get_xdata()) == [1, 2, 3, 4, 5] for one in axes.lines if len(one.get_xdata()) == 5
+        )
+    assert list(labels[best].get_ydata()) == [50.0, 51.0, 52.0, 53.0, 54.0]
+    assert list(labels[best].get_xdata()) == [1, 2, 3, 4, 5]
 
 
 def test_the_picture_shows_the_data():

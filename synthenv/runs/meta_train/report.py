@@ -44,7 +44,7 @@ tr:first-child td {{ border-top: 0 }} td:first-child {{ color: #52606d; width: 4
 
 
 LEGEND = (
-    "Generations count from 0, as in metrics.jsonl. An incumbent is the search's present proxy, evaluated by"
+    "Generations count from 1 (in metrics.jsonl from 0). An incumbent is the search's present proxy, evaluated by"
     " fresh agents; members are its perturbed copies (the band is the middle half of them). The busy share is the part"
     " of the workers' time that advanced a training."
 )

@@ -36,7 +36,7 @@ def draw_progress(
     figure.get_layout_engine().set(h_pad=0.12, w_pad=0.12)  # type: ignore[union-attr]
     returns, steps, seconds = figure.subplots(3, sharex=True, height_ratios=(1.5, 1, 1))
     figure.suptitle(title, fontsize=15, fontweight="bold", color=INK, x=0.02, ha="left")
-    generations = np.array([line["generation"] for line in metrics])
+    generations = np.array([line["generation"] + 1 for line in metrics])  # the first one is 1
     size = 5.0 if len(metrics) <= 60 else 0.0
     _draw_returns(returns, generations, metrics, solved_return, size, score)
     _draw_steps(steps, generations, metrics, size)
@@ -68,9 +68,12 @@ def _draw_returns(
     _scatter(axes, x, metrics, "incumbent_scores")
     _line(axes, x, _column(metrics, "incumbent_mean"), BLUE, "their mean", size)
     dots = {"drawstyle": "steps-post", "linestyle": (0, (1, 1.5)), "linewidth": 1.2}
-    _line(axes, x, _column(metrics, "best_incumbent"), INK, "best so far", 0, **dots)
+    deciding = _column(metrics, "deciding_mean")
+    # From the first retest on, the best is what the deciding agents reached in it, which may be less than before.
+    best = "retested best" if np.isfinite(deciding).any() else "best so far"
+    _line(axes, x, _column(metrics, "best_incumbent"), INK, best, 0, **dots)
     diamonds = {"linestyle": "", "marker": "D"}
-    _line(axes, x, _column(metrics, "deciding_mean"), ORANGE, "deciding", 5, **diamonds)
+    _line(axes, x, deciding, ORANGE, "deciding", 5, **diamonds)
     if solved_return is not None and math.isfinite(solved_return):
         axes.axhline(solved_return, color=RED, linewidth=1.3, linestyle="--")
         axes.annotate(

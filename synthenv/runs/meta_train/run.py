@@ -33,7 +33,7 @@ class StopSearch(Exception):
 
 
 def metrics_line(state: OuterState, log: GenerationLog, seconds: float, cpu_seconds: float) -> dict[str, Any]:
-    """One generation as a JSON-ready line; ``generation`` counts from 0."""
+    """One generation as a JSON-ready line, whose ``generation`` counts from 0; what people read counts from 1."""
     outcome, num_incumbents = log.outcome, len(log.incumbent_scores)
     return {
         "generation": int(state.generation) - 1,
@@ -120,7 +120,7 @@ def _begin(
     for note in run.notes:
         notify(note)
     if resume and not run.resumed:
-        notify(f"nothing to resume in {run.path}: starting at generation 0")
+        notify(f"nothing to resume in {run.path}: starting with generation 1")
     return _restore(search, run, notify)
 
 

@@ -21,6 +21,7 @@ _STRAYS = 0.1  # of the size of a constant reward, 0.01 of the deviation of a co
 _OUTSIDE = 0.25  # of the range of a task's first observations
 _ELSEWHERE = 0.05  # of a log's episodes begin outside
 _HALF = 0.5  # of the variance: who expects to miss it foresees little
+_NARROW = 0.75  # of what a task takes: actions in other units often reach no further
 _LEAST_NEAR, _MOST_NEAR = 20, 500  # rows
 _MISSED, _MUCH = 0.05, 0.15  # of the variance
 _PART = 0.25
@@ -54,7 +55,7 @@ def of_task(said: Prediction, held_out: Context, log: Context | None, shown: Con
         remedy = (
             "show it more with --context"
             if log is None
-            else f"is {log.task} of this task, its columns and rows in order and in the task's units?"
+            else f"is {log.task} of this task, its columns and rows in order and in the task's units{_narrow(log)}?"
         )
         notices.append(
             f"the world model foresees {what} of {held_out.task} no better than the mean does: {remedy}"
@@ -62,7 +63,7 @@ def of_task(said: Prediction, held_out: Context, log: Context | None, shown: Con
     elif log is not None and (what := _contradicted(said, held_out, shown, going)):
         notices.append(
             f"next to rows of {log.task} steps of {held_out.task} come to something else in {what}: is it of this task,"
-            " its rows single steps in order, and its numbers in the task's units?"
+            f" its rows single steps in order, and its numbers in the task's units{_narrow(log)}?"
         )
     if log is not None and (away := _listed(_starts_elsewhere(log, held_out), False)):
         notices.append(
@@ -179,6 +180,18 @@ def _starts_alike(log: Context, held_out: Context) -> np.ndarray:
         return np.zeros(0, int)
     spread_of_log, spread_of_task = (np.ptp(context.first_obs, axis=0) for context in (log, held_out))
     return np.flatnonzero((spread_of_log == 0) & (spread_of_task > 0))
+
+
+def _narrow(log: Context) -> str:
+    """In words, the first column of a log's actions that uses little of what the task takes; empty if none does."""
+    if log.units is None or log.units.is_discrete:
+        return ""
+    columns = log.units.to_task(np.asarray(log.transitions.action)).T
+    for i, (column, low, high) in enumerate(zip(columns, log.units.low, log.units.high, strict=True)):
+        if np.isfinite(high - low) and np.ptp(column) < _NARROW * (high - low):
+            seen = f"{column.min():g} to {column.max():g}"
+            return f" (action column {i} goes from {seen}, and the task takes {low:g} to {high:g})"
+    return ""
 
 
 def _listed(columns: Iterable[int], with_reward: bool) -> str:
