@@ -74,14 +74,11 @@ ERRORS = {
     "meta-train --agent.stop Solve": (
         "--agent.stop takes plateau, solved or none, not 'Solve': did you mean solved?"
     ),
-    "meta-train --proxy foo": "--proxy takes se, scb or rn, not 'foo'",
+    "meta-train --proxy foo": "unknown proxy 'foo'; known ones: se, scb, rn; one of your own needs --import FILE",
     "meta-train --agent.variation.depth x 3": (
         "--agent.variation.depth takes 2 values, each an integer, not 'x'"
     ),
     "meta-train --resume=true": "--resume takes no value, not 'true'",
-    "tune --strategies snes open": (
-        "--strategies takes paper_nes, open_es, snes or sep_cma_es, not 'open': did you mean open_es?"
-    ),
     "train --seed": "--seed takes an integer: pass one after it",
     "train --seed --vary-hyperparams": "--seed takes an integer: pass one after it",
     "train --env": "--env takes a value: pass one after it",
@@ -110,10 +107,11 @@ ERRORS = {
     ),
     # presets of the form that is asked for
     "meta-train --preset table4": (
-        "--proxy se has no preset 'table4': choose from fast, table3, released, varied, varied_stable, smoke"
+        "unknown preset of --proxy se 'table4'; did you mean 'table3'? known ones: fast, table3, released, "
+        "varied, varied_stable, smoke"
     ),
     "meta-train --proxy rn --preset table3": (
-        "--proxy rn has no preset 'table3': choose from fast, paper, released, smoke"
+        "unknown preset of --proxy rn 'table3'; known ones: fast, paper, released, smoke"
     ),
 }
 

@@ -163,8 +163,8 @@ ERRORS = {
         "unknown environment 'CartPol-v0'; did you mean 'CartPole-v0'? known ids: ..."
     ),
     "meta-train --task Pendulum-v1": (
-        "ddqn needs discrete actions, but Pendulum-v1 has continuous ones: choose a task such as "
-        "CartPole-v0, or the agent td3 or ppo"
+        "ddqn needs discrete actions, but Pendulum-v1 has continuous ones: choose another --agent, such as "
+        "td3, ppo, ppo_monte_carlo"
     ),
     "meta-train --devices 0": "--devices 0 leaves nothing to compute on: pass 1 or more",
     "meta-train --strategy.num-pairs 0": "--strategy.num-pairs 0 makes no sense: pass 2 or more",
@@ -211,34 +211,34 @@ ERRORS = {
         "proxy or a run directory"
     ),
     "train --env nothing": (
-        "unknown environment 'nothing'; known ids: ...; or pass a shipped proxy or a run directory"
+        "unknown task 'nothing'; known ones: ...; one of your own needs --import FILE; or pass a shipped proxy or a run directory"
     ),
     "train --env reward/CliffWalking:9": (
         "no shipped proxy 'reward/CliffWalking:9': choose from reward/CliffWalking:0 to :2, or "
         "reward/CliffWalking for all"
     ),
     "plot nothing": (
-        "unknown environment 'nothing'; known ids: ...; or pass a shipped proxy or a run directory"
+        "unknown task 'nothing'; known ones: ...; one of your own needs --import FILE; or pass a shipped proxy or a run directory"
     ),
     "train --env Pendulum-v1 --agent ddqn": (
-        "ddqn needs discrete actions, but Pendulum-v1 has continuous ones: choose a task such as "
-        "CartPole-v0, or the agent td3 or ppo"
+        "ddqn needs discrete actions, but Pendulum-v1 has continuous ones: choose another --agent, such as "
+        "td3, ppo, ppo_monte_carlo"
     ),
     "train --env CartPole-v0 --agent td3": (
-        "td3 needs continuous actions, but CartPole-v0 has discrete ones: choose td3_discrete, or a task "
-        "such as Pendulum-v1"
+        "td3 needs continuous actions, but CartPole-v0 has discrete ones: choose another --agent, such as "
+        "ddqn, dueling_ddqn, td3_discrete, ppo, ppo_monte_carlo"
     ),
     "train --env Pendulum-v1 --agent td3_discrete": (
-        "td3_discrete needs discrete actions, but Pendulum-v1 has continuous ones: choose a task such as "
-        "CartPole-v0, or the agent td3 or ppo"
+        "td3_discrete needs discrete actions, but Pendulum-v1 has continuous ones: choose another --agent, such as "
+        "td3, ppo, ppo_monte_carlo"
     ),
     "train --env CartPole-v0 --agent sarsa": (
-        "sarsa needs a table's worth of observations, but CartPole-v0 has real-valued ones: choose ddqn, "
-        "or a task such as CliffWalking"
+        "sarsa needs a table's worth of observations, but CartPole-v0 has real-valued ones: choose another --agent, such as "
+        "ddqn, dueling_ddqn, td3_discrete, ppo, ppo_monte_carlo"
     ),
     "evaluate --proxy synthetic/CartPole-v0 --agent td3": (
-        "td3 needs continuous actions, but CartPole-v0 has discrete ones: choose td3_discrete, or a task "
-        "such as Pendulum-v1"
+        "td3 needs continuous actions, but CartPole-v0 has discrete ones: choose another --agent, such as "
+        "ddqn, dueling_ddqn, td3_discrete, ppo, ppo_monte_carlo"
     ),
     "train --env CartPole-v0 --num-agents 0": "--num-agents 0 trains nobody: pass 1 or more",
     "train --env CartPole-v0 --max-steps 0": "--max-steps 0 trains nobody: pass 1 or more",
@@ -294,14 +294,10 @@ ERRORS = {
     "tune --num-trials 0": "--num-trials 0 does nothing: pass 1 or more",
     "tune --num-workers 0": "--num-workers 0 does nothing: pass 1 or more",
     "tune --num-generations 0": "--num-generations 0 does nothing: pass 1 or more",
-    "tune --proxy se --task CliffWalking": (
-        "the papers' tables have no ranges for --proxy se --task CliffWalking: choose from CartPole-v0, "
-        "Acrobot-v1"
-    ),
     "tune --proxy se --variant additive_potential": (
         "--variant is one of reward networks: add --proxy rn, or drop it"
     ),
-    "tune --proxy se --preset paper": "--proxy se has no preset 'paper': choose from ...",
+    "tune --proxy se --preset paper": "unknown preset of --proxy se 'paper'; known ones: ...",
     "tune --out taken": "taken is not empty and holds no run (file): choose another --out",
     "tune --distributed auto": "tune runs on one machine: drop --distributed, or use meta-train",
     "demo --resume": "--resume goes on with which run? Pass its directory with --out",

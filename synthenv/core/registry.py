@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
@@ -141,14 +142,18 @@ def load_extension(place: str) -> None:
     except Exception as error:
         line = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UserError(f"--import {place} failed ({line}): see that it runs by itself") from error
-    where = str(Path(place).resolve()) if is_file else place
-    if where not in _extensions:
-        _extensions.append(where)
+    if place not in _extensions:
+        _extensions.append(place)
 
 
 def extensions() -> tuple[str, ...]:
     """What :func:`load_extension` has loaded, as it was asked for; a process that we start needs the same."""
     return tuple(_extensions)
+
+
+def import_words() -> str:
+    """The words of a command line that load the same extensions, each with a space before it; empty if there are none."""
+    return "".join(f" --import {shlex.quote(place)}" for place in _extensions)
 
 
 def _run_once(path: Path) -> None:

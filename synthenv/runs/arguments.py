@@ -6,7 +6,10 @@ from typing import Annotated, Any
 
 import tyro
 
+from synthenv.agents.presets import AGENTS
 from synthenv.core.errors import UserError
+
+AS_EVOLVED = "as_evolved"  # the agent that a proxy was evolved with, hyperparameters and all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,17 @@ class Common:
         if self.json is not None and (self.json.is_dir() or not self.json.parent.is_dir()):
             cause = "it is a directory" if self.json.is_dir() else f"{self.json.parent} is no directory"
             raise UserError(f"cannot write {self.json}, because {cause}: pass another --json FILE")
+
+
+def check_agents(*names: str | None) -> None:
+    """Refuse unknown agents; None leaves the choice to others.
+
+    Raises:
+        UserError: naming the nearest agent that there is.
+    """
+    for name in names:
+        if name not in (None, AS_EVOLVED):
+            AGENTS.find(name)
 
 
 def check_counts(arguments: Any, *names: str, idle: str = "does nothing") -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from synthenv.core.registry import import_words
 from synthenv.runs.storage.locked_directory import CONFIG, RESULT
 
 
@@ -67,4 +68,4 @@ def how_to_go_on(name: str, out: Path, works_when_finished: bool) -> str:
     if (out / RESULT).exists() and not works_when_finished:
         return f"; the run in {out} is finished"
     shown = f"./{out}" if str(out).startswith("-") else str(out)
-    return f"; synthenv {name} --resume --out {shlex.quote(shown)} goes on"
+    return f"; synthenv {name} --resume --out {shlex.quote(shown)}{import_words()} goes on"

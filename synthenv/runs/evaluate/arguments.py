@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from synthenv.core.errors import UserError
-from synthenv.runs.arguments import Common, check_counts
+from synthenv.runs.arguments import Common, check_agents, check_counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +35,9 @@ class Train:
         """Refuse what trains nobody.
 
         Raises:
-            UserError: a number is too small.
+            UserError: an agent is unknown, a number is too small.
         """
+        check_agents(self.agent)
         check_counts(self, "max_steps", idle="trains nobody")
 
 
@@ -77,8 +78,9 @@ class Evaluate:
         """Refuse what trains nobody, or would be written nowhere.
 
         Raises:
-            UserError: a number is too small, or --out has nothing to hold.
+            UserError: an agent is unknown, a number is too small, or --out has nothing to hold.
         """
+        check_agents(*(self.agent or ()))
         check_counts(self, "max_steps", idle="trains nobody")
         if self.out is not None and not self.curves:
             raise UserError(
@@ -116,6 +118,7 @@ class Plot:
         """Refuse what trains nobody.
 
         Raises:
-            UserError: a number is too small.
+            UserError: an agent is unknown, a number is too small.
         """
+        check_agents(self.agent)
         check_counts(self, "max_steps", idle="trains nobody")

@@ -10,6 +10,6 @@ from synthenv.runs.arguments import Common
 
 @dataclasses.dataclass(frozen=True)
 class List:
-    """Name the tasks, the shipped proxies with their scores, and the presets."""
+    """Name the tasks, agents, shipped proxies with their scores, presets, and all else that goes by a name."""
 
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)

@@ -2,12 +2,18 @@
 
 from typing import Any
 
+from synthenv.agents.presets import AGENTS
 from synthenv.envs import registry as envs
+from synthenv.outer.fitness_shaping import SHAPINGS
+from synthenv.outer.strategy import STRATEGIES
+from synthenv.proxies.config import PROXIES
 from synthenv.runs.display.terminal import bracketed, listing
 from synthenv.runs.list_names.arguments import List
 from synthenv.runs.meta_train import reward_presets, synthetic_presets
 from synthenv.runs.oswm.pretrain import presets as pretrain_presets
 from synthenv.runs.oswm.run import presets as dream_presets
+from synthenv.worldmodel.registry import MODELS
+from synthenv.worldmodel.small.prior.sample import FAMILIES
 from synthenv.zoo import registry as zoo
 from synthenv.zoo import world_models
 
@@ -49,6 +55,16 @@ def list_names(command: List) -> dict[str, Any]:
         ("world model", "task", "mean real return [95 % CI]", "seeds"),
         [row for name, score in models.items() for row in _rows_of_model(name, score)],
     )
+    agents = {name: " or ".join(agent.actions) for name, agent in AGENTS.items()}
+    listing("agents", ("agent", "actions"), list(agents.items()))
+    others = {
+        "proxies of meta-train": tuple(PROXIES),
+        "evolution strategies": tuple(STRATEGIES),
+        "score transformations of paper_nes": tuple(SHAPINGS),
+        "world models that need no weights": tuple(MODELS),
+        "families of random systems of oswm pretrain": tuple(FAMILIES),
+    }
+    listing("also by name", ("what", "names"), [(what, ", ".join(names)) for what, names in others.items()])
     presets = {"se and scb": synthetic_presets.ABOUT_PRESETS, "rn": reward_presets.ABOUT_PRESETS}
     rows = [(form, name, about) for form, abouts in presets.items() for name, about in abouts.items()]
     listing("presets of meta-train", ("proxy", "preset", "what it is"), rows)
@@ -59,6 +75,8 @@ def list_names(command: List) -> dict[str, Any]:
         "dreams": {name: preset.about for name, preset in dream_presets.PRESETS.items()},
         "proxies": scores,
         "world_models": models,
+        "agents": agents,
+        **others,
         "presets": presets,
         "pretrainings": pretrainings,
     }

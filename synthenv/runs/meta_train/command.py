@@ -8,6 +8,7 @@ import numpy as np
 from rich.progress import Progress
 
 from synthenv.core.errors import UserError
+from synthenv.core.registry import import_words
 from synthenv.runs.display.terminal import COLUMNS, console, say
 from synthenv.runs.meta_train import run as search_run
 from synthenv.runs.meta_train.arguments import MetaTrain
@@ -44,7 +45,7 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
         say(f"no report: {error}", style="yellow")
     say(verdict(result, config.outer.objective), style=_STYLES[result["solved"]])
     curves = " --curves --baselines" if config.proxy.shapes_rewards else ""
-    named = shlex.quote(str(out))
+    named = f"{shlex.quote(str(out))}{import_words()}"
     say(
         f"report: {out / 'report.html'}\nnext:   synthenv evaluate --proxy {named} --num-agents 40{curves}\n"
         f"        synthenv plot {named}"

@@ -17,10 +17,9 @@ from synthenv.envs import registry
 from synthenv.envs.registry import EnvSpec
 from synthenv.outer.trial import TrainingGround
 from synthenv.proxies import config as proxy_configs
+from synthenv.runs.arguments import AS_EVOLVED
 from synthenv.runs.training.trial_runner import proxy_ground, real_ground, task_for, zeros
 from synthenv.zoo import registry as zoo
-
-AS_EVOLVED = "as_evolved"  # whom a proxy was evolved with, hyperparameters and all
 
 
 class Place(NamedTuple):

@@ -133,7 +133,7 @@ def write_best(best: FrozenTrial, plan: Plan, out: Path) -> dict[str, Any]:
     config = config_of(best, plan)
     number = first_attempt(best)
     seed = seeds(plan.command.common.seed, number, 1)[0]
-    words = ["synthenv", "meta-train", *flags(config, plan.command.preset)]
+    words = ["synthenv", "meta-train", *shlex.split(import_words()), *flags(config, plan.command.preset)]
     words += ["--seed", str(seed), "--out", "runs/best"]
     found = {
         "trial": number,

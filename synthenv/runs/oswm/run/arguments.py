@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from synthenv.core.errors import UserError
-from synthenv.runs.arguments import Common, check_counts
+from synthenv.runs.arguments import AS_EVOLVED, Common, check_agents, check_counts
 
 StrategyName = Literal["held", "random", "repeat", "expert", "p-expert", "mixture"]
 
@@ -94,8 +94,9 @@ class OswmRun:
             raise UserError(
                 "--strategy collects a context and --context-file has one: pass only one of the two"
             )
-        if self.agent == "as_evolved":
+        if self.agent == AS_EVOLVED:
             raise UserError("nobody was evolved with a world model: pass --agent ppo, or another one by name")
+        check_agents(self.agent)
         numbers = ("seeds", "max_steps", "evaluations", "eval_episodes", "test_episodes", "episode_steps")
         check_counts(self, *numbers)
         if self.context < 20:
