@@ -160,9 +160,10 @@ def test_every_agent_can_be_named_and_made():
 
 ERRORS = {
     "meta-train --task CartPol-v0": (
-        "unknown environment 'CartPol-v0'; did you mean 'CartPole-v0'? known ids: ..."
+        "unknown task 'CartPol-v0'; did you mean 'CartPole-v0'? known ones: ...; one of your own needs "
+        "--import FILE"
     ),
-    "meta-train --task Pendulum-v1": (
+    "meta-train --task Pendulum-v1 --agent ddqn": (
         "ddqn needs discrete actions, but Pendulum-v1 has continuous ones: choose another --agent, such as "
         "td3, ppo, ppo_monte_carlo"
     ),
@@ -207,18 +208,20 @@ ERRORS = {
     ),
     "meta-train --variant additive_potential": "--variant is for reward networks: add --proxy rn",
     "train --env CartPol-v0": (
-        "unknown environment 'CartPol-v0'; did you mean 'CartPole-v0'? known ids: ...; or pass a shipped "
-        "proxy or a run directory"
+        "unknown task 'CartPol-v0'; did you mean 'CartPole-v0'? known ones: ...; one of your own needs --import FILE; "
+        "or pass a shipped proxy or a run directory"
     ),
     "train --env nothing": (
-        "unknown task 'nothing'; known ones: ...; one of your own needs --import FILE; or pass a shipped proxy or a run directory"
+        "unknown task 'nothing'; known ones: ...; one of your own needs --import FILE; or pass a shipped "
+        "proxy or a run directory"
     ),
     "train --env reward/CliffWalking:9": (
         "no shipped proxy 'reward/CliffWalking:9': choose from reward/CliffWalking:0 to :2, or "
         "reward/CliffWalking for all"
     ),
     "plot nothing": (
-        "unknown task 'nothing'; known ones: ...; one of your own needs --import FILE; or pass a shipped proxy or a run directory"
+        "unknown task 'nothing'; known ones: ...; one of your own needs --import FILE; or pass a shipped "
+        "proxy or a run directory"
     ),
     "train --env Pendulum-v1 --agent ddqn": (
         "ddqn needs discrete actions, but Pendulum-v1 has continuous ones: choose another --agent, such as "
@@ -233,8 +236,8 @@ ERRORS = {
         "td3, ppo, ppo_monte_carlo"
     ),
     "train --env CartPole-v0 --agent sarsa": (
-        "sarsa needs a table's worth of observations, but CartPole-v0 has real-valued ones: choose another --agent, such as "
-        "ddqn, dueling_ddqn, td3_discrete, ppo, ppo_monte_carlo"
+        "sarsa needs a table's worth of observations, but CartPole-v0 has real-valued ones: choose another "
+        "--agent, such as ddqn, dueling_ddqn, td3_discrete, ppo, ppo_monte_carlo"
     ),
     "evaluate --proxy synthetic/CartPole-v0 --agent td3": (
         "td3 needs continuous actions, but CartPole-v0 has discrete ones: choose another --agent, such as "

@@ -152,7 +152,7 @@ def extensions() -> tuple[str, ...]:
 
 
 def import_words() -> str:
-    """The words of a command line that load the same extensions, each with a space before it; empty if there are none."""
+    """The words that load the same extensions, with a space before each; empty if there are none."""
     return "".join(f" --import {shlex.quote(place)}" for place in _extensions)
 
 

@@ -43,6 +43,18 @@ class TaskSpec(NamedTuple):
     max_steps: int | None
 
 
+def has(env_id: str) -> bool:
+    """Whether gymnasium is installed and knows the id; nothing is made."""
+    try:
+        gymnasium: Any = importlib.import_module("gymnasium")
+        gymnasium.spec(env_id)
+    except (ImportError, AttributeError):
+        return False
+    except gymnasium.error.Error:
+        return False
+    return True
+
+
 def make(env_id: str) -> Any:
     """Make a gymnasium environment whose observations are a vector and whose actions are discrete or bounded.
 

@@ -19,8 +19,8 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from synthenv.core.errors import UserError
 from synthenv.envs import gymnasium_task
+from synthenv.envs.gymnasium_env import GymnasiumEnv
 from synthenv.envs.registry import EnvSpec
 
 EnvParams = environment.EnvParams
@@ -154,14 +154,13 @@ def _shaped(leading: tuple[int, ...], *arrays: np.ndarray) -> Any:
 def make(env_id: str) -> EnvSpec:
     """Look up a task; the same id always returns the same objects.
 
-    A task counts as solved from the return on that gymnasium names.
+    A task counts as solved from the return on that gymnasium names, or never.
 
     Raises:
-        UserError: we do not step this one so, or gymnasium or MuJoCo is not installed.
+        UserError: it cannot be stepped here, or gymnasium or MuJoCo is not installed.
     """
-    if env_id not in TASKS:
-        raise UserError(f"{env_id} cannot be stepped inside a compiled loop: choose from {', '.join(TASKS)}")
-    env = HostTask(env_id)
+    env = HostTask(env_id) if env_id in TASKS else GymnasiumEnv(env_id)
     threshold = importlib.import_module("gymnasium").spec(env_id).reward_threshold
-    params = env.default_params
-    return EnvSpec(env_id, env, params, float(threshold), int(params.max_steps_in_episode))
+    params: Any = env.default_params
+    solved_return = float("inf") if threshold is None else float(threshold)
+    return EnvSpec(env_id, env, params, solved_return, int(params.max_steps_in_episode))

@@ -11,6 +11,7 @@ import jax
 from gymnax.environments.classic_control import cartpole
 from gymnax.environments.environment import Environment
 
+from synthenv.envs import gymnasium_task
 from synthenv.envs.tasks import TASKS, Task
 
 
@@ -64,12 +65,14 @@ def thresholds() -> dict[str, tuple[float, int]]:
 
 
 def make(name: str) -> EnvSpec:
-    """Look up a task; the same name always returns the same objects, until it is registered anew.
+    """Look up a task, of ours, a user's or gymnasium's; the same name always returns the same objects.
 
     Raises:
         UserError: the name is unknown (the message gives the closest known id and all of them), or the package that
             the task is made of is not installed.
     """
+    if name not in TASKS and gymnasium_task.has(name):
+        return importlib.import_module("synthenv.envs.host_task").make(name)
     task = TASKS.find(name)
     if name not in _built or _built[name][0] is not task:
         _built[name] = (task, _build(task))

@@ -9,7 +9,7 @@ import re
 import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -102,6 +102,8 @@ def any_of(words: Sequence[str]) -> str:
 def _flags(kind: type, default: Any, prefix: str) -> Iterator[Flag]:
     texts = _texts(kind)
     for name, hint in get_type_hints(kind, include_extras=True).items():
+        if get_origin(hint) is ClassVar:
+            continue
         value = _default(kind, name) if default is None else getattr(default, name)
         text, name = texts.get(name, ""), _said(hint, "name") or name
         path = f"{prefix}{name.replace('_', '-')}"

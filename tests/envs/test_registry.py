@@ -7,6 +7,7 @@ import pytest
 
 from synthenv.core.errors import UserError
 from synthenv.envs import registry
+from synthenv.envs.tasks import TASKS
 
 HAS_BRAX = importlib.util.find_spec("brax") is not None
 BUILDABLE = [name for name in registry.names() if HAS_BRAX or not name.startswith(("HalfCheetah", "brax/"))]
@@ -41,9 +42,9 @@ def test_thresholds_are_those_of_the_built_task(name):
 
 
 def test_thresholds_build_nothing():
-    before = registry.make.cache_info().misses
+    before = dict(registry._built)
     assert list(registry.thresholds()) == list(registry.names())
-    assert registry.make.cache_info().misses == before
+    assert registry._built == before
 
 
 def test_solved_returns_of_our_own_tasks():
@@ -65,15 +66,15 @@ def test_unknown_name_says_what_is_known():
         registry.make("CartPole-v2")
     message = str(error.value)
     assert "\n" not in message
-    assert message.startswith("unknown environment 'CartPole-v2'; ")
-    assert message.endswith("known ids: " + ", ".join(registry.names()))
+    assert message.startswith("unknown task 'CartPole-v2'; ")
+    assert message.endswith(f"known ones: {', '.join(registry.names())}; one of your own needs --import FILE")
 
 
 def test_first_make_inside_jit_holds_no_tracer():
     built = []
 
     def build_all(x):
-        built.extend(registry.make.__wrapped__(name) for name in BUILDABLE)  # past the cache
+        built.extend(registry._build(TASKS[name]) for name in BUILDABLE)  # past those that are kept
         return x
 
     jax.jit(build_all)(1.0)

@@ -168,7 +168,7 @@ def save_best(search, path):
 
 @pytest.mark.parametrize("habit", ["terminal", "bootstrap"])
 def test_a_file_from_before_the_config_could_say(habit, tmp_path):
-    old = SyntheticConfig(hidden_size=4, done="never")._asdict()
+    old = dataclasses.asdict(SyntheticConfig(hidden_size=4, done="never"))
     del old["time_limit"]
     env, _ = synthetic()
     metadata = {

@@ -1,5 +1,6 @@
 """Reward networks: every variant against NumPy, dynamics untouched, tables equal networks, refusals in one line."""
 
+import dataclasses
 import functools
 from typing import get_args
 
@@ -141,7 +142,7 @@ def test_without_info_vector(variant):
 
 def test_stored_configs_find_their_class():
     for config in (RewardConfig("exclusive_potential", 5), SyntheticConfig(hidden_size=7)):
-        assert from_stored(config._asdict()) == config
+        assert from_stored(config.stored()) == config
 
 
 def test_box_inputs():
@@ -151,7 +152,7 @@ def test_box_inputs():
     next_obs, _, reward, *_ = step(KEY, state, jnp.ones(1), env.env_params(net))
     scaled = (np.asarray(next_obs) - [-0.3, 0.0]) / [0.9, 0.07]
     np.testing.assert_allclose(reward, numpy_net(net, scaled), rtol=1e-5)
-    twice = RewardNetwork(spec.env, spec.env_params, env.config._replace(output_scale=2.0))
+    twice = RewardNetwork(spec.env, spec.env_params, dataclasses.replace(env.config, output_scale=2.0))
     np.testing.assert_allclose(twice.phi(net, next_obs), 2 * reward, rtol=1e-5)
     cart = build("exclusive_non_potential", "CartPole-v0", inputs="box")[0]
     np.testing.assert_allclose(cart.half, [4.8, 1.0, 0.41887903, 1.0], rtol=1e-6)

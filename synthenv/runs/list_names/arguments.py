@@ -10,6 +10,6 @@ from synthenv.runs.arguments import Common
 
 @dataclasses.dataclass(frozen=True)
 class List:
-    """Name the tasks, agents, shipped proxies with their scores, presets, and all else that goes by a name."""
+    """Name all that commands take by name: tasks, agents, proxies with their scores, presets."""
 
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)

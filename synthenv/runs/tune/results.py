@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain, to_json, write_atomic
+from synthenv.core.registry import import_words
 from synthenv.runs.meta_train.config import MetaTrainConfig, put
 from synthenv.runs.meta_train.presets import preset
 from synthenv.runs.storage import metrics
