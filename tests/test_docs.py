@@ -1,4 +1,4 @@
-"""Execute what the documents show: every python block runs, every synthenv command exists."""
+"""Check what the documents show: python blocks run, synthenv commands exist, links lead somewhere."""
 
 import re
 import shlex
@@ -14,6 +14,8 @@ from synthenv.cli import main
 
 REPO = Path(__file__).resolve().parents[1]
 LAUNCHERS = {"srun", "taskset"}
+LINK = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$", re.MULTILINE)
+HEADING = re.compile(r"^#+ +(.+?)\s*$", re.MULTILINE)
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 
 
@@ -49,9 +51,18 @@ def read_commands(text: str) -> Iterator[list[str]]:
                 command.append(token)
 
 
+def read_anchors(text: str) -> set[str]:
+    """Return the anchors of the headings of a Markdown text, as GitHub and mkdocs name them."""
+    headings = [re.sub(r"[^\w\- ]", "", heading).lower() for heading in HEADING.findall(FENCE.sub("", text))]
+    return {heading.replace(" ", "-") for heading in headings}
+
+
 DOCUMENTS = {
     path.relative_to(REPO).as_posix(): read_blocks(path.read_text("utf-8"))
-    for path in [REPO / "README.md", *sorted((REPO / "docs").glob("**/*.md"))]
+    for path in [
+        *(REPO / folder / "README.md" for folder in ("", "experiments", "benchmarks")),
+        *sorted((REPO / "docs").glob("**/*.md")),
+    ]
 }
 WITH_PYTHON = [name for name, blocks in DOCUMENTS.items() if any(b.language == "python" for b in blocks)]
 COMMANDS = sorted(
@@ -84,6 +95,17 @@ def test_no_example_is_exempt(name):
     assert text.count("\n```") % 2 == 0, "a fence is left open"
 
 
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_somewhere(name):
+    text = FENCE.sub("", (REPO / name).read_text("utf-8"))
+    for link in ("".join(found) for found in LINK.findall(text)):
+        path, _, anchor = link.partition("#")
+        target = (REPO / name).parent / path if path else REPO / name
+        assert "://" in link or target.exists(), f"nothing is at {link}"
+        if anchor and "://" not in link:
+            assert anchor in read_anchors(target.read_text("utf-8")), f"no heading is called {link}"
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_command_exists(command, monkeypatch, capsys):
     words = [*command, "-"]
@@ -112,3 +134,4 @@ def test_blocks_and_commands_are_found():
     python, bash = read_blocks(text)
     assert (python.line, python.language, python.text) == (2, "python", "x = 1\n")
     assert list(read_commands(bash.text)) == [["demo", "--seeds", "3"], ["x"], ["y"]]
+    assert read_anchors("# One: `a_b`, two\n## C-d") == {"one-a_b-two", "c-d"}
