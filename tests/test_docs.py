@@ -22,7 +22,7 @@ FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTAL
 class Block(NamedTuple):
     """A fenced block of a Markdown file."""
 
-    line: int  # of its first line of content, counted from 1
+    line: int  # where its content begins, counted from 1
     language: str
     text: str
 

@@ -165,7 +165,7 @@ class SimpleEnv(environment.Environment[SimpleEnvState, SimpleEnvParams]):
         return state.position[None]
 
     def is_terminated(self, state: SimpleEnvState, params: SimpleEnvParams) -> jax.Array:
-        """Never, bool []."""
+        """Return false: only the time limit ends an episode, bool []."""
         return jnp.array(False)
 
     @property

@@ -5,9 +5,9 @@ Nothing in the context depends on a query, so the keys and values of every layer
 (``encode``) and a query costs no more than its own row of every product (``query``). There is no positional encoding:
 a context is a set.
 
-A token is either context or query and both attend to the same set, so training needs no second copy of any row:
-``forward`` lets every token attend to those that the mask calls context, and what comes out for the others is what
-``query`` would have answered.
+A token is either context or query, and both attend to the same set, so training needs no second copy of any row.
+``forward`` lets every token attend to those that the mask calls context. For the others the result is what ``query``
+would have answered.
 
 References:
     Vaswani et al. (2017), Attention is all you need. Müller et al. (2022), Transformers can do Bayesian inference, for
@@ -26,8 +26,8 @@ from synthenv.nets.linear import Linear, init_linear, linear, zero_linear
 from synthenv.nets.residual_mlp import gelu
 
 NORM_EPSILON = 1e-5
-# Added to the scores of what is no context. Finite, so that an empty context averages over its (zeroed) tokens instead
-# of dividing 0 by 0; low enough that exp is exactly 0 as soon as there is one context token.
+# This is added to the scores of tokens that are no context. It is finite, so that an empty context averages over its
+# (zeroed) tokens instead of dividing 0 by 0, and so low that exp is exactly 0 as soon as there is one context token.
 _MASKED = -1e30
 
 
@@ -211,7 +211,7 @@ def _finish(params: TransformerParams, tokens: jax.Array) -> jax.Array:
 
 
 def encode(params: TransformerParams, config: TransformerConfig, tokens: jax.Array, mask: jax.Array) -> Cache:
-    """Keys and values of every layer for a context.
+    """Compute the keys and values of every layer for a context.
 
     Args:
         params: weights.
@@ -243,7 +243,7 @@ def query(params: TransformerParams, config: TransformerConfig, cache: Cache, to
 def forward(
     params: TransformerParams, config: TransformerConfig, tokens: jax.Array, mask: jax.Array
 ) -> jax.Array:
-    """Context and queries in one pass, for training: each row is one of the two and needs only one token.
+    """Take context and queries through in one pass, for training: each row is one of the two, and a single token.
 
     Args:
         params: weights.

@@ -31,12 +31,12 @@ class OuterState(NamedTuple):
     generation: jax.Array  # finished generations
     best_proxy: jax.Array  # [D]: the incumbent with the best mean score so far
     best_score: jax.Array
-    # Whether that score is what deciding agents said (runs.search); then only they may replace it.
+    # Whether deciding agents gave that score (runs.meta_train.search). If so, only they may replace it.
     decided: jax.Array
 
 
 class Trials(NamedTuple):
-    """What is to be tried: proxies [N, D], and for each the index of its agent (seed and hyperparameters) [N]."""
+    """What is to be tried: N proxies [N, D], and the index of the agent (seed and hyperparameters) of each [N]."""
 
     proxies: np.ndarray
     agents: np.ndarray
@@ -44,7 +44,7 @@ class Trials(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of N trials: arrays [N], and how busy the devices were; ``returns`` are mean real ones."""
+    """What came of N trials: arrays [N], of which ``returns`` are mean real returns, and how busy the devices were."""
 
     scores: np.ndarray
     returns: np.ndarray
@@ -97,7 +97,7 @@ def lay_out(members: np.ndarray, mean: np.ndarray, config: OuterConfig) -> Trial
 
 
 def finite_mean(scores: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """Mean that a NaN score turns into NaN without a warning, to be treated as worst by the strategy."""
+    """Take the mean of scores. One NaN makes it NaN, without a warning; the strategy treats that as worst."""
     return np.asarray(np.mean(np.asarray(scores, np.float32), axis=axis))
 
 
@@ -146,9 +146,9 @@ def choose_start(
 ) -> tuple[np.ndarray, list[Outcome]]:
     """Find promising points to start from: a search that starts flat spends its first generations blind.
 
-    Every candidate is tried by two agents, then the best sixteenth (eight at least) by eight more each, which decide
-    alone. Every agent meets its own perturbation of the candidate: what a search climbs is the mean score around a
-    point, and a lonely peak is lost with its first step.
+    Two agents try every candidate. Eight more try each of the best sixteenth (eight candidates at least), and the
+    scores of these alone decide. Every agent meets its own perturbation of the candidate, because a search climbs the
+    mean score around a point, and loses a lonely peak with its first step.
 
     Args:
         key: random key.
@@ -184,8 +184,8 @@ def race(
 ) -> tuple[OuterState, list[Outcome]]:
     """Climb a little from every start, and go on from where the members score best by then.
 
-    Some starts lie below a plateau that takes a search many generations to leave. The mean score of a handful of
-    generations tells them apart much better than that of the starts, which all teach next to nothing.
+    Some starts lie below a plateau that a search takes many generations to leave. The starts themselves all teach next
+    to nothing, so the mean score of a handful of generations tells them apart much better than their own scores.
 
     Args:
         key: random key.

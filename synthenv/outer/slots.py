@@ -14,19 +14,19 @@ import jax.numpy as jnp
 
 PyTree = Any
 
-# Of all states, what a program may hold at once: those before and after a step, fresh ones, and what steps need.
+# A program may hold all states so many times: before and after a step, fresh ones, and what steps need.
 _COPIES = 4
 
 
 class SlotSteps(NamedTuple):
-    """Steps of all slots together: those that were executed, and those of them that advanced a member."""
+    """Steps of all slots together: how many were executed, and how many of these advanced a member."""
 
     executed: jax.Array
     useful: jax.Array
 
 
 def fitting_width(member: PyTree, memory: int) -> int:
-    """How many members' states, of the shapes of ``member``, a device of so many bytes can step together."""
+    """Return how many members with states shaped like ``member`` a device of ``memory`` bytes can step together."""
     size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(member))
     return max(1, memory // (_COPIES * size))
 
