@@ -8,11 +8,12 @@ References:
 
 import importlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from synthenv.core.bounds import Bounds, Count, CountOrZero, Misfit, NotNegative, Positive, Rate, Share
 from synthenv.core.traced import traced
+from synthenv.nets.registry import NETWORKS
 
 Activation = Literal["tanh", "relu", "leaky_relu", "prelu"]
 
@@ -142,8 +143,18 @@ class AgentConfig:
         """The same with what the papers' code does otherwise than their text."""
         return self
 
+    def stored(self) -> dict[str, Any]:
+        """As files keep it: without a network where it has none, as in files of before agents could have one."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("network", "")}
+
     def contradictions(self) -> Iterator[Misfit]:
-        """Numbers that make no sense beside others of the config, though each is one that its field allows."""
+        """Numbers that make no sense beside others of the config, though each is one that its field allows.
+
+        Raises:
+            UserError: nobody has registered its network.
+        """
+        if network := getattr(self, "network", ""):
+            NETWORKS.find(network)
         own, drawn = getattr(self, "batch_size", None), getattr(self.variation, "batch_size", None)
         path, value, most = "batch_size", own, own
         if drawn and (self.vary or own is None):
@@ -212,6 +223,7 @@ class DDQNConfig(AgentConfig):
         advantage_mean: dueling_ddqn only: what is taken off an advantage: the mean over the actions of its state, or,
             as the released code has it, over the actions and the whole batch.
         curiosity: A bonus for transitions that a learned model does not foresee; None: none.
+        network: A registered flax.linen module in place of the MLP; hidden_size and depth do not apply to it.
     """
 
     module: ClassVar[str] = "synthenv.agents.ddqn"
@@ -230,6 +242,7 @@ class DDQNConfig(AgentConfig):
     feature_size: Count = 128
     advantage_mean: Literal["state", "batch"] = "state"
     curiosity: ICMConfig | None = None
+    network: str = ""
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -268,6 +281,7 @@ class TD3Config(AgentConfig):
             with the actor, fixed stays.
         one_hot: td3_discrete only: act on hard samples with the gradient of relaxed ones.
         curiosity: A bonus for transitions that a learned model does not foresee; None: none.
+        network: A registered flax.linen module in place of the MLPs; hidden_size and depth do not apply to it.
     """
 
     module: ClassVar[str] = "synthenv.agents.td3"
@@ -289,6 +303,7 @@ class TD3Config(AgentConfig):
     temperature_mode: Literal["annealed", "learned", "fixed"] = "annealed"
     one_hot: bool = False
     curiosity: ICMConfig | None = None
+    network: str = ""
 
     @property
     def actions(self) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from synthenv.agents.training.schedule import Learner, Schedule
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec
 from synthenv.nets.dueling import apply_advantages, apply_dueling, init_dueling
-from synthenv.nets.mlp import apply_mlp, init_mlp
+from synthenv.nets.network import apply_network, init_network
 
 PyTree = Any
 # params, observations [..., obs], weight of every row in a mean over the batch [B] -> values [..., actions]
@@ -56,9 +56,9 @@ def init(
     """Draw a fresh network."""
     sizes = (obs.size, hyperparams.hidden_size, num_actions, bucket.depth)
     if config.name == "dueling_ddqn":
-        params = init_dueling(key, *sizes, config.feature_size, bucket.max_hidden)
+        params = init_dueling(key, *sizes, config.feature_size, bucket.max_hidden, config.network)
     else:
-        params = init_mlp(key, *sizes, bucket.max_hidden)
+        params = init_network(key, config.network, *sizes, bucket.max_hidden)
     return Weights(params, params, _ADAM.init(params))
 
 
@@ -69,12 +69,12 @@ def value_function(config: DDQNConfig) -> ValueFunction:
         return lambda params, obs, weight=None: apply_dueling(
             params, obs, config.activation, weight if of_batch else None
         )
-    return lambda params, obs, weight=None: apply_mlp(params, obs, config.activation)
+    return lambda params, obs, weight=None: apply_network(params, obs, config.activation)
 
 
 def rank(params: PyTree, obs: jax.Array, config: DDQNConfig) -> jax.Array:
     """Scores [..., actions] of which the greedy action has the highest: of a dueling net the advantages alone."""
-    net = apply_advantages if config.name == "dueling_ddqn" else apply_mlp
+    net = apply_advantages if config.name == "dueling_ddqn" else apply_network
     return net(params, obs, config.activation)
 
 

@@ -39,7 +39,7 @@ from synthenv.agents.training.running_stats import RunningStats, init_stats, nor
 from synthenv.agents.training.vector_rollout import Steps
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec
-from synthenv.nets.mlp import Params, apply_mlp, init_mlp
+from synthenv.nets.network import Network, apply_network, init_network
 
 _ADAM = optax.scale_by_adam(eps=1e-5)
 
@@ -47,15 +47,15 @@ _ADAM = optax.scale_by_adam(eps=1e-5)
 class Weights(NamedTuple):
     """What a gradient step changes; ``log_std`` [size] is unused by discrete actions."""
 
-    actor: Params
+    actor: Network
     log_std: jax.Array
-    critic: Params
+    critic: Network
 
 
 class Policy(NamedTuple):
     """What acting needs; ``obs_stats`` is None unless observations are normalised."""
 
-    net: Params
+    net: Network
     log_std: jax.Array
     obs_stats: RunningStats | None
 
@@ -89,11 +89,11 @@ def init(
 ) -> LearnerState:
     """Draw fresh networks."""
     key_actor, key_critic = jax.random.split(key)
-    hidden = hyperparams.hidden_size
+    into, shape = (config.network, obs_size, hyperparams.hidden_size), (bucket.depth, bucket.max_hidden)
     weights = Weights(
-        actor=init_mlp(key_actor, obs_size, hidden, actions.size, bucket.depth, bucket.max_hidden),
+        actor=init_network(key_actor, *into, actions.size, *shape),
         log_std=jnp.full(actions.size, jnp.log(hyperparams.action_std)),
-        critic=init_mlp(key_critic, obs_size, hidden, 1, bucket.depth, bucket.max_hidden),
+        critic=init_network(key_critic, *into, 1, *shape),
     )
     return LearnerState(
         weights,
@@ -114,7 +114,7 @@ def distribution(
     """Of actions for obs [..., obs] as the environment gives them."""
     if policy.obs_stats is not None:
         obs = normalize(policy.obs_stats, obs)
-    out = apply_mlp(policy.net, obs, config.activation)
+    out = apply_network(policy.net, obs, config.activation)
     if actions.discrete:
         return Categorical(out)
     return Gaussian(out, jnp.broadcast_to(jnp.exp(policy.log_std), out.shape))
@@ -179,7 +179,7 @@ def make_batch(learner: LearnerState, steps: Steps, hyperparams: Any, config: PP
 
 def critic_value(weights: Weights, obs: jax.Array, config: PPOConfig) -> jax.Array:
     """Values [B] of (normalised) obs [B, obs]."""
-    return apply_mlp(weights.critic, obs, config.activation)[:, 0]
+    return apply_network(weights.critic, obs, config.activation)[:, 0]
 
 
 def loss(weights: Weights, batch: Batch, hyperparams: Any, actions: Actions, config: PPOConfig) -> jax.Array:

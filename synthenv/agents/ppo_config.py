@@ -39,6 +39,7 @@ class PPOConfig(AgentConfig):
             observations are of very different scales; on CartPole it loses about one agent in twelve.
         normalize_rewards: Divide rewards by the standard deviation of the discounted return.
         curiosity: A bonus for transitions that a learned model does not foresee; None: none.
+        network: A registered flax.linen module in place of the MLPs; hidden_size and depth do not apply to it.
     """
 
     module: ClassVar[str] = "synthenv.agents.ppo"
@@ -68,6 +69,7 @@ class PPOConfig(AgentConfig):
     normalize_rewards: bool = True
     curiosity: ICMConfig | None = None
     variation: Variation = field(default_factory=lambda: Variation(batch_size=None, hidden_size=(21, 192)))
+    network: str = ""
 
     @property
     def steps_per_update(self) -> int:
@@ -108,6 +110,7 @@ class PPOMonteCarloConfig(AgentConfig):
         action_std: Continuous actions only: first standard deviation.
         test_noise: Sample actions in tests too, as the released code does.
         curiosity: A bonus for transitions that a learned model does not foresee; None: none.
+        network: A registered flax.linen module in place of the MLPs; hidden_size and depth do not apply to it.
     """
 
     module: ClassVar[str] = "synthenv.agents.ppo_monte_carlo"
@@ -133,6 +136,7 @@ class PPOMonteCarloConfig(AgentConfig):
     variation: Variation = field(
         default_factory=lambda: Variation(learning_rate=(1e-4, 9e-4), batch_size=None, hidden_size=(21, 192))
     )
+    network: str = ""
 
     @property
     def steps_per_update(self) -> int:

@@ -41,7 +41,7 @@ from synthenv.agents.training.replay import Replay, Rows, RowsTransform, unchang
 from synthenv.agents.training.schedule import Learner, Schedule
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec
-from synthenv.nets.mlp import Params, apply_mlp, init_mlp
+from synthenv.nets.network import Network, apply_network, init_network
 
 _ADAM = optax.scale_by_adam()
 _LEAST_STD_ACTING = 0.001
@@ -51,7 +51,7 @@ _LEAST_STD_LEARNING = 0.01
 class Policy(NamedTuple):
     """The actor; ``std`` [size] is unused by discrete actions."""
 
-    net: Params
+    net: Network
     std: jax.Array
 
 
@@ -59,7 +59,7 @@ class Weights(NamedTuple):
     """What a gradient step changes."""
 
     policy: Policy
-    critic: Params
+    critic: Network
 
 
 class LearnerState(NamedTuple):
@@ -70,13 +70,20 @@ class LearnerState(NamedTuple):
     num_steps: jax.Array
 
 
-def init(key: jax.Array, obs: jax.Array, hyperparams: Any, actions: Actions, bucket: Bucket) -> LearnerState:
+def init(
+    key: jax.Array,
+    obs: jax.Array,
+    hyperparams: Any,
+    actions: Actions,
+    config: PPOMonteCarloConfig,
+    bucket: Bucket,
+) -> LearnerState:
     """Draw fresh networks."""
     key_actor, key_critic = jax.random.split(key)
-    hidden, depth, max_hidden = hyperparams.hidden_size, bucket.depth, bucket.max_hidden
-    net = init_mlp(key_actor, obs.size, hidden, actions.size, depth, max_hidden)
+    into, shape = (config.network, obs.size, hyperparams.hidden_size), (bucket.depth, bucket.max_hidden)
+    net = init_network(key_actor, *into, actions.size, *shape)
     std = jnp.full(actions.size, jnp.asarray(hyperparams.action_std, jnp.float32))
-    weights = Weights(Policy(net, std), init_mlp(key_critic, obs.size, hidden, 1, depth, max_hidden))
+    weights = Weights(Policy(net, std), init_network(key_critic, *into, 1, *shape))
     return LearnerState(weights, _ADAM.init(weights), jnp.int32(0))
 
 
@@ -84,7 +91,7 @@ def distribution(
     policy: Policy, obs: jax.Array, least_std: float, actions: Actions, config: PPOMonteCarloConfig
 ) -> Categorical | Gaussian:
     """Of actions for obs [..., obs]."""
-    out = apply_mlp(policy.net, obs, config.activation)
+    out = apply_network(policy.net, obs, config.activation)
     if actions.discrete:
         return Categorical(out)
     std = jnp.broadcast_to(jnp.maximum(policy.std, least_std), out.shape)
@@ -128,7 +135,7 @@ def loss(
     config: PPOMonteCarloConfig,
 ) -> jax.Array:
     """Equation 9 of Schulman et al. (2017), negated; standardised returns [T] are the critic's targets."""
-    value = apply_mlp(weights.critic, rows.obs, config.activation)[:, 0]
+    value = apply_network(weights.critic, rows.obs, config.activation)[:, 0]
     choice = distribution(weights.policy, rows.obs, _LEAST_STD_LEARNING, actions, config)
     surrogate = clipped_surrogate(
         choice.log_prob(rows.action),
@@ -202,7 +209,7 @@ def make_learner(config: PPOMonteCarloConfig, bucket: Bucket, actions: Actions) 
         return sample(words, learner.weights.policy, obs, **bound)
 
     return Learner(
-        init=partial(init, actions=actions, bucket=bucket),
+        init=partial(init, bucket=bucket, **bound),
         explore=explore,
         env_action=lambda action: action,
         learn=partial(learn, **bound),

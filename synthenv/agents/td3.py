@@ -27,7 +27,7 @@ from synthenv.agents.training.schedule import Learner, Schedule
 from synthenv.core.keys import normal, uniform
 from synthenv.core.types import Agent
 from synthenv.envs.registry import EnvSpec
-from synthenv.nets.mlp import Params, apply_mlp, init_mlp
+from synthenv.nets.network import Network, apply_network, init_network
 
 _ADAM = optax.scale_by_adam()
 
@@ -36,25 +36,29 @@ class Weights(NamedTuple):
     """What a gradient step changes; ``action_std`` stays as it is."""
 
     actor: Actor
-    critics: tuple[Params, Params]
+    critics: tuple[Network, Network]
     target_actor: Actor
-    target_critics: tuple[Params, Params]
+    target_critics: tuple[Network, Network]
     actor_opt: Any  # optax.ScaleByAdamState
     critic_opt: Any
     action_std: jax.Array
 
 
-def init(key: jax.Array, obs: jax.Array, hyperparams: Any, actions: Actions, bucket: Bucket) -> Weights:
+def init(
+    key: jax.Array,
+    obs: jax.Array,
+    hyperparams: Any,
+    actions: Actions,
+    config: TD3Config,
+    bucket: Bucket,
+) -> Weights:
     """Draw a fresh actor and two critics."""
     keys = jax.random.split(key, 3)
-    hidden, depth, max_hidden = hyperparams.hidden_size, bucket.depth, bucket.max_hidden
-    net = init_mlp(keys[0], obs.size, hidden, actions.size, depth, max_hidden)
+    hidden, shape = hyperparams.hidden_size, (bucket.depth, bucket.max_hidden)
+    net = init_network(keys[0], config.network, obs.size, hidden, actions.size, *shape)
     actor = Actor(net, jnp.asarray(hyperparams.temperature, jnp.float32))
-    inputs = obs.size + actions.size
-    critics = (
-        init_mlp(keys[1], inputs, hidden, 1, depth, max_hidden),
-        init_mlp(keys[2], inputs, hidden, 1, depth, max_hidden),
-    )
+    critic = (config.network, obs.size + actions.size, hidden, 1, *shape)
+    critics = init_network(keys[1], *critic), init_network(keys[2], *critic)
     std = jnp.asarray(hyperparams.action_std, jnp.float32)
     return Weights(actor, critics, actor, critics, _ADAM.init(actor), _ADAM.init(critics), std)
 
@@ -80,9 +84,9 @@ def explore(
     return jnp.where(warm_up, anything, noisy)
 
 
-def value(critic: Params, obs: jax.Array, action: jax.Array, config: TD3Config) -> jax.Array:
+def value(critic: Network, obs: jax.Array, action: jax.Array, config: TD3Config) -> jax.Array:
     """Q [B]."""
-    return apply_mlp(critic, jnp.concatenate([obs, action], axis=-1), config.activation)[..., 0]
+    return apply_network(critic, jnp.concatenate([obs, action], axis=-1), config.activation)[..., 0]
 
 
 def td_targets(
@@ -108,11 +112,11 @@ def td_targets(
 
 
 def critic_loss(
-    critics: tuple[Params, Params], rows: Any, targets: jax.Array, weight: jax.Array, config: TD3Config
+    critics: tuple[Network, Network], rows: Any, targets: jax.Array, weight: jax.Array, config: TD3Config
 ) -> jax.Array:
     """Sum over both critics of their weighted squared TD errors."""
 
-    def loss(critic: Params) -> jax.Array:
+    def loss(critic: Network) -> jax.Array:
         return jnp.sum(weight * jnp.square(value(critic, rows.obs, rows.action, config) - targets))
 
     return loss(critics[0]) + loss(critics[1])
@@ -121,7 +125,7 @@ def critic_loss(
 def actor_loss(
     actor: Actor,
     words: jax.Array,
-    critic: Params,
+    critic: Network,
     obs: jax.Array,
     num_updates: jax.Array,
     weight: jax.Array,
@@ -193,7 +197,7 @@ def make_learner(config: TD3Config, bucket: Bucket, actions: Actions) -> Learner
     """Bind static choices to this module's functions."""
     bound = {"actions": actions, "config": config}
     return Learner(
-        init=partial(init, actions=actions, bucket=bucket),
+        init=partial(init, bucket=bucket, **bound),
         explore=partial(explore, **bound),
         env_action=partial(env_action, actions=actions),
         learn=partial(learn, bucket=bucket, **bound),

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from synthenv.agents.config import TD3Config
 from synthenv.agents.training.action_vectors import Actions, env_action, gumbel_softmax
 from synthenv.core.keys import gumbel, normal
-from synthenv.nets.mlp import Params, apply_mlp
+from synthenv.nets.network import Network, apply_network
 
 _ANNEALING_STEPS = 2000
 _COLDEST = 0.05  # annealing ends at this share of the first temperature; a learned one gets no lower
@@ -24,7 +24,7 @@ _COLDEST = 0.05  # annealing ends at this share of the first temperature; a lear
 class Actor(NamedTuple):
     """The policy network, and the temperature of its samples (unused by continuous actions)."""
 
-    net: Params
+    net: Network
     temperature: jax.Array
 
 
@@ -55,7 +55,7 @@ def propose(
     config: TD3Config,
 ) -> jax.Array:
     """The policy's action vector [..., size] for obs [..., obs]; words uint32 [..., size] (unused if continuous)."""
-    out = apply_mlp(actor.net, obs, config.activation)
+    out = apply_network(actor.net, obs, config.activation)
     if not actions.discrete:
         return actions.bound * jnp.tanh(out)
     return gumbel_softmax(gumbel(words), out, temperature(actor, num_updates, config), config.one_hot)
@@ -76,5 +76,5 @@ def act(key: jax.Array, policy: Policy, obs: jax.Array, actions: Actions, config
     if config.test_noise:
         words = jax.random.bits(key, (3 * actions.size,))
         return env_action(noisy_action(words, policy, obs, actions, config), actions)
-    out = apply_mlp(policy.actor.net, obs, config.activation)
+    out = apply_network(policy.actor.net, obs, config.activation)
     return jnp.argmax(out, axis=-1) if actions.discrete else actions.bound * jnp.tanh(out)

@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 
 from synthenv.nets.mlp import Params, apply_mlp, init_mlp
+from synthenv.nets.network import Network, apply_network, init_network
 
 
 class DuelingParams(NamedTuple):
     """features [in] -> [feature], value [feature] -> [1], advantage [feature] -> [actions]."""
 
-    features: Params
+    features: Network
     value: Params
     advantage: Params
 
@@ -29,11 +30,12 @@ def init_dueling(
     depth: int,
     feature_size: int,
     max_hidden: int | None = None,
+    network: str = "",
 ) -> DuelingParams:
-    """Draw features with ``depth`` hidden layers, and two heads with one of ``feature_size`` units each."""
+    """Draw features by ``init_network``, and two heads with one hidden layer of ``feature_size`` units each."""
     keys = jax.random.split(key, 3)
     return DuelingParams(
-        features=init_mlp(keys[0], in_size, hidden_size, feature_size, depth, max_hidden),
+        features=init_network(keys[0], network, in_size, hidden_size, feature_size, depth, max_hidden),
         value=init_mlp(keys[1], feature_size, feature_size, 1, 1),
         advantage=init_mlp(keys[2], feature_size, feature_size, num_actions, 1),
     )
@@ -41,7 +43,7 @@ def init_dueling(
 
 def apply_advantages(params: DuelingParams, x: jax.Array, activation: str) -> jax.Array:
     """Advantages [..., actions] of observations x [..., in]: enough to rank a state's actions, without its value."""
-    return apply_mlp(params.advantage, apply_mlp(params.features, x, activation), activation)
+    return apply_mlp(params.advantage, apply_network(params.features, x, activation), activation)
 
 
 def apply_dueling(
@@ -56,7 +58,7 @@ def apply_dueling(
         weight: of every row [B] in the mean advantage over batch and actions, summing to 1; None takes the mean of
             each state apart.
     """
-    features = apply_mlp(params.features, x, activation)
+    features = apply_network(params.features, x, activation)
     value = apply_mlp(params.value, features, activation)
     advantage = apply_mlp(params.advantage, features, activation)
     mean = jnp.mean(advantage, axis=-1, keepdims=True)

@@ -55,7 +55,7 @@ class ProxyConfig:
 
     def stored(self) -> dict[str, Any]:
         """As run directories and proxy files keep it; what it leaves open is left out."""
-        values = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        values = {name: value for name, value in dataclasses.asdict(self).items() if value not in (None, "")}
         return values if isinstance(self, SyntheticConfig | RewardConfig) else {"kind": self.kind, **values}
 
 
@@ -78,6 +78,7 @@ class SyntheticConfig(ProxyConfig):
             nothing to bootstrap from; truncated, a time limit that agents may look through; None, whichever the
             agents of the search took it for (agent.time_limit), or truncated where there is no search. Bandits always
             terminate.
+        network: A registered flax.linen module for every network; hidden_size, depth and activation do not apply then.
     """
 
     module: ClassVar[str] = "synthenv.proxies.synthetic_env"
@@ -90,6 +91,7 @@ class SyntheticConfig(ProxyConfig):
     reset: Literal["real", "learned"] = "real"
     max_steps: Count = 200
     time_limit: Literal["terminal", "truncated"] | None = None
+    network: str = ""
 
     @property
     def kind(self) -> str:  # type: ignore[override]
@@ -126,6 +128,7 @@ class RewardConfig(ProxyConfig):
             (box), without which a fresh network hardly sees small ones, such as MountainCar's velocity.
         output_scale: Factor on what the network says: a fresh one says less than 1, which shapes little where the real
             return is of the order of 100.
+        network: A registered flax.linen module as the network; hidden_size, depth and activation do not apply then.
     """
 
     module: ClassVar[str] = "synthenv.proxies.reward_network"
@@ -139,6 +142,7 @@ class RewardConfig(ProxyConfig):
     terminal_potential: Literal["learned", "zero"] = "learned"
     inputs: Literal["raw", "box"] = "raw"
     output_scale: Positive = 1.0
+    network: str = ""
 
 
 PROXIES: Registry[ProxyConfig] = Registry(

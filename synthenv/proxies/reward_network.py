@@ -28,7 +28,8 @@ from gymnax.environments import environment
 
 from synthenv.core.errors import UserError
 from synthenv.envs.gridworld import GridWorld
-from synthenv.nets.mlp import Layer, Params, apply_mlp, init_mlp
+from synthenv.nets.mlp import Layer
+from synthenv.nets.network import Network, apply_network, init_network
 from synthenv.proxies.around_task import AroundTask, held
 from synthenv.proxies.config import RewardConfig
 
@@ -96,16 +97,17 @@ class RewardNetwork(AroundTask):
         # In a gridworld the network has one value per cell: computed once a training, looked up in every step.
         self.listed = isinstance(real_env, GridWorld) and not self.info_size
 
-    def init_params(self, key: jax.Array) -> Params:
+    def init_params(self, key: jax.Array) -> Network:
         """Draw a fresh network, PyTorch style; the linear forms have weights [info, 1] and no bias."""
         if self.linear:
             bound = 1.0 / jnp.sqrt(jnp.float32(self.info_size))
             kernel = jax.random.uniform(key, (self.info_size, 1), minval=-bound, maxval=bound)
             return (Layer(kernel, jnp.zeros(0)),)
         config = self.config
-        return init_mlp(key, self.obs_size + self.info_size, config.hidden_size, 1, config.depth)
+        into = self.obs_size + self.info_size
+        return init_network(key, config.network, into, config.hidden_size, 1, config.depth)
 
-    def env_params(self, proxy_params: Params, discount: Any = 0.99) -> RewardParams:
+    def env_params(self, proxy_params: Network, discount: Any = 0.99) -> RewardParams:
         """Put evolved weights and the discount of the agent in training where the environment finds them."""
         listed = self.phi(proxy_params, jnp.eye(self.obs_size, dtype=jnp.float32)) if self.listed else None
         return dataclasses.replace(
@@ -154,11 +156,11 @@ class RewardNetwork(AroundTask):
         x = obs.ravel()
         return self.phi(params.net, jnp.concatenate([x, vector]) if self.augmented else x)
 
-    def phi(self, net: Params, x: jax.Array) -> jax.Array:
+    def phi(self, net: Network, x: jax.Array) -> jax.Array:
         """Phi of observations [..., obs], followed by the info vector if the variant takes it."""
         if self.config.inputs == "box":
             x = (x - jnp.broadcast_to(self.middle, x.shape)) / jnp.broadcast_to(self.half, x.shape)
-        return self.config.output_scale * apply_mlp(net, x, self.config.activation)[..., 0]
+        return self.config.output_scale * apply_network(net, x, self.config.activation)[..., 0]
 
     def reset_env(self, key: jax.Array, params: RewardParams) -> tuple[jax.Array, RewardState]:
         """Reset the real environment."""

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from synthenv.nets.mlp import Params, apply_mlp, init_mlp
+from synthenv.nets.network import Network, apply_network, init_network
 from synthenv.proxies.around_task import AroundTask, held
 from synthenv.proxies.config import SyntheticConfig
 
@@ -56,11 +56,12 @@ class _Synthetic(AroundTask):
         self.action_size = actions.n if self.discrete else math.prod(actions.shape)
         self.ends_terminal = config.time_limit == "terminal"
 
-    def _mlp(self, key: jax.Array, in_size: int, out_size: int) -> Params:
-        return init_mlp(key, in_size, self.config.hidden_size, out_size, self.config.depth)
+    def _init(self, key: jax.Array, in_size: int, out_size: int) -> Network:
+        config = self.config
+        return init_network(key, config.network, in_size, config.hidden_size, out_size, config.depth)
 
-    def _apply(self, params: Params, x: jax.Array) -> jax.Array:
-        return apply_mlp(params, x, self.config.activation)
+    def _apply(self, params: Network, x: jax.Array) -> jax.Array:
+        return apply_network(params, x, self.config.activation)
 
     def _inputs(self, action: jax.Array, raw: jax.Array) -> jax.Array:
         if self.discrete:
@@ -73,7 +74,7 @@ class _Synthetic(AroundTask):
         """Of a learned reset. In single precision, as all networks were evolved, whatever the caller computes in."""
         return jax.random.normal(key, (self.obs_size,), jnp.float32)
 
-    def env_params(self, proxy_params: dict[str, Params], discount: Any = None) -> SyntheticParams:
+    def env_params(self, proxy_params: dict[str, Network], discount: Any = None) -> SyntheticParams:
         """Put evolved weights where the environment finds them; the agent's discount is not needed."""
         return dataclasses.replace(self.default_params, nets=proxy_params)
 
@@ -94,18 +95,18 @@ class _Synthetic(AroundTask):
 class SyntheticMDP(_Synthetic):
     """State, reward and done networks over (action, state); a discrete action is one-hot."""
 
-    def init_params(self, key: jax.Array) -> dict[str, Params]:
+    def init_params(self, key: jax.Array) -> dict[str, Network]:
         """Networks ``state``, ``reward``, ``done`` (unless ``never``), ``reset`` (if ``learned``)."""
         keys = jax.random.split(key, 4)
         in_size = self.action_size + self.obs_size
         nets = {
-            "state": self._mlp(keys[0], in_size, self.obs_size),
-            "reward": self._mlp(keys[1], in_size, 1),
+            "state": self._init(keys[0], in_size, self.obs_size),
+            "reward": self._init(keys[1], in_size, 1),
         }
         if self.config.done != "never":
-            nets["done"] = self._mlp(keys[2], in_size, 1)
+            nets["done"] = self._init(keys[2], in_size, 1)
         if self.config.reset == "learned":
-            nets["reset"] = self._mlp(keys[3], self.obs_size, self.obs_size)
+            nets["reset"] = self._init(keys[3], self.obs_size, self.obs_size)
         return nets
 
     def step_env(
@@ -146,12 +147,12 @@ class SyntheticMDP(_Synthetic):
 class SyntheticBandit(_Synthetic):
     """Initial-state and reward networks; the episode ends after one action."""
 
-    def init_params(self, key: jax.Array) -> dict[str, Params]:
+    def init_params(self, key: jax.Array) -> dict[str, Network]:
         """Networks ``reset`` (noise to context) and ``reward``."""
         key_reset, key_reward = jax.random.split(key)
         return {
-            "reset": self._mlp(key_reset, self.obs_size, self.obs_size),
-            "reward": self._mlp(key_reward, self.action_size + self.obs_size, 1),
+            "reset": self._init(key_reset, self.obs_size, self.obs_size),
+            "reward": self._init(key_reward, self.action_size + self.obs_size, 1),
         }
 
     def step_env(

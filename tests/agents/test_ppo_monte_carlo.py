@@ -185,7 +185,7 @@ def test_an_episode_of_a_synthetic_environment_ends_above_one_half():
     """Where ``not_done`` is a real number, the return is reset below one half and not scaled anywhere."""
     hyperparams = fixed_hyperparams(SMALL, 0.0)
     learner = jax.jit(
-        lambda: ppo_monte_carlo.init(jax.random.key(0), jnp.zeros(1), hyperparams, CHOICE, BUCKET)
+        lambda: ppo_monte_carlo.init(jax.random.key(0), jnp.zeros(1), hyperparams, CHOICE, SMALL, BUCKET)
     )()
     improve = jax.jit(functools.partial(ppo_monte_carlo.improve, actions=CHOICE, config=SMALL))
     given = ([0.1, 0.2, 0.3, 0.4], [0, 1, 1, 0], [1.0, 2.0, 3.0, 4.0])

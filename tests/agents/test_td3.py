@@ -112,7 +112,7 @@ def test_a_test_is_greedy_unless_released():
 @functools.partial(jax.jit, static_argnames=("config", "actions"))
 def drawn(config, actions):
     hyperparams = fixed_hyperparams(config, 0.0)
-    return td3.init(jax.random.key(0), jnp.zeros(1), hyperparams, actions, BUCKET)
+    return td3.init(jax.random.key(0), jnp.zeros(1), hyperparams, actions, config, BUCKET)
 
 
 def test_targets_by_hand():

@@ -50,6 +50,8 @@ def sample(
     )
     drawn = draw(key, config.variation, num) if config.vary else {}
     drawn |= {name: np.resize(values, num) for name, values in (shapes or {}).items()}
+    if getattr(config, "network", ""):  # a module is as wide and as deep as it is
+        drawn = {name: values for name, values in drawn.items() if name not in ("hidden_size", "depth")}
     depths = drawn.pop("depth", np.full(num, getattr(config, "depth", 1)))
     hyperparams = hyperparams.replace(**{name: x for name, x in drawn.items() if hasattr(base, name)})
     return hyperparams, bucket_of_each(
@@ -102,16 +104,17 @@ def bucket_of_each(
 ) -> list[Bucket]:
     """The static shapes of N agents; networks of a fixed size are not padded."""
     varies = _varies_networks(config)
-    sizes = config.variation.batch_size if varies else None
+    sizes = getattr(config.variation, "batch_size", None) if config.vary else None
     max_batch = sizes[1] if sizes else getattr(config, "batch_size", 1)
-    block = min(BLOCK, max_batch) if varies and blocked and config.blocks_of_batch else max_batch
+    block = min(BLOCK, max_batch) if config.vary and blocked and config.blocks_of_batch else max_batch
     widths = [rung(int(h)) if varies else int(h) for h in hidden]
     return [Bucket(int(d), w, max_batch, block) for d, w in zip(depths, widths, strict=True)]
 
 
 def _varies_networks(config: AgentConfig) -> bool:
     """Whether agents of this config have networks of their own size each."""
-    return config.vary and hasattr(config, "hidden_size") and hasattr(config.variation, "hidden_size")
+    has_widths = hasattr(config, "hidden_size") and not getattr(config, "network", "")
+    return config.vary and has_widths and hasattr(config.variation, "hidden_size")
 
 
 def costs(hyperparams: Any, buckets: list[Bucket], obs_size: int) -> np.ndarray:

@@ -84,11 +84,8 @@ def on_schedule(agent: AgentConfig, former: AgentConfig) -> AgentConfig:
 
 
 def to_stored(config: MetaTrainConfig) -> dict[str, Any]:
-    """The config as run directories keep it.
-
-    What a proxy leaves open is left out, so that a search begun by a version that could not say it can be resumed.
-    """
-    return {**asdict(config), "proxy": config.proxy.stored()}
+    """The config as run directories keep it."""
+    return {**asdict(config), "proxy": config.proxy.stored(), "agent": config.agent.stored()}
 
 
 def from_stored(stored: Mapping[str, Any]) -> MetaTrainConfig:

@@ -6,7 +6,6 @@ the first one owns the run directory; the others only train.
 """
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -204,7 +203,7 @@ def _save_best(search: Search, state: OuterState, run: RunDir, result: dict[str,
     metadata = {
         "task": search.config.task,
         "proxy": search.proxy_config.stored(),
-        "agent": dataclasses.asdict(search.config.agent),
+        "agent": search.config.agent.stored(),
         "result": result,
     }
     save_tree(run.best_proxy, search.unravel(proxy), metadata)

@@ -154,7 +154,7 @@ def run(
 ) -> dict[str, Any]:
     """All seeds, those that are done already left out; arguments and result as those of ``oswm.run.run.run``."""
     place = RealPlace(asked)
-    config = asked.asked() | ({"learner": asdict(place.trainer.config)} if place.trainer else {})
+    config = asked.asked() | ({"learner": place.trainer.config.stored()} if place.trainer else {})
     with RunDir.create(out, config, resume, leaves_proxy=False) as run_dir:
         for note in run_dir.notes:
             notify(note)

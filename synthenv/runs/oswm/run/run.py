@@ -5,7 +5,6 @@ References:
     stands here beside what that choice alone is worth, and behind the return at the end of training.
 """
 
-import dataclasses
 import functools
 import os
 import time
@@ -200,7 +199,7 @@ def run(
     """
     dreams = Dreams(command)
     config = asked_for(command, out) | {
-        "learner": dataclasses.asdict(dreams.agent),
+        "learner": dreams.agent.stored(),
         "resolved": dreams.resolved(),
     }
     with RunDir.create(out, config, command.resume, leaves_proxy=False) as run:

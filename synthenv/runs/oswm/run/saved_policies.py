@@ -1,7 +1,6 @@
 """The policies that an ``oswm run`` leaves behind, to be played again, in the real task too."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,7 @@ def load_policy(run: str | Path, seed: int) -> Policy:
     places, structure = jax.tree_util.tree_flatten_with_path(shapes)
     wanted = {jax.tree_util.keystr(place): leaf.shape for place, leaf in places}
     has = {key: array.shape for key, array in arrays.items()}
-    if plain(asdict(agent)) != config["learner"] or has != wanted:
+    if plain(agent.stored()) != config["learner"] or has != wanted:
         raise UserError(f"the policy of seed {seed} in {run} is of another version's agent: run it again")
     params = jax.tree.unflatten(structure, [jnp.asarray(arrays[key]) for key in wanted])
     units = _units_of(context, config)
