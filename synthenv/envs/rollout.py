@@ -8,12 +8,23 @@ parameters or keys around either function works.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
 from synthenv.core.types import EvalResult, Transition
 
 Act = Callable[[jax.Array, Any], jax.Array]
+
+
+def check_step(before: Any, obs: Any, reward: Any, terminated: Any) -> None:
+    """See, while a program is traced, that a step answers in the shapes of an environment.
+
+    Raises:
+        AssertionError: its observation is of another shape than the one before, or reward or end is not one number.
+    """
+    chex.assert_trees_all_equal_shapes(before, obs)
+    chex.assert_rank([reward, terminated], 0)
 
 
 class _Episode(NamedTuple):
@@ -78,6 +89,7 @@ def _advance(key: jax.Array, env: Any, env_params: Any, act: Act, episode: _Epis
     key_act, key_step = jax.random.split(key)
     action = act(key_act, episode.obs)
     obs, state, reward, terminated, _ = env.step_env(key_step, episode.state, action, env_params)
+    check_step(episode.obs, obs, reward, terminated)
     ended = jnp.logical_or(terminated, env.is_truncated(state, env_params))
     episode_return = episode.episode_return + jnp.asarray(reward, jnp.float32)
     return _Episode(
@@ -114,6 +126,7 @@ def rollout(key: jax.Array, env: Any, env_params: Any, act: Act, num_steps: int)
         key_act, key_step = jax.random.split(key)
         action = act(key_act, obs)
         next_obs, state, reward, terminated, truncated, info = env.step(key_step, state, action, env_params)
+        check_step(obs, info["final_observation"], reward, terminated)
         transition = Transition(obs, action, reward, info["final_observation"], terminated, truncated)
         return (next_obs, state), transition
 

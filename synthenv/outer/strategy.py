@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -215,6 +216,30 @@ STRATEGIES: Registry[StrategyKind] = Registry(
 )
 
 
+def check_shapes(strategy: Strategy, num_dims: int) -> Strategy:
+    """The same strategy, whose ask and tell see that members are [P, D], scores [P], and the state keeps its shapes.
+
+    Raises:
+        AssertionError: in ask or tell, where something is of another shape.
+    """
+    shape = (strategy.population_size, num_dims)
+
+    def ask(key: jax.Array, state: Any) -> tuple[jax.Array, Any]:
+        members, after = strategy.ask(key, state)
+        chex.assert_shape([members, strategy.mean(after)], [shape, shape[1:]])
+        return members, after
+
+    def tell(
+        key: jax.Array, members: jax.Array, scores: jax.Array, incumbent_score: jax.Array, state: Any
+    ) -> Any:
+        chex.assert_shape([members, scores, incumbent_score], [shape, shape[:1], ()])
+        after = strategy.tell(key, members, scores, incumbent_score, state)
+        chex.assert_trees_all_equal_shapes(state, after)
+        return after
+
+    return strategy._replace(ask=ask, tell=tell)
+
+
 def make_strategy(config: StrategyConfig, num_dims: int, solved_score: float) -> Strategy:
     """Build the strategy that ``config`` names, for [num_dims]; ``solved_score`` is the threshold of step_decay.
 
@@ -222,4 +247,4 @@ def make_strategy(config: StrategyConfig, num_dims: int, solved_score: float) ->
         UserError: if the name of the strategy or of the score transformation is unknown.
     """
     SHAPINGS.find(config.transformation)
-    return STRATEGIES.find(config.name).make(config, num_dims, solved_score)
+    return check_shapes(STRATEGIES.find(config.name).make(config, num_dims, solved_score), num_dims)

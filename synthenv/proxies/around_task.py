@@ -1,7 +1,9 @@
 """What every proxy of a real task shares: its actions, and the proxy interface."""
 
+from functools import cached_property
 from typing import Any
 
+import chex
 import jax
 from gymnax.environments import environment
 
@@ -22,6 +24,18 @@ class AroundTask(environment.Environment):
     def env_params(self, proxy_params: Any, discount: Any = 0.99) -> Any:
         """Put evolved weights, and the discount of the agent in training, where the environment finds them."""
         raise NotImplementedError
+
+    def check_weights(self, proxy_params: Any) -> None:
+        """See that weights are of this proxy.
+
+        Raises:
+            AssertionError: they are of another structure or shape than ``init_params`` draws.
+        """
+        chex.assert_trees_all_equal_shapes(proxy_params, self._weight_shapes)
+
+    @cached_property
+    def _weight_shapes(self) -> Any:
+        return jax.eval_shape(lambda: self.init_params(jax.random.key(0)))
 
     @property
     def default_params(self) -> Any:

@@ -109,6 +109,7 @@ class RewardNetwork(AroundTask):
 
     def env_params(self, proxy_params: Network, discount: Any = 0.99) -> RewardParams:
         """Put evolved weights and the discount of the agent in training where the environment finds them."""
+        self.check_weights(proxy_params)
         listed = self.phi(proxy_params, jnp.eye(self.obs_size, dtype=jnp.float32)) if self.listed else None
         return dataclasses.replace(
             self.default_params,

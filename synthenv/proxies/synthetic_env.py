@@ -76,6 +76,7 @@ class _Synthetic(AroundTask):
 
     def env_params(self, proxy_params: dict[str, Network], discount: Any = None) -> SyntheticParams:
         """Put evolved weights where the environment finds them; the agent's discount is not needed."""
+        self.check_weights(proxy_params)
         return dataclasses.replace(self.default_params, nets=proxy_params)
 
     @property

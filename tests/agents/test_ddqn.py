@@ -3,6 +3,7 @@
 import functools
 from dataclasses import replace
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -172,11 +173,10 @@ def test_learn_by_hand(midway):
 
 def test_hyperparams_share_one_trace():
     """Sizes, rates and bounds are traced: one program, and the net has the width that was asked for."""
-    traces = []
 
     @jax.jit
+    @chex.assert_max_traces(n=1)
     def run(key, hyperparams):
-        traces.append(1)
         return ddqn.make(SMALL, BUCKET, TWO).train(key, ACTION, ACTION.default_params, hyperparams)
 
     for hidden, batch, rate, steps in ((3, 32, 1e-2, 20), (16, 7, 1e-3, 30), (9, 1, 0.1, 40)):
@@ -186,7 +186,6 @@ def test_hyperparams_share_one_trace():
         result = run(jax.random.key(0), hyperparams)
         assert np.count_nonzero(np.any(np.asarray(result.params[0].kernel) != 0, axis=0)) == hidden
         assert result.num_steps == steps
-    assert len(traces) == 1
 
 
 @pytest.mark.parametrize("block", [32, 8])

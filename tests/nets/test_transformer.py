@@ -4,6 +4,7 @@ import functools
 import math
 from dataclasses import replace
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -243,17 +244,15 @@ def test_heads_must_divide_the_width():
 
 def test_one_trace_per_config():
     """Other weights, tokens and masks run the same program; another number of heads is another one."""
-    traces = []
 
-    def counted(params, config, context, queries, mask):
-        traces.append(config)
+    @functools.partial(jax.jit, static_argnums=1)
+    @chex.assert_max_traces(n=1)
+    def program(params, config, context, queries, mask):
         return answers(params, config, context, queries, mask)
 
-    program = jax.jit(counted, static_argnums=1)
     for seed in range(3):
         context, queries = tokens(seed)
         program(random_params(CONFIG, seed), replace(CONFIG), context, queries, jnp.arange(C) < seed + 1)
-    assert len(traces) == 1
     context, queries = tokens()
-    program(random_params(CONFIG), replace(CONFIG, num_heads=2), context, queries, jnp.ones(C, bool))
-    assert len(traces) == 2
+    with pytest.raises(AssertionError, match="traced > 1 times"):
+        program(random_params(CONFIG), replace(CONFIG, num_heads=2), context, queries, jnp.ones(C, bool))

@@ -1,5 +1,6 @@
 """One trial: its score, its repeatability, and how often it is compiled."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,21 +47,15 @@ def tasks_of(seeds, **changes):
 
 
 @pytest.fixture(scope="module")
-def counted():
-    """The compiled trials, and the list that grows by one whenever the training ground is traced."""
-    traces = []
-
-    def env_params(weights, discount):
-        traces.append(weights)
-        return PROXY.env_params(unravel(weights))
-
-    trials = make_trials(AGENT, TrainingGround(PROXY, env_params), SPEC, NUM_EPISODES)
-    return jax.jit(trials), traces
+def trials():
+    """The compiled trials."""
+    ground = TrainingGround(PROXY, lambda weights, discount: PROXY.env_params(unravel(weights)))
+    return jax.jit(chex.assert_max_traces(make_trials(AGENT, ground, SPEC, NUM_EPISODES), n=1))
 
 
-def test_score_is_the_mean_of_evaluate(counted):
+def test_score_is_the_mean_of_evaluate(trials):
     """Train by hand with the first half of the key, evaluate with the second: the same real returns."""
-    result = counted[0](tasks_of([3, 4, 3]))
+    result = trials(tasks_of([3, 4, 3]))
     key_train, key_test = jax.random.split(jax.random.key(4))
 
     @jax.jit
@@ -78,31 +73,27 @@ def test_score_is_the_mean_of_evaluate(counted):
     assert not result.stopped_early.any()
 
 
-def test_score_comes_from_the_real_task(counted):
+def test_score_comes_from_the_real_task(trials):
     """Real CartPole pays one per step: returns are whole and within the task's bounds."""
-    returns = np.asarray(counted[0](tasks_of([1, 2, 3])).returns)
+    returns = np.asarray(trials(tasks_of([1, 2, 3])).returns)
     assert returns.shape == (3, NUM_EPISODES)
     np.testing.assert_array_equal(returns, np.round(returns))
     assert returns.min() >= 8 and returns.max() <= SPEC.max_steps
 
 
-def test_identical_tasks_give_identical_results(counted):
+def test_identical_tasks_give_identical_results(trials):
     """Within a batch and between calls; another seed gives another training."""
-    first, second = counted[0](tasks_of([7, 8, 7])), counted[0](tasks_of([9, 7, 8]))
+    first, second = trials(tasks_of([7, 8, 7])), trials(tasks_of([9, 7, 8]))
     jax.tree.map(lambda x: np.testing.assert_array_equal(x[0], x[2]), first)
     jax.tree.map(lambda x, y: np.testing.assert_array_equal(x[0], y[1]), first, second)
     assert not np.array_equal(first.returns[0], first.returns[1])
 
 
-def test_one_trace_for_many_hyperparameters(counted):
+def test_one_trace_for_many_hyperparameters(trials):
     """Rates, widths, batches, bounds and proxies are traced values: nothing is compiled twice."""
-    trials, traces = counted
     trials(tasks_of([1, 2, 3]))
-    num_traces = len(traces)
-    assert num_traces > 0
     changes = {"learning_rate": 3e-3, "batch_size": 7, "hidden_size": 9, "max_steps": 33, "discount": 0.5}
     other = trials(tasks_of([1, 2, 3], **changes))
     np.testing.assert_array_equal(other.num_steps, 33)
     tasks = tasks_of([1, 2, 3])
     trials(tasks._replace(proxy=tasks.proxy * jnp.array([[1.0], [2.0], [3.0]])))
-    assert len(traces) == num_traces

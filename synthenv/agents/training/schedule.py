@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -25,6 +26,7 @@ from synthenv.core import keys
 from synthenv.core.keys import key_from, seed_words
 from synthenv.core.types import Agent, TrainResult
 from synthenv.envs.registry import EnvSpec
+from synthenv.envs.rollout import check_step
 
 PyTree = Any
 
@@ -115,6 +117,7 @@ def init(schedule: Schedule, key: jax.Array, env: Any, env_params: Any, hyperpar
     learner, config = schedule.learner, schedule.config
     key_learner, key_reset, key_train = jax.random.split(key, 3)
     obs, env_state = env.reset_env(key_reset, env_params)
+    chex.assert_rank(obs, 1)
     return TrainState(
         seed=seed_words(key_train),
         step=jnp.int32(0),
@@ -205,6 +208,7 @@ def interact(
         obs, env_state, reward, terminated, info = env.step_env(
             key_from(words[-2:]), episode.env_state, learner.env_action(action), env_params
         )
+        check_step(episode.obs, obs, reward, terminated)
         truncated = env.is_truncated(env_state, env_params)
         not_done = info["discount"]  # an SE may answer with a real number here, see proxies.synthetic_env
         if config.time_limit == "terminal":

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -46,6 +47,7 @@ Explore = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 def reset_all(key: jax.Array, env: Any, env_params: Any, num_envs: int) -> Envs:
     """Begin an episode in each environment."""
     obs, env_state = jax.vmap(env.reset_env, in_axes=(0, None))(jax.random.split(key, num_envs), env_params)
+    chex.assert_rank(obs, 2)
     zeros = jnp.zeros(num_envs)
     return Envs(env_state, obs, zeros, zeros)
 
@@ -77,6 +79,7 @@ def collect(
         obs, env_state, reward, terminated, info = env.step_env(
             key_from(words), env_state, env_action(action), env_params
         )
+        chex.assert_shape([obs, reward, terminated], [envs.obs.shape[1:], (), ()])
         truncated = env.is_truncated(env_state, env_params)
         not_done = jnp.asarray(info["discount"], jnp.float32)
         if time_limit == "terminal":

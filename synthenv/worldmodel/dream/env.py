@@ -7,6 +7,7 @@ number of parallel copies.
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -103,6 +104,8 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
         if self._num_actions is None:
             action = jnp.clip(action, -self._action_bound, self._action_bound)
         prediction = self._predict(params.cache, state.obs, action)
+        chex.assert_shape([prediction.next_obs, prediction.next_obs_std], state.obs.shape)
+        chex.assert_rank([prediction.reward, prediction.reward_std, prediction.termination], 0)
         obs = prediction.next_obs
         if params.surface is not None:
             obs = surface.onto(params.surface, obs, prediction.next_obs_std)
