@@ -68,13 +68,8 @@ def main(argv: list[str] | None = None) -> int:
     with interruption.heard():
         try:
             command = parse(sys.argv[1:] if argv is None else argv)
-            _check(command)
-            if isinstance(command, Tune):
-                # It needs an accelerator only to name it: its workers shall have the memory.
-                os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-            configure_jax(command.common.devices, command.common.distributed)
-            with _placed(command) as command:
-                _write_json(command, run(command))
+            with prepared(command) as command:
+                run(command)
         except UserError as error:
             print(f"synthenv: {error}", file=sys.stderr)
             return 2
@@ -91,6 +86,22 @@ def main(argv: list[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
+def prepared(command: Command) -> Iterator[Command]:
+    """Check a command, configure JAX for it, and give it its directory: what ``run`` needs.
+
+    Raises:
+        UserError: the command makes no sense, or there is no place for what it writes.
+    """
+    _check(command)
+    if isinstance(command, Tune):
+        # It needs an accelerator only to name it: its workers shall have the memory.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    configure_jax(command.common.devices, command.common.distributed)
+    with _placed(command) as placed:
+        yield placed
+
+
+@contextlib.contextmanager
 def _placed(command: Command) -> Iterator[Command]:
     """Try where the command is to write before it works for hours; give it a directory if it was given none.
 
@@ -103,7 +114,7 @@ def _placed(command: Command) -> Iterator[Command]:
     for place in (getattr(command, "out", None), command.common.json):
         if place is not None:
             on_first(check_place, place)
-    if not isinstance(command, Resumable) or command.out is not None:
+    if not isinstance(command, Resumable | Train | Evaluate) or command.out is not None:
         yield command
     elif jax.process_index() > 0:
         yield dataclasses.replace(command, out=Path("runs", command.stem()))
@@ -133,14 +144,16 @@ def _check(command: Command) -> None:
 
 
 def run(command: Command) -> dict[str, Any]:
-    """Carry out a parsed command, which has an ``out`` if it can be resumed; returns its results."""
+    """Carry out a command that is prepared, write its results where ``--json`` says, and return them."""
     from synthenv.runs import shipped_names
     from synthenv.runs.display import terminal
 
     terminal.speak_once()
     shipped_names.tell_twins(command)
     module, _, function = COMMANDS[type(command)].carried_out_by.partition(":")
-    return getattr(importlib.import_module(f"synthenv.runs.{module}"), function)(command)
+    results = getattr(importlib.import_module(f"synthenv.runs.{module}"), function)(command)
+    _write_json(command, results)
+    return results
 
 
 def _write_json(command: Command, results: dict[str, Any]) -> None:

@@ -266,9 +266,7 @@ ERRORS = {
         "runs/never does not exist: pass the directory of a finished run, or a shipped proxy"
     ),
     "evaluate --proxy taken --num-agents 0": "--num-agents 0 trains nobody: pass 1 or more",
-    "evaluate --proxy taken --out new": (
-        "--out is where --curves draws: add --curves, or write the numbers with --json FILE"
-    ),
+    "evaluate --proxy taken --out taken": "taken holds something else: choose another --out",
     "evaluate --proxy taken --json taken": (
         "cannot write taken, because it is a directory: pass another --json FILE"
     ),

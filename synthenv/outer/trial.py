@@ -36,7 +36,7 @@ class TrialResult(NamedTuple):
 
     ``slot_steps`` are steps of the agent that its slot was advanced by, idle ones included, and ``useful_steps`` those
     of them that advanced a training; on a CPU all are useful. Environment steps may be many more.
-    ``curve`` holds the tests on the way, if there were any.
+    ``curve`` holds the tests on the way, if there were any, and ``params`` the policy, if it is to be kept.
     """
 
     score: Array
@@ -47,6 +47,7 @@ class TrialResult(NamedTuple):
     slot_steps: Array
     useful_steps: Array
     curve: Curve | None = None
+    params: PyTree = None
 
 
 class TrainingGround(NamedTuple):
@@ -65,6 +66,7 @@ def make_trials(
     chunk: int = 250,
     objective: Objective = max_reward,
     memory: int | None = None,
+    keep: bool = False,
 ) -> Callable[[TrialTask], TrialResult]:
     """Build the pure function that runs M trials (leading axis M on every leaf of the task).
 
@@ -77,6 +79,7 @@ def make_trials(
         chunk: environment steps between hand-overs if ``width`` > 1, rounded to whole steps of the agent.
         objective: what makes a score of a training and its test.
         memory: bytes of a device, where they bound the width.
+        keep: whether results hold the policies that were learnt.
     """
 
     def keys(task: TrialTask) -> jax.Array:
@@ -120,7 +123,8 @@ def make_trials(
             num_test_episodes,
             spec.max_steps,
         )
-        return _result(objective, trained, tested, steps)
+        result = _result(objective, trained, tested, steps)
+        return result._replace(params=trained.params) if keep else result
 
     if width > 1:
         return lambda tasks: jax.vmap(test)(tasks, *train_in_slots(tasks))

@@ -32,7 +32,7 @@ def test_the_name_of_every_agent():
 def test_baselines_of_evaluate_keep_the_curiosity(name, agent, monkeypatch):
     trained = []
 
-    def run_agents(place, config, num_agents, seed, num_test_episodes=10):
+    def run_agents(place, config, num_agents, seed, num_test_episodes=10, keep=None):
         trained.append((place.name, config))
         ones = np.ones(num_agents, int)
         return Scores(np.ones((num_agents, 2)), ones, ones, np.zeros(num_agents, int))

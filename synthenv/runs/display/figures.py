@@ -1,6 +1,9 @@
 """How all figures look. Nothing here needs a display."""
 
+import contextlib
+import contextvars
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -42,8 +45,24 @@ def literal(name: str) -> str:
     return f" {escaped}" if escaped.startswith("_") else escaped
 
 
+_kept: contextvars.ContextVar[dict[str, Figure] | None] = contextvars.ContextVar("kept", default=None)
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[dict[str, Figure]]:
+    """The figures that are saved meanwhile, by the stems of their files: for those who want to show them, too."""
+    figures: dict[str, Figure] = {}
+    before = _kept.set(figures)
+    try:
+        yield figures
+    finally:
+        _kept.reset(before)
+
+
 def save(figure: Figure, file: Path, dpi: int = 140) -> None:
     """Write a PNG, whole or not at all."""
+    if (figures := _kept.get()) is not None:
+        figures[file.stem] = figure
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=dpi)
     write_atomic(file, png.getvalue())

@@ -3,13 +3,14 @@
 Names and paths are shown as they are: nothing in brackets or between colons is taken for rich's markup.
 """
 
+import contextlib
+import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -36,9 +37,24 @@ def say(line: str, style: str | None = None) -> None:
     console.print(line, style=style, soft_wrap=True)
 
 
-def busy(doing: str) -> Status:
-    """A spinner beside a few words, for a ``with`` statement."""
+def is_live() -> bool:
+    """Whether a bar can move: on a terminal, and in a notebook with ipywidgets; elsewhere lines follow each other."""
+    return console.is_terminal or (console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None)
+
+
+def busy(doing: str) -> contextlib.AbstractContextManager[Any]:
+    """A spinner beside a few words, for a ``with`` statement; in a notebook without widgets the words alone."""
+    if console.is_jupyter and not is_live():
+        say(f"{doing} ...")
+        return contextlib.nullcontext()
     return console.status(Text(doing))
+
+
+def text_of(show: Callable[..., None], *args: Any) -> str:
+    """What a function would print, without colours."""
+    with console.capture() as captured:
+        show(*args)
+    return Text.from_ansi(captured.get()).plain
 
 
 def return_table(title: str, rows: dict[str, dict[str, Any]]) -> None:

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import tyro
 
-from synthenv.core.errors import UserError
 from synthenv.runs.arguments import Common, check_agents, check_counts
 
 
@@ -22,6 +21,8 @@ class Train:
         num_agents: Fresh agents to train.
         vary_hyperparams: Draw every agent's hyperparameters at random (table 2; table 9 for tabular ones).
         max_steps: Training steps per agent at most, where no stop rule ends them; the proxy's own budget if not given.
+        out: Directory for the returns of every agent, and for their policies unless hyperparameters vary; a new one
+            under runs/ if not given.
     """
 
     env: str = "synthetic/CartPole-v0"
@@ -29,7 +30,12 @@ class Train:
     num_agents: int = 10
     vary_hyperparams: bool = False
     max_steps: int | None = None
+    out: Path | None = None
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+
+    def stem(self) -> str:
+        """What its directory under runs/ is called if --out is not given."""
+        return f"train-{Path(self.env).name}-seed{self.common.seed}"
 
     def check(self) -> None:
         """Refuse what trains nobody.
@@ -59,8 +65,8 @@ class Evaluate:
         max_steps: Training steps per agent in the proxy, its own budget if not given; baselines keep theirs. With
             --curves those of every agent, those of the papers' figures if not given.
         curves: Real test return against training steps, and steps to solve.
-        out: With --curves: directory of curves.png and curves.csv; a new one under runs/ if not given. Calling it again
-            with the same --out trains only the rows that are missing.
+        out: Directory for the returns of every agent, with --curves for curves.png and curves.csv; a new one under
+            runs/ if not given. With --curves the same --out again trains only the rows that are missing.
     """
 
     proxy: tuple[str, ...] = ("synthetic/CartPole-v0",)
@@ -74,18 +80,19 @@ class Evaluate:
     out: Path | None = None
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
 
+    def stem(self) -> str:
+        """What its directory under runs/ is called if --out is not given."""
+        kind = "curves" if self.curves else "evaluate"
+        return f"{kind}-{Path(''.join(self.proxy[:1])).name}-seed{self.common.seed}"
+
     def check(self) -> None:
-        """Refuse what trains nobody, or would be written nowhere.
+        """Refuse what trains nobody.
 
         Raises:
-            UserError: an agent is unknown, a number is too small, or --out has nothing to hold.
+            UserError: an agent is unknown, a number is too small.
         """
         check_agents(*(self.agent or ()))
         check_counts(self, "max_steps", idle="trains nobody")
-        if self.out is not None and not self.curves:
-            raise UserError(
-                "--out is where --curves draws: add --curves, or write the numbers with --json FILE"
-            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +110,7 @@ class Plot:
         agent: The learner; if not given, whom the proxy was evolved with.
         num_agents: Fresh agents with default hyperparameters, in the proxies and for each of figure 3's baselines.
         max_steps: Training steps per agent in the proxy, its own budget if not given.
+        returns: Of a synthetic environment draw figure 3 as well, which trains as many agents on the real task.
     """
 
     proxy: Annotated[
@@ -112,6 +120,7 @@ class Plot:
     agent: str | None = None
     num_agents: int = 10
     max_steps: int | None = None
+    returns: bool = True
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
 
     def check(self) -> None:

@@ -1,22 +1,23 @@
 """What ``synthenv train`` and ``synthenv evaluate`` show on the terminal."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.progress import Progress
 
 from synthenv.core.errors import UserError
-from synthenv.runs.display.terminal import COLUMNS, busy, console, curve_table, return_table, say
-from synthenv.runs.evaluate import learning_curves, learning_curves_plot
+from synthenv.runs.display.terminal import COLUMNS, busy, console, curve_table, is_live, return_table, say
+from synthenv.runs.evaluate import learning_curves, learning_curves_plot, records
 from synthenv.runs.evaluate.arguments import Evaluate, Train
-from synthenv.runs.storage import locked_directory
 from synthenv.runs.training import evaluation
 
 
 def train(command: Train) -> dict[str, Any]:
-    """Train agents anywhere, test them on the real task."""
-    env, num_agents = command.env, command.num_agents
+    """Train agents anywhere, test them on the real task, and keep what they learnt."""
+    env, num_agents, out = command.env, command.num_agents, command.out
+    assert out is not None
+    records.check_free(out)
+    learnt = []
     with busy(f"training {num_agents} agents in {env}"):
         summary, rows = evaluation.evaluate(
             env,
@@ -25,16 +26,18 @@ def train(command: Train) -> dict[str, Any]:
             command.vary_hyperparams,
             agent=command.agent,
             max_steps=command.max_steps,
+            keep=None if command.vary_hyperparams else lambda *pair: learnt.append(pair),
         )
+    row = "proxy" if "proxies" in summary else "real"
+    records.write(command, summary, {row: rows["proxy"].returns}, *learnt)
     returns = rows["proxy"].returns.mean(axis=1)
     say(f"real returns, agent by agent: {' '.join(f'{x:.0f}' for x in returns)}")
     if early := int(np.sum(rows["proxy"].num_steps < summary["max_steps"])):
         rule = "" if summary["stop"] == "none" else f", or by their stop rule ({summary['stop']})"
         budget = f"{summary['max_steps']:,} steps"
         say(f"{early} of {num_agents} ended before their {budget}: by their number of episodes{rule}")
-    return_table(
-        f"{num_agents} {summary['agent']} agents trained in {env}, tested on the real task", {env: summary}
-    )
+    show(command, summary)
+    say(f"agents: {out}")
     return summary
 
 
@@ -43,11 +46,12 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
     if command.curves:
         return evaluate_curves(command)
     num_agents = 400 if command.num_agents is None else command.num_agents
+    assert command.out is not None
+    records.check_free(command.out)
     if command.agent is not None and len(command.agent) != 1:
         raise UserError("one agent at a time: pass one --agent, or add --curves")
-    name = ", ".join(command.proxy)
     with busy(f"training {num_agents} agents for each row"):
-        summary, _ = evaluation.evaluate(
+        summary, rows = evaluation.evaluate(
             command.proxy,
             num_agents,
             command.common.seed,
@@ -57,36 +61,51 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
             test_task=command.test_task,
             max_steps=command.max_steps,
         )
-    rows = {name: summary}
-    rows |= {f"baseline: {row}": numbers for row, numbers in summary.get("baselines", {}).items()}
-    return_table(f"{summary['agent']}, tested on {summary['tested_on']}", rows)
+    records.write(command, summary, {row: scores.returns for row, scores in rows.items()})
+    show(command, summary)
+    say(f"returns: {command.out / records.RETURNS}")
     return summary
+
+
+def show(command: Train | Evaluate, summary: dict[str, Any]) -> None:
+    """The table of what came of it."""
+    if isinstance(command, Evaluate) and command.curves:
+        curve_table(summary)
+    elif isinstance(command, Evaluate):
+        rows = {", ".join(command.proxy): summary}
+        rows |= {f"baseline: {row}": numbers for row, numbers in summary.get("baselines", {}).items()}
+        return_table(f"{summary['agent']}, tested on {summary['tested_on']}", rows)
+    else:
+        agents = f"{summary['num_agents']} {summary['agent']} agents"
+        title = f"{agents} trained in {command.env}, tested on the real task"
+        return_table(title, {command.env: summary})
 
 
 def evaluate_curves(command: Evaluate) -> dict[str, Any]:
     """Figure 5's protocol on several proxies, agents and baselines, with a picture."""
-    num_agents = 40 if command.num_agents is None else command.num_agents
+    num_agents, out = 40 if command.num_agents is None else command.num_agents, command.out
+    assert out is not None
+    records.check_free(out, is_curves=True)
     if command.test_task is not None:
         raise UserError("--curves tests on the proxy's own task: drop --test-task")
-    spec, _ = learning_curves.plan(command.proxy, command.agent, command.baselines, command.max_steps)
-    with locked_directory.output(command.out, f"curves-{spec.name}") as out:
-        summary, learned = _learn_curves(command, num_agents, out)
-        learning_curves_plot.write(summary, learned, out)
-    curve_table(summary)
+    summary, learned = _learn_curves(command, num_agents)
+    learning_curves_plot.write(summary, learned, out)
+    records.write(command, summary, {})
+    show(command, summary)
     say(f"curves: {out / 'curves.png'}   numbers: {out / 'curves.csv'}")
     return summary
 
 
 def _learn_curves(
-    command: Evaluate, num_agents: int, out: Path
+    command: Evaluate, num_agents: int
 ) -> tuple[dict[str, Any], dict[str, learning_curves.Learned]]:
-    """The summary of all rows and their curves, with a bar; finished rows are kept if ``--out`` was given."""
-    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
+    """The summary of all rows and their curves, with a bar; finished rows are kept."""
+    with Progress(*COLUMNS, console=console, disable=not is_live()) as progress:
         bar = progress.add_task("row", total=None, numbers="compiling")
 
         def show(row: str, done: int, total: int) -> None:
             progress.update(bar, completed=done, total=total, numbers=row)
-            if not console.is_terminal:
+            if not is_live():
                 say(f"{done + 1}/{total}  {row}")
 
         return learning_curves.evaluate_curves(
@@ -98,5 +117,5 @@ def _learn_curves(
             command.baselines,
             command.max_steps,
             show,
-            command.out and out / "rows",
+            command.out and command.out / "rows",
         )

@@ -1,7 +1,5 @@
 """``synthenv plot``: pictures of what a proxy shows its agents, with their numbers beside them."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from synthenv.core.errors import UserError
-from synthenv.core.files import make_directory, write_atomic
+from synthenv.core.files import make_directory
 from synthenv.envs.gridworld import GridWorld
 from synthenv.runs.display.figures import save
 from synthenv.runs.display.terminal import busy, say
-from synthenv.runs.evaluate import proxy_contents, proxy_contents_plot
+from synthenv.runs.evaluate import proxy_contents, proxy_contents_plot, records
 from synthenv.runs.evaluate.arguments import Plot
 from synthenv.runs.statistics.distributions import Histogram, as_rows, histogram, overlap
 from synthenv.runs.storage import locked_directory
@@ -77,6 +75,8 @@ def _synthetic(place: Place, command: Plot, out: Path) -> dict[str, Any]:
     title = f"{_title(place)}: {num} {place.agent.full_name} agents"
     _write(out, "states", proxy_contents_plot.draw_histograms(histograms, title), as_rows(histograms))
     _tell(histograms)
+    if not command.returns:
+        return {"states": _described(histograms)}
     with busy(f"training {num} agents in {place.spec.name}"):
         real = places.resolve(place.spec.name, agent=place.agent.full_name)
         scores = {
@@ -89,14 +89,8 @@ def _synthetic(place: Place, command: Plot, out: Path) -> dict[str, Any]:
     figure = proxy_contents_plot.draw_returns(
         returns, rows, place.spec.solved_return, f"{title}, tests on {place.spec.name}"
     )
-    _write(out, "returns", figure, _return_rows(returns))
+    _write(out, "returns", figure, records.return_rows(returns))
     return {"states": _described(histograms), "returns": rows}
-
-
-def _return_rows(returns: Mapping[str, np.ndarray]) -> Iterable[dict[str, Any]]:
-    for row, agents in returns.items():
-        for (agent, episode), value in np.ndenumerate(agents):
-            yield {"row": row, "agent": agent, "episode": episode, "return": f"{value:.6g}"}
 
 
 def _grid(place: Place, out: Path) -> dict[str, Any]:
@@ -139,7 +133,8 @@ def _rewards(place: Place, command: Plot, out: Path) -> dict[str, Any]:
     if env.obs_size == 2 and not env.info_size:
         x, y, values = proxy_contents.phi_map(place)
         phi = (x, y, values, paid.obs)
-        _write_rows(out, "network", _phi_rows(names, x, y, values))
+        make_directory(out)
+        records.write_rows(out / "network.csv", _phi_rows(names, x, y, values))
     title = f"{_title(place)}: {env.config.variant}, {command.num_agents} {place.agent.full_name} agents"
     _write(out, "rewards", proxy_contents_plot.draw_rewards(found, title, phi, names), as_rows([found]))
     _tell([found])
@@ -184,15 +179,7 @@ def _tell(histograms: Sequence[Histogram]) -> None:
 
 def _write(out: Path, name: str, figure: Figure, rows: Iterable[Mapping[str, Any]]) -> None:
     """A picture, its numbers, and where they are."""
-    _write_rows(out, name, rows)
+    make_directory(out)
+    records.write_rows(out / f"{name}.csv", rows)
     save(figure, out / f"{name}.png", dpi=130)
     say(f"{name}: {out / f'{name}.png'}   numbers: {out / f'{name}.csv'}")
-
-
-def _write_rows(out: Path, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    make_directory(out)
-    rows, table = list(rows), io.StringIO()
-    writer = csv.DictWriter(table, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomic(out / f"{name}.csv", table.getvalue().encode())

@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from synthenv.core.errors import UserError
 from synthenv.core.registry import import_words
-from synthenv.runs.display.terminal import COLUMNS, console, say
+from synthenv.runs.display.terminal import COLUMNS, console, is_live, say
 from synthenv.runs.meta_train import run as search_run
 from synthenv.runs.meta_train.arguments import MetaTrain
 from synthenv.runs.meta_train.config import MetaTrainConfig
@@ -26,7 +26,7 @@ def carry_out(command: MetaTrain) -> dict[str, Any]:
 
 def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> dict[str, Any]:
     """Evolve a proxy, show how it goes, and leave a report in the run directory."""
-    live = console.is_terminal or console.is_jupyter  # elsewhere a bar would be written once, at the end
+    live = is_live()
     with Progress(*COLUMNS, console=console, disable=not live) as progress:
         bar = progress.add_task("generation", total=config.outer.num_generations, numbers="compiling")
 

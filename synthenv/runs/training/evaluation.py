@@ -8,7 +8,7 @@ References:
     Ferreira et al. (2022), figures 3 and 25, tables 2 and 5.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -20,6 +20,8 @@ from synthenv.core.errors import UserError
 from synthenv.runs.statistics.intervals import bootstrap_interval
 from synthenv.runs.training.places import Place, budgeted, real_schedule, resolve, test_spec
 from synthenv.runs.training.trial_runner import TrialRunner
+
+Keep = Callable[[AgentConfig, Any], None]
 
 
 class Scores(NamedTuple):
@@ -35,14 +37,21 @@ class Scores(NamedTuple):
 
 
 def run_agents(
-    place: Place, agent: AgentConfig, num_agents: int, seed: int, num_test_episodes: int = 10
+    place: Place,
+    agent: AgentConfig,
+    num_agents: int,
+    seed: int,
+    num_test_episodes: int = 10,
+    keep: Keep | None = None,
 ) -> Scores:
     """Train ``num_agents`` agents, spread evenly over the place's environments, and test each on the real task."""
-    runner = TrialRunner(agent, place.ground, place.spec, num_test_episodes)
+    runner = TrialRunner(agent, place.ground, place.spec, num_test_episodes, keep=keep is not None)
     which = np.arange(num_agents) % len(place.weights)
     # Apart from every key of a search with this seed.
     key = jax.random.fold_in(jax.random.key(seed), 2**31 - 2)
     results = runner.run(key, place.weights[which], np.arange(num_agents), num_agents)
+    if keep is not None:
+        keep(agent, results.params)
     return Scores(results.returns, results.num_steps, results.num_episodes, which)
 
 
@@ -87,6 +96,7 @@ def evaluate(
     max_steps: int | None = None,
     num_baseline_agents: int | None = None,
     max_baseline_steps: int | None = None,
+    keep: Keep | None = None,
 ) -> tuple[dict[str, Any], dict[str, Scores]]:
     """Train agents in ``name``, test them on the real task, and do the same for the baselines.
 
@@ -101,6 +111,8 @@ def evaluate(
         max_steps: overrides the training steps per agent; the buffer grows with it.
         num_baseline_agents: agents for each baseline, if not as many as for the first row.
         max_baseline_steps: bounds the training of the agents on the real task.
+        keep: given the agents and the policies that they learnt in ``name``, with leading axis [A]; for agents that
+            are alike only, so not with ``vary``.
 
     Returns:
         the JSON summary (with one of its own for each proxy meant) and the raw scores by row.
@@ -115,7 +127,7 @@ def evaluate(
         place = place._replace(spec=test_spec(place, test_task))
     config = replace(place.agent, vary=vary)
     config = budgeted(config, max_steps)
-    rows = {"proxy": run_agents(place, config, num_agents, seed)}
+    rows = {"proxy": run_agents(place, config, num_agents, seed, keep=keep)}
     if baselines:
         num_baseline_agents = num_baseline_agents or num_agents
         real = resolve(place.spec.name, agent=place.agent.full_name)

@@ -48,6 +48,7 @@ class TrialRunner:
         num_test_episodes: greedy episodes per agent.
         objective: makes a score of a training and its test.
         shapes: the shapes of network that the agents take by turns, of ``few_shapes``; None draws one for each.
+        keep: whether results hold the policies that were learnt, which all have to be of one shape then.
     """
 
     def __init__(
@@ -58,12 +59,14 @@ class TrialRunner:
         num_test_episodes: int,
         objective: Objective = max_reward,
         shapes: dict[str, np.ndarray] | None = None,
+        keep: bool = False,
     ):
         if agent.action_repeat > 1:
             ground = ground._replace(env=ActionRepeat(ground.env, agent.action_repeat))
             spec = spec._replace(env=ActionRepeat(spec.env, agent.action_repeat))
         self.agent, self.ground, self.spec = agent, ground, spec
-        self.num_test_episodes, self.objective, self.shapes = num_test_episodes, objective, shapes
+        self.num_test_episodes, self.objective = num_test_episodes, objective
+        self.shapes, self.keep = shapes, keep
         self.on_cpu = jax.default_backend() == "cpu"
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.workers = max(1, cores // jax.local_device_count()) if self.on_cpu else 1
@@ -88,6 +91,7 @@ class TrialRunner:
             width=1 if self.on_cpu else MOST_SLOTS,
             objective=self.objective,
             memory=None if self.on_cpu else memory_of_device(),
+            keep=self.keep,
         )
 
         def counted(tasks: TrialTask) -> TrialResult:

@@ -6,7 +6,7 @@ from typing import Any
 from rich.progress import Progress
 
 from synthenv.core.errors import UserError
-from synthenv.runs.display.terminal import COLUMNS, console, listing, say
+from synthenv.runs.display.terminal import COLUMNS, console, is_live, listing, say
 from synthenv.runs.tune.arguments import Tune
 from synthenv.runs.tune.plan import make_plan
 
@@ -21,8 +21,7 @@ def tune(command: Tune) -> dict[str, Any]:
         raise UserError(f"tune needs Optuna ({error}): pip install 'synthenv[hpo]'") from None
     plan, out = make_plan(command), command.out
     assert out is not None
-    live = console.is_terminal or console.is_jupyter
-    with Progress(*COLUMNS, console=console, disable=not live) as progress:
+    with Progress(*COLUMNS, console=console, disable=not is_live()) as progress:
         bar = progress.add_task("trials", total=command.num_trials, numbers="compiling")
         running: dict[int, str] = {}
 

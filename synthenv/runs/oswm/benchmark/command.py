@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.progress import Progress
 
-from synthenv.runs.display.terminal import COLUMNS, START, console, listing, say
+from synthenv.runs.display.terminal import COLUMNS, START, console, is_live, listing, say
 from synthenv.runs.oswm.benchmark import run as benchmark
 from synthenv.runs.oswm.benchmark import tables as benchmark_report
 from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
@@ -15,7 +15,7 @@ def benchmark_with_bars(command: OswmBenchmark) -> dict[str, Any]:
     """Run the benchmark, show how it goes and what came of it."""
     out = command.out
     assert out is not None
-    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*COLUMNS, console=console, disable=not is_live()) as progress:
         results = benchmark.run(command, out, *_watched(progress, command.seeds))
     for table, by_task in results["tables"].items():
         say(f"\n{benchmark_report.TITLES[table]}", style="bold")
@@ -34,7 +34,7 @@ def _watched(progress: Progress, num_seeds: int) -> tuple[Watch, Any, Any]:
     seeds = progress.add_task("seed", total=num_seeds, numbers="")
 
     def say_without_bars(line: str) -> None:
-        if not console.is_terminal:
+        if not is_live():
             say(line)
 
     def tell_row(table: str, row: Row, done: int, total: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.progress import Progress
 
-from synthenv.runs.display.terminal import COLUMNS, console, say
+from synthenv.runs.display.terminal import COLUMNS, console, is_live, say
 from synthenv.runs.oswm.pretrain import plot as pretrain_plot
 from synthenv.runs.oswm.pretrain import run as small
 from synthenv.runs.oswm.pretrain.arguments import OswmPretrain
@@ -24,7 +24,7 @@ def pretrain(command: OswmPretrain) -> dict[str, Any]:
     assert out is not None
     asked = asked_for(command)
     num_steps = asked.config.num_steps
-    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*COLUMNS, console=console, disable=not is_live()) as progress:
         bar = progress.add_task("step", total=num_steps, numbers="drawing tasks, fitting experts, compiling")
         last = ""
 
@@ -35,7 +35,7 @@ def pretrain(command: OswmPretrain) -> dict[str, Any]:
             nonlocal last
             last = progress_numbers(line)
             progress.update(bar, completed=line["step"], numbers=f"loss {line['train_loss']:.4f}  {last}")
-            if not console.is_terminal:
+            if not is_live():
                 told = f"step {line['step']:,}/{num_steps:,}  loss {line['train_loss']:.4f}  {last}"
                 say(told)
 

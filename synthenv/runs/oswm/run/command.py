@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.progress import Progress
 
-from synthenv.runs.display.terminal import COLUMNS, START, bracketed, console, listing, say
+from synthenv.runs.display.terminal import COLUMNS, START, bracketed, console, is_live, listing, say
 from synthenv.runs.oswm.run import plot as oswm_plot
 from synthenv.runs.oswm.run import run as oswm_run
 from synthenv.runs.oswm.run.arguments import OswmRun
@@ -24,11 +24,11 @@ def run(command: OswmRun) -> dict[str, Any]:
     """Train in dreams, test on the real task."""
     out = command.out
     assert out is not None
-    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*COLUMNS, console=console, disable=not is_live()) as progress:
         bar = progress.add_task("seed", total=command.seeds, numbers=START)
 
         def begin() -> None:
-            if not console.is_terminal:
+            if not is_live():
                 say(f"{START}: it may take minutes until the first seed is done")
 
         def show(seed: int, steps: int, mean: float) -> None:
@@ -38,7 +38,7 @@ def run(command: OswmRun) -> dict[str, Any]:
             done = line["generation"] + 1
             told = f"return {line['final_return']:.4g}  {line['train_seconds']:.1f} s of training"
             progress.update(bar, completed=done, numbers=told)
-            if not console.is_terminal:
+            if not is_live():
                 say(f"{done}/{command.seeds} seeds  {told}")
             if termination_of(command) is None and not line["context_ends"]:
                 say(f"seed {line['generation']}: no episode of its context ended, so none of its dream did")
