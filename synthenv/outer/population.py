@@ -127,10 +127,16 @@ def _serve_locally(
     threads = [
         threading.Thread(target=work, args=(i, device), daemon=True) for i, device in enumerate(devices)
     ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    except (
+        BaseException
+    ) as error:  # Ctrl-C: the process may go on, as that of a notebook does, the workers shall not
+        errors.append(error)
+        raise
     if errors:
         raise errors[0]
     wall = time.perf_counter() - start

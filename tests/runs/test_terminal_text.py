@@ -74,7 +74,9 @@ def test_pictures(name, tmp_path):
     summary = {"agents": {"ddqn": {"proxies": {name: summarise(learned)}}}, "tested_on": name}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure = learning_curves_plot.draw_curves(summary, {f"ddqn: {name}": learned}, name)
+        figure = learning_curves_plot.draw_curves(
+            summary, learning_curves_plot.bands_of({f"ddqn: {name}": learned}), name
+        )
         figures.save(figure, tmp_path / "x.png")
     (legend,) = figure.legends
     for text in (legend.get_texts()[0], figure.axes[1].get_yticklabels()[0], *figure.texts):

@@ -18,9 +18,23 @@ PURPLE, TEAL, BROWN = "#6b46c1", "#0e7490", "#8a5a2b"
 CYCLE = (ORANGE, GREEN, PURPLE, TEAL, RED, BROWN)
 
 
+class Picture(Figure):
+    """A figure of its own, which pyplot knows nothing of, and which a notebook shows all the same."""
+
+    def _repr_png_(self) -> bytes:
+        return png_of(self, dpi=100)
+
+
+def png_of(figure: Figure, dpi: int) -> bytes:
+    """The bytes of a PNG."""
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=dpi)
+    return png.getvalue()
+
+
 def new_figure(width: float, height: float, title: str) -> Figure:
     """An empty figure of so many inches."""
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    figure = Picture(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(h_pad=0.1, w_pad=0.12)  # type: ignore[union-attr, call-arg]
     figure.suptitle(literal(title), fontsize=13, fontweight="bold", color=INK, x=0.01, ha="left")
@@ -63,6 +77,4 @@ def save(figure: Figure, file: Path, dpi: int = 140) -> None:
     """Write a PNG, whole or not at all."""
     if (figures := _kept.get()) is not None:
         figures[file.stem] = figure
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=dpi)
-    write_atomic(file, png.getvalue())
+    write_atomic(file, png_of(figure, dpi))

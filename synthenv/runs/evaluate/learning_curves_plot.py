@@ -1,8 +1,6 @@
 """The picture of learning curves: real test return against training steps, and steps to solve."""
 
-import csv
-import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from synthenv.core.files import make_directory, write_atomic
+from synthenv.core.files import make_directory
 from synthenv.runs.display.figures import BLUE, CYCLE, INK, QUIET, RED, dress, literal, new_figure, save
 from synthenv.runs.evaluate.learning_curves import BASELINES, Learned, at_steps
+from synthenv.runs.evaluate.records import read_rows, write_rows
 from synthenv.runs.statistics.intervals import bootstrap_band
 
 _COLORS = dict(zip(BASELINES, (BLUE, QUIET, QUIET), strict=True))
 POINTS = 200
+COLUMNS: Sequence[str] = ("agent", "row", "steps", "mean_return", "low", "high")
+Bands = Mapping[
+    str, tuple[np.ndarray, ...]
+]  # of each row: training steps [G], and there mean, low and high return
 
 
 def grid_of(curves: Mapping[str, Learned]) -> np.ndarray:
@@ -33,12 +36,27 @@ def band_of(learned: Learned, grid: np.ndarray) -> tuple[np.ndarray, ...]:
     return grid[tested], *bootstrap_band(returns[:, tested])
 
 
-def draw_curves(summary: Mapping[str, Any], curves: Mapping[str, Learned], title: str) -> Figure:
+def bands_of(curves: Mapping[str, Learned]) -> Bands:
+    """What the picture shows of each curve."""
+    grid = grid_of(curves)
+    return {name: band_of(learned, grid) for name, learned in curves.items()}
+
+
+def read_bands(out: Path) -> Bands:
+    """The bands that ``write`` left in a directory, up to rounding."""
+    found: dict[str, list[list[float]]] = {}
+    for line in read_rows(out / "curves.csv"):
+        numbers = [float(line[name]) for name in COLUMNS[2:]]
+        found.setdefault(f"{line['agent']}: {line['row']}", []).append(numbers)
+    return {name: tuple(np.array(rows).T) for name, rows in found.items()}
+
+
+def draw_curves(summary: Mapping[str, Any], bands: Bands, title: str) -> Figure:
     """One column per agent: its curves above, its steps to solve below; its mean returns, where none ever solves.
 
     Args:
         summary: of ``learning_curves.evaluate_curves``.
-        curves: its second result.
+        bands: by "agent: row"; one without a test before its end may be missing.
         title: of the figure.
     """
     agents = summary["agents"]
@@ -52,7 +70,8 @@ def draw_curves(summary: Mapping[str, Any], curves: Mapping[str, Learned], title
     draw_bars = _draw_steps if any(solved) else _draw_means
     for (agent, kinds), above, below in zip(agents.items(), panels[0], panels[1], strict=True):
         rows = kinds["proxies"] | kinds.get("baselines", {})
-        _draw_returns(above, agent, {row: curves[f"{agent}: {row}"] for row in rows}, colors)
+        shown = {row: bands[f"{agent}: {row}"] for row in rows if f"{agent}: {row}" in bands}
+        _draw_returns(above, agent, shown, summary.get("solved_return"), colors)
         draw_bars(below, rows, colors)
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=6, frameon=False)
     return figure
@@ -66,29 +85,29 @@ def write(
     Raises:
         UserError: if the disk is full or the directory cannot be written.
     """
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("agent", "row", "steps", "mean_return", "low", "high"))
-    grid = grid_of(curves)
-    for name, learned in curves.items():
-        agent, row = name.split(": ", 1)
-        for steps, *numbers in zip(*band_of(learned, grid), strict=True):
-            writer.writerow((agent, row, f"{steps:.0f}", *(f"{number:.4g}" for number in numbers)))
+    bands = bands_of(curves)
+    lines = [
+        dict(
+            zip(COLUMNS, (*name.split(": ", 1), f"{steps:.0f}", *(f"{x:.4g}" for x in numbers)), strict=True)
+        )
+        for name, band in bands.items()
+        for steps, *numbers in zip(*band, strict=True)
+    ]
     make_directory(out)
-    save(draw_curves(summary, curves, title or str(summary["tested_on"])), out / "curves.png", dpi=130)
-    write_atomic(out / "curves.csv", table.getvalue().encode())
+    save(draw_curves(summary, bands, title or str(summary["tested_on"])), out / "curves.png", dpi=130)
+    write_rows(out / "curves.csv", lines, COLUMNS)
 
 
-def _draw_returns(axes: Axes, agent: str, curves: Mapping[str, Learned], colors: Mapping[str, str]) -> None:
+def _draw_returns(
+    axes: Axes, agent: str, bands: Bands, threshold: float | None, colors: Mapping[str, str]
+) -> None:
     dress(axes, f"{agent}: mean real test return, 95 % band", "training steps", "return")
-    grid = grid_of(curves)
-    for row, learned in curves.items():
-        steps, mean, low, high = band_of(learned, grid)
+    for row, (steps, mean, low, high) in bands.items():
         axes.plot(steps, mean, color=colors[row], linewidth=1.8, label=_short(row))
         axes.fill_between(steps, low, high, color=colors[row], alpha=0.2, linewidth=0)
     _thousands(axes)
-    threshold = next(iter(curves.values())).solved_return
-    axes.axhline(threshold, color=RED, linewidth=1.1, linestyle="--")
+    if threshold is not None:
+        axes.axhline(threshold, color=RED, linewidth=1.1, linestyle="--")
 
 
 def _thousands(axes: Axes) -> None:

@@ -9,7 +9,7 @@ result.json              what --json has as results; its presence says that the 
 import csv
 import dataclasses
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +85,10 @@ def return_rows(returns: Mapping[str, np.ndarray]) -> Iterable[dict[str, Any]]:
             yield {"row": row, "agent": agent, "episode": episode, "return": f"{value:.6g}"}
 
 
-def write_rows(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a table whose columns are those of its first row."""
+def write_rows(file: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Write a table; its columns are those of its first row, if none are named."""
     rows, table = list(rows), io.StringIO()
-    writer = csv.DictWriter(table, rows[0], lineterminator="\n")
+    writer = csv.DictWriter(table, columns or rows[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_atomic(file, table.getvalue().encode())

@@ -9,11 +9,11 @@ from rich.progress import Progress
 
 from synthenv.core.errors import UserError
 from synthenv.core.registry import import_words
-from synthenv.runs.display.terminal import COLUMNS, console, is_live, say
+from synthenv.runs.display.terminal import COLUMNS, console, is_live, listing, say
 from synthenv.runs.meta_train import run as search_run
 from synthenv.runs.meta_train.arguments import MetaTrain
 from synthenv.runs.meta_train.config import MetaTrainConfig
-from synthenv.runs.meta_train.report import write_report
+from synthenv.runs.meta_train.report import headlines, read_story, write_report
 
 _STYLES = {True: "green", False: "yellow", None: None}  # of the verdict on a search
 
@@ -51,6 +51,12 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
         f"        synthenv plot {named}"
     )
     return result
+
+
+def show(out: Path) -> None:
+    """The table of a search so far."""
+    story = read_story(out)
+    listing(story.title, ("", ""), [(label, number) for number, label in headlines(story)])
 
 
 def verdict(result: dict[str, Any], objective: str) -> str:

@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import disk_error, make_directory, write_atomic
@@ -70,17 +70,14 @@ def write_report(run: str | Path) -> Path:
     stored = _read_json(run / "config.json")
     result = _read_json(run / "result.json") if (run / "result.json").exists() else None
     config, lines = stored.get("config", {}), metrics.read(run)
-    threshold = _solved_return(config)
-    title = f"{config.get('command', 'run')}: {config.get('task', run.name)}"
-    objective = _objective(config)
-    threshold = threshold if objective == "max_reward" else None
-    png = draw_progress(lines, title, threshold, "return" if objective == "max_reward" else objective)
+    story = _story(run, config, lines)
+    png = draw_progress(*story)
     make_directory(run / "plots")
     write_atomic(run / "plots" / "progress.png", png)
     page = PAGE.format(
-        title=html.escape(title),
+        title=html.escape(story.title),
         state=html.escape(_state(lines, result)),
-        cards="".join(_card(value, label) for value, label in _headlines(lines, threshold, objective)),
+        cards="".join(_card(value, label) for value, label in headlines(story)),
         png=base64.b64encode(png).decode(),
         legend=LEGEND + (DECIDING if any(line.get("deciding_mean") is not None for line in lines) else ""),
         next_title="Use it" if result is not None else "Go on",
@@ -95,6 +92,31 @@ def write_report(run: str | Path) -> Path:
     )
     write_atomic(run / "report.html", page.encode())
     return run / "report.html"
+
+
+class Story(NamedTuple):
+    """What there is to draw of a search: the arguments of ``progress_figure``."""
+
+    lines: list[dict[str, Any]]
+    title: str
+    threshold: float | None
+    score: str
+
+
+def read_story(run: Path) -> Story:
+    """The story of a run directory so far.
+
+    Raises:
+        UserError: if this is no run directory.
+    """
+    return _story(run, _read_json(run / "config.json").get("config", {}), metrics.read(run))
+
+
+def _story(run: Path, config: Mapping[str, Any], lines: list[dict[str, Any]]) -> Story:
+    title, objective = f"{config.get('command', 'run')}: {config.get('task', run.name)}", _objective(config)
+    if objective != "max_reward":
+        return Story(lines, title, None, objective)
+    return Story(lines, title, _solved_return(config), "return")
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -138,13 +160,11 @@ def _state(lines: Sequence[Mapping[str, Any]], result: Mapping[str, Any] | None)
     return f"finished after {generations}{solved}"
 
 
-def _headlines(
-    lines: Sequence[Mapping[str, Any]], threshold: float | None, objective: str
-) -> Iterator[tuple[str, str]]:
+def headlines(story: Story) -> Iterator[tuple[str, str]]:
     """Numbers for the top of the page, with what they are."""
+    lines, _, threshold, score = story
     last = lines[-1] if lines else {}
     goal = "" if threshold is None else f", solved at {threshold:g}"
-    score = "return" if objective == "max_reward" else objective
     yield _number(last.get("best_incumbent")), f"best mean {score} of the incumbents{goal}"
     yield _number(last.get("incumbent_mean")), f"incumbents' mean {score}, last generation"
     if score != "return":

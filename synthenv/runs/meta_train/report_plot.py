@@ -1,6 +1,5 @@
 """The picture of a search: returns, training steps and time per generation."""
 
-import io
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from synthenv.runs.display.figures import BLUE, GREEN, GRID, INK, ORANGE, QUIET, RED
+from synthenv.runs.display.figures import BLUE, GREEN, GRID, INK, ORANGE, QUIET, RED, Picture, png_of
 
 STYLE: dict[str, Any] = {"linewidth": 2.0, "marker": "o", "markeredgewidth": 0}
 
@@ -19,6 +18,13 @@ STYLE: dict[str, Any] = {"linewidth": 2.0, "marker": "o", "markeredgewidth": 0}
 def draw_progress(
     metrics: Sequence[dict[str, Any]], title: str, solved_return: float | None, score: str = "return"
 ) -> bytes:
+    """The bytes of a PNG of ``progress_figure``."""
+    return png_of(progress_figure(metrics, title, solved_return, score), dpi=130)
+
+
+def progress_figure(
+    metrics: Sequence[dict[str, Any]], title: str, solved_return: float | None, score: str = "return"
+) -> Figure:
     """Draw three panels over the generations.
 
     Args:
@@ -26,12 +32,9 @@ def draw_progress(
         title: what was searched.
         solved_return: return from which on the task counts as solved, if known.
         score: what was maximised: the return, or the name of another objective.
-
-    Returns:
-        the bytes of a PNG.
     """
     # A figure of its own: pyplot would keep it alive and could look for a display.
-    figure = Figure(figsize=(9.5, 10.5), layout="constrained", facecolor="white")
+    figure = Picture(figsize=(9.5, 10.5), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(h_pad=0.12, w_pad=0.12)  # type: ignore[union-attr]
     returns, steps, seconds = figure.subplots(3, sharex=True, height_ratios=(1.5, 1, 1))
@@ -46,9 +49,7 @@ def draw_progress(
     if len(generations):
         margin = max(0.5, 0.015 * np.ptp(generations))
         seconds.set_xlim(generations.min() - margin, generations.max() + margin)
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=130)
-    return png.getvalue()
+    return figure
 
 
 def _draw_returns(

@@ -1,6 +1,7 @@
 """What ``synthenv oswm plot`` does."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,13 @@ from synthenv.runs.oswm.run import plot as oswm_plot
 from synthenv.runs.oswm.run.real_tasks import real_task
 from synthenv.runs.storage import metrics
 from synthenv.runs.storage.run_directory import stored_config
+
+
+def told_of(config: Mapping[str, Any]) -> tuple[str, float | None]:
+    """What an oswm run dreams of, and the return from which on that is solved, if there is one."""
+    if config["task"] is None:
+        return Path(config["context_file"]).name, None
+    return config["task"], real_task(config["task"], config.get("episode_steps")).solved_return
 
 
 def plot(command: OswmPlot) -> dict[str, Any]:
@@ -29,11 +37,7 @@ def plot(command: OswmPlot) -> dict[str, Any]:
         file = pretrain_plot.write(lines, path / "plots", config["preset"] or "a world model")
         count = {"num_lines": len(lines)}
     else:
-        name = config["task"] or Path(config["context_file"]).name
-        solved_return = (
-            config["task"] and real_task(config["task"], config.get("episode_steps")).solved_return
-        )
-        file = oswm_plot.write(lines, path / "plots", name, solved_return)
+        file = oswm_plot.write(lines, path / "plots", *told_of(config))
         count = {"num_seeds": len(lines)}
         say(f"{len(lines)} of {config['seeds']} seeds are done")
     say(f"curves: {file}")

@@ -36,7 +36,7 @@ def tune(command: Tune) -> dict[str, Any]:
             say(trial_line(event, command.num_trials))
 
         summary = studies.tune(plan, out, show, say)
-    _best_table(summary)
+    show_best(summary)
     _print_end(summary, out)
     return summary
 
@@ -56,7 +56,8 @@ def trial_line(event: dict[str, Any], num_trials: int) -> str:
     )
 
 
-def _best_table(summary: dict[str, Any]) -> None:
+def show_best(summary: dict[str, Any]) -> None:
+    """The table of the best configuration."""
     best, shares = summary["best"], summary["importances"]
     title = f"best configuration: trial {best['trial']}, value {best['value']:.1f}"
     rows = []

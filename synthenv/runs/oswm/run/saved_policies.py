@@ -1,4 +1,4 @@
-"""The policies that an ``oswm run`` leaves behind, to be played again, in the real task too."""
+"""What an ``oswm run`` leaves: policies, to be played again, in the real task too, and the dreams they are from."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,8 +14,10 @@ from synthenv.core.files import plain
 from synthenv.core.sealed_file import read_sealed
 from synthenv.core.types import Prediction
 from synthenv.envs.action_units import ActionUnits
+from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.oswm.run.presets import dreaming_agent
 from synthenv.runs.oswm.run.real_tasks import real_task
+from synthenv.runs.oswm.run.setup import Dreams
 from synthenv.runs.oswm.run.training import Trainer
 from synthenv.runs.storage.run_directory import stored_config
 from synthenv.worldmodel.context.action_strategies import Actions
@@ -64,6 +66,22 @@ def load_policy(run: str | Path, seed: int) -> Policy:
         return units.to_task(action if isinstance(action, Tracer) else np.asarray(action))
 
     return policy
+
+
+def load_dream(command: OswmRun, run: Path, seed: int) -> tuple[WorldModelEnv, EnvParams]:
+    """What a seed of a run learnt in: the dream of its context, which is encoded anew.
+
+    Args:
+        command: the run's flags.
+        run: its directory.
+        seed: counted from 0.
+
+    Raises:
+        UserError: there is no such seed, or the world model or the file of the context is not there any more.
+    """
+    dreams, context = Dreams(command), load_context(run / "contexts" / f"seed{seed}.safetensors")
+    cache = dreams.model.encode(dreams.model.params, context.transitions, context.num_actions)
+    return dreams.env, dreams.dream(cache, context)
 
 
 def _units_of(context: Context, config: Mapping[str, Any]) -> ActionUnits:

@@ -1,0 +1,1 @@
+"""What ``import synthenv`` offers: the commands as functions, and what they return."""
