@@ -50,7 +50,7 @@ def place_of(value: Any) -> str:
     return path if os.path.isabs(path) else os.path.join(".", path)
 
 
-def carry_out(*words: str) -> tuple[Command, dict[str, Any]]:
+def carry_out(*words: str) -> tuple[cli.Command, dict[str, Any]]:
     """Carry out a command line, and show how it goes.
 
     Returns:
@@ -81,7 +81,7 @@ def _settings_kept() -> Iterator[None]:
             jax.config.update(name, value)
 
 
-def _tell_how_to_go_on(command: Command) -> None:
+def _tell_how_to_go_on(command: cli.Command) -> None:
     from synthenv.runs.display.terminal import say
 
     out = getattr(command, "out", None)
