@@ -81,7 +81,7 @@ class Batch(NamedTuple):
 
 def init(
     key: jax.Array,
-    obs_size: int,
+    obs: jax.Array,
     hyperparams: Any,
     actions: Actions,
     config: PPOConfig,
@@ -89,7 +89,7 @@ def init(
 ) -> LearnerState:
     """Draw fresh networks."""
     key_actor, key_critic = jax.random.split(key)
-    into, shape = (config.network, obs_size, hyperparams.hidden_size), (bucket.depth, bucket.max_hidden)
+    into, shape = (config.network, obs.size, hyperparams.hidden_size), (bucket.depth, bucket.max_hidden)
     weights = Weights(
         actor=init_network(key_actor, *into, actions.size, *shape),
         log_std=jnp.full(actions.size, jnp.log(hyperparams.action_std)),

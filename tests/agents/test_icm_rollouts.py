@@ -10,7 +10,7 @@ import pytest
 from synthenv.agents import ppo, ppo_monte_carlo
 from synthenv.agents.config import ICMConfig
 from synthenv.agents.curiosity import icm
-from synthenv.agents.curiosity.icm_rollouts import curious_in_rollouts, rows_of, train_once
+from synthenv.agents.curiosity.icm_rollouts import curious_in_rollouts, rows_of
 from synthenv.agents.ppo_config import PPOConfig, PPOMonteCarloConfig
 from synthenv.agents.training.action_vectors import Actions
 from synthenv.agents.training.bucket import Bucket
@@ -65,7 +65,7 @@ def test_monte_carlo_learns_with_the_bonus_and_trains_the_module_once(actions):
         bonus = icm.bonus(state.icm.params, rows, actions, MODULE)
         paid = rows._replace(reward=rows.reward + bonus)
         improved = ppo_monte_carlo.improve(state.learner, paid, hyperparams, actions, MONTE_CARLO)
-        return bonus, improved, train_once(state.icm, rows, actions, MODULE)
+        return bonus, improved, icm.train_once(state.icm, rows, actions, MODULE)
 
     bonus, improved, module = by_hand(before)
     assert (bonus > 0).all()

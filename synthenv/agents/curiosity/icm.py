@@ -14,7 +14,8 @@ References:
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -24,18 +25,19 @@ from synthenv.agents.config import ICMConfig
 from synthenv.agents.training.action_vectors import Actions
 from synthenv.agents.training.batch import sum_over_blocks
 from synthenv.agents.training.bucket import Bucket
+from synthenv.agents.training.on_policy import OnPolicyLearner
 from synthenv.agents.training.replay import Replay, Rows
 from synthenv.agents.training.schedule import Learner
 from synthenv.nets.mlp import ACTIVATIONS, Layer, Params, affine, apply_mlp, init_layer, init_mlp
 
 PyTree = Any
+AnyLearner = TypeVar("AnyLearner", Learner, OnPolicyLearner)
 
 _DEPTH = 2  # hidden layers of the features, the inverse model and the first part of the forward model
 _NUM_BLOCKS = 4
 _ADAM = optax.scale_by_adam()
-OWN_KEY = (
-    2**31 - 1
-)  # fold_in(key, i) is split(key)[i], so this lies beyond whatever else is drawn from the key
+# fold_in(key, i) is split(key)[i], so this lies beyond whatever else is drawn from the key.
+_OWN_KEY = 2**31 - 1
 
 
 class ICMParams(NamedTuple):
@@ -150,11 +152,63 @@ def update(icm: ICM, gradient: ICMParams, config: ICMConfig) -> ICM:
     return ICM(params, opt_state)
 
 
+def train_once(icm: ICM, rows: Rows, actions: Actions, config: ICMConfig) -> ICM:
+    """One Adam step of the module on all rows [B]."""
+    weight = jnp.full(rows.reward.shape, 1.0 / rows.reward.size)
+    return update(icm, jax.grad(loss)(icm.params, rows, weight, actions, config), config)
+
+
 class Curious(NamedTuple):
-    """A learner's state and the module beside it."""
+    """A learner's state and the module beside it.
+
+    ``bonus_return`` [N] is the discounted bonus of the current episodes, where a learner steps N environments itself.
+    """
 
     learner: PyTree
     icm: ICM
+    bonus_return: Any = None
+
+
+def with_module(
+    learner: AnyLearner,
+    learn: Callable[..., Curious],
+    actions: Actions,
+    config: ICMConfig,
+    bonus_return: jax.Array | None = None,
+) -> AnyLearner:
+    """Put a module beside a learner; all but what it learns with stays.
+
+    Args:
+        learner: of ``schedule`` or of ``on_policy``.
+        learn: takes what the learner's own does, with ``Curious`` in place of its state.
+        actions: of the environment.
+        config: the module.
+        bonus_return: before the first step.
+    """
+
+    def begin(key: jax.Array, obs: jax.Array, hyperparams: Any) -> Curious:
+        icm = init(jax.random.fold_in(key, _OWN_KEY), obs.size, actions, config)
+        return Curious(learner.init(key, obs, hyperparams), icm, bonus_return)
+
+    def explore(words: jax.Array, state: Curious, *args: Any) -> Any:
+        return learner.explore(words, state.learner, *args)
+
+    return learner._replace(
+        init=begin, explore=explore, learn=learn, policy=lambda state: learner.policy(state.learner)
+    )
+
+
+def pay(rows: Rows, icm: ICM, learner: Learner, actions: Actions, config: ICMConfig) -> Rows:
+    """Add the bonus to the rewards of rows as the learner's replay has them."""
+    return rows._replace(reward=rows.reward + bonus(icm.params, seen(rows, learner), actions, config))
+
+
+def seen(rows: Rows, learner: AnyLearner) -> Rows:
+    """Rows as the module sees them, with the actions that the environment took.
+
+    Of a vector that stands for a choice that is the index of its largest entry.
+    """
+    return rows._replace(action=learner.env_action(rows.action))
 
 
 def curious(
@@ -164,9 +218,7 @@ def curious(
     config: ICMConfig,
     bucket: Bucket,
 ) -> Learner:
-    """Give a learner that replays an intrinsic reward; all else about it stays.
-
-    The module sees what the environment took: of a vector that stands for a choice, the index of its largest entry.
+    """Give a learner that replays batches an intrinsic reward.
 
     Args:
         learner: its ``learn`` takes ``transform`` (see ``Learner``).
@@ -176,34 +228,17 @@ def curious(
         bucket: the static shape of the learner's batches.
     """
 
-    def seen(rows: Rows) -> Rows:
-        return rows._replace(action=learner.env_action(rows.action))
-
-    def begin(key: jax.Array, obs: jax.Array, hyperparams: Any) -> Curious:
-        icm = init(jax.random.fold_in(key, OWN_KEY), obs.size, actions, config)
-        return Curious(learner.init(key, obs, hyperparams), icm)
-
-    def explore(words: jax.Array, state: Curious, *args: Any) -> jax.Array:
-        return learner.explore(words, state.learner, *args)
-
     def learn(
         words: jax.Array, state: Curious, replay: Replay, obs_size: int, epsilon: jax.Array, hyperparams: Any
     ) -> Curious:
         def gradient(words: jax.Array, weight: jax.Array) -> ICMParams:
-            rows = seen(sample(words, replay, obs_size))
+            rows = seen(sample(words, replay, obs_size), learner)
             return jax.grad(loss)(state.icm.params, rows, weight, actions, config)
 
         picks = words.reshape(bucket.batch_rows, -1)[:, 0]
         icm = update(state.icm, sum_over_blocks(picks, hyperparams.batch_size, bucket, gradient), config)
-
-        def add_bonus(rows: Rows) -> Rows:
-            return rows._replace(reward=rows.reward + bonus(icm.params, seen(rows), actions, config))
-
-        after = learner.learn(
-            words, state.learner, replay, obs_size, epsilon, hyperparams, transform=add_bonus
-        )
+        paid = partial(pay, icm=icm, learner=learner, actions=actions, config=config)
+        after = learner.learn(words, state.learner, replay, obs_size, epsilon, hyperparams, transform=paid)
         return Curious(after, icm)
 
-    return learner._replace(
-        init=begin, explore=explore, learn=learn, policy=lambda state: learner.policy(state.learner)
-    )
+    return with_module(learner, learn, actions, config)

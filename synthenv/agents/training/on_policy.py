@@ -31,7 +31,7 @@ class OnPolicyLearner(NamedTuple):
     """An algorithm without its schedule: pure functions of one member; ``learner`` is its state.
 
     Attributes:
-        init: (key, obs_size, hyperparams) -> learner.
+        init: (key, obs [obs], hyperparams) -> learner.
         explore: (words uint32 [N, num_explore_words], learner, obs [N, obs]) -> actions [N, ...] as they are learnt
             from, and their log-probabilities [N].
         env_action: an action as it is learnt from -> as the environment takes it.
@@ -106,7 +106,7 @@ def init(
     return TrainState(
         key=key,
         step=jnp.int32(0),
-        learner=schedule.learner.init(key_learner, envs.obs.shape[1], hyperparams),
+        learner=schedule.learner.init(key_learner, envs.obs[0], hyperparams),
         envs=envs,
         num_episodes=jnp.int32(0),
         num_scores=jnp.int32(0),
