@@ -9,6 +9,7 @@ import pytest
 
 from synthenv.worldmodel.experts import ensemble, relevance, robust
 from synthenv.worldmodel.regression.closed_form import EXPERTS, LENGTH_SCALES
+from synthenv.worldmodel.regression.sign_steps import Logs, next_size
 
 NUM_ROWS, NUM_INPUTS = 60, 4
 RBFS = [EXPERTS.index(f"rbf {scale:g}") for scale in LENGTH_SCALES]
@@ -118,7 +119,7 @@ def small():
     """Logs, inputs, target and mask of a small likelihood."""
     rng = np.random.default_rng(3)
     x = rng.normal(size=(12, 2))
-    logs = relevance.Logs(np.array([0.2, -0.5]), np.asarray(-2.0))
+    logs = Logs(np.array([0.2, -0.5]), np.asarray(-2.0))
     return logs, x, np.sin(x[:, 0]) + 0.1 * rng.normal(size=12), np.arange(12) < 10
 
 
@@ -141,7 +142,7 @@ def restricted(logs, x, y):
 
 def test_misfit_is_the_restricted_likelihood(small):
     logs, x, y, mask = small
-    other = relevance.Logs(logs.scales + np.array([0.5, -0.3]), logs.noise + 1.0)
+    other = Logs(logs.scales + np.array([0.5, -0.3]), logs.noise + 1.0)
     misfit = jax.jit(relevance._misfit)
     np.testing.assert_allclose(
         misfit(other, x, y, mask, COUNTS) - misfit(logs, x, y, mask, COUNTS),
@@ -165,6 +166,6 @@ def test_slopes_of_the_misfit_are_finite_differences(small):
 
 
 def test_steps_grow_while_the_slope_keeps_its_sign():
-    step = partial(relevance._next_size, jnp.array(0.3))
+    step = partial(next_size, jnp.array(0.3), rules=relevance._RULES)
     assert step(jnp.array(1.0), jnp.array(2.0)) > step(jnp.array(1.0), jnp.array(0.0)) == jnp.array(0.3)
     assert step(jnp.array(1.0), jnp.array(-2.0)) == jnp.array(0.15)

@@ -5,29 +5,21 @@ encodes a context.
 
 References:
     Neal (1996), Bayesian learning for neural networks, for automatic relevance determination.
-    Riedmiller and Braun (1993), A direct adaptive method for faster backpropagation learning: the RPROP algorithm.
     Rasmussen and Williams (2006), Gaussian processes for machine learning, section 2.7, for the trend.
 """
 
-from typing import NamedTuple
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 from synthenv.worldmodel.regression.closed_form import Fit, rbf, solve, squared_distance, trend_of
+from synthenv.worldmodel.regression.sign_steps import Logs, Rules, descend
 
 _FIRST_LENGTH_SCALE = 2.0  # in standard deviations of the inputs
 _FIRST_NOISE = 1e-3  # as a share of the kernel's diagonal
-_FIRST_STEP, _FASTER, _SLOWER, _LONGEST_STEP = 0.3, 1.3, 0.5, 1.0  # in nats
-_LOG_SCALE_RANGE, _LOG_NOISE_RANGE = (-5.0, 3.0), (-16.0, 0.0)
+_RULES = Rules(faster=1.3, shortest=1e-3, log_scales=(-5.0, 3.0), log_noise=(-16.0, 0.0))
 _JITTER = 1e-7
-
-
-class Logs(NamedTuple):
-    """What is searched for: logarithms of inverse length scales [D] and of the noise []."""
-
-    scales: jax.Array
-    noise: jax.Array
 
 
 def first_logs(num_inputs: int, dtype: jnp.dtype) -> Logs:
@@ -49,19 +41,8 @@ def climb(
         counts: what each row's noise is divided by. [C]
         num_steps: how many.
     """
-
-    def step(carry: tuple[Logs, Logs, Logs], _: None) -> tuple[tuple[Logs, Logs, Logs], None]:
-        logs, sizes, before = carry
-        slopes = jax.grad(_misfit)(logs, inputs, target, mask, counts)
-        slopes = jax.tree.map(lambda slope: jnp.where(jnp.isfinite(slope), slope, 0.0), slopes)
-        sizes = jax.tree.map(_next_size, sizes, slopes, before)
-        logs = jax.tree.map(lambda log, size, slope: log - size * jnp.sign(slope), logs, sizes, slopes)
-        logs = Logs(jnp.clip(logs.scales, *_LOG_SCALE_RANGE), jnp.clip(logs.noise, *_LOG_NOISE_RANGE))
-        return (logs, sizes, slopes), None
-
-    sizes = jax.tree.map(lambda log: jnp.full_like(log, _FIRST_STEP), logs)
-    start = (logs, sizes, jax.tree.map(jnp.zeros_like, logs))
-    return jax.lax.scan(step, start, None, length=num_steps)[0][0]
+    slopes = jax.grad(partial(_misfit, inputs=inputs, target=target, mask=mask, counts=counts))
+    return descend(logs, slopes, _RULES, num_steps)
 
 
 def fit(
@@ -70,13 +51,6 @@ def fit(
     """The expert with these length scales for one target [C], Y = 1; arguments as those of ``closed_form.solve``."""
     moved = inputs * jnp.exp(logs.scales)[None]
     return solve(rbf(squared_distance(moved, moved), 1.0), inputs, target[:, None], mask, counts)
-
-
-def _next_size(size: jax.Array, slope: jax.Array, before: jax.Array) -> jax.Array:
-    """A longer step where the slope has kept its sign, a shorter one where it has not."""
-    same = slope * before
-    factor = jnp.where(same > 0, _FASTER, jnp.where(same < 0, _SLOWER, 1.0))
-    return jnp.clip(size * factor, 1e-3, _LONGEST_STEP)
 
 
 def _misfit(
