@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 from gymnax.environments import environment
 
+from synthenv.envs.wrappers import AroundEnv
+
 
 @dataclasses.dataclass(frozen=True)
-class ActionRepeat(environment.Environment):
+class ActionRepeat(AroundEnv, environment.Environment):
     """An environment whose step plays up to ``num_repeats`` steps of another, real or proxy, with one action.
 
     Its reward is their sum. It stops early where one of them terminates or reaches the time limit, which stays the
@@ -38,10 +40,6 @@ class ActionRepeat(environment.Environment):
         if self.num_repeats < 1:
             raise ValueError(f"an action has to be played at least once, got num_repeats={self.num_repeats}")
 
-    @property
-    def default_params(self) -> Any:
-        return self.env.default_params
-
     def step_env(
         self, key: jax.Array, state: Any, action: jax.Array, params: Any
     ) -> tuple[jax.Array, Any, jax.Array, jax.Array, dict[Any, Any]]:
@@ -65,14 +63,6 @@ class ActionRepeat(environment.Environment):
             lambda: self.env.step_env(key, state, action, params),
         )
 
-    def reset_env(self, key: jax.Array, params: Any) -> tuple[jax.Array, Any]:
-        """Reset the inner environment."""
-        return self.env.reset_env(key, params)
-
-    def get_obs(self, state: Any, params: Any = None, key: jax.Array | None = None) -> jax.Array:
-        """Observe the inner environment."""
-        return self.env.get_obs(state, params, key)
-
     def is_terminated(self, state: Any, params: Any) -> jax.Array:
         """Ask the inner environment."""
         return self.env.is_terminated(state, params)
@@ -80,20 +70,3 @@ class ActionRepeat(environment.Environment):
     def is_truncated(self, state: Any, params: Any) -> jax.Array:
         """Ask the inner environment: time is counted there."""
         return self.env.is_truncated(state, params)
-
-    @property
-    def name(self) -> str:
-        return self.env.name
-
-    @property
-    def num_actions(self) -> int:
-        return self.env.num_actions
-
-    def action_space(self, params: Any = None) -> Any:
-        return self.env.action_space(params)
-
-    def observation_space(self, params: Any = None) -> Any:
-        return self.env.observation_space(params)
-
-    def state_space(self, params: Any) -> Any:
-        return self.env.state_space(params)
