@@ -88,9 +88,7 @@ def dream_of(
         f"dream of {TASK}",
         world_model.predict,
         KNOWN[TASK],
-        context.num_actions,
-        context.action_size,
-        context.action_bound,
+        context.actions,
         context.obs_size,
     )
     encoding = {"cpu_seconds_to_encode": summary(took), "first_with_compilation": round(first, 1)}

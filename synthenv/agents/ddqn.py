@@ -19,13 +19,13 @@ import optax
 
 from synthenv.agents.config import DDQNConfig
 from synthenv.agents.curiosity.icm import curious
-from synthenv.agents.training.action_vectors import actions_of
 from synthenv.agents.training.batch import sum_over_blocks
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.exploration import epsilon_greedy, next_epsilon
 from synthenv.agents.training.replay import Replay, Rows, RowsTransform, sample_rows, unchanged
 from synthenv.agents.training.schedule import Learner, Schedule
 from synthenv.core.types import Agent
+from synthenv.envs.action_units import actions_of
 from synthenv.envs.registry import EnvSpec
 from synthenv.nets.dueling import apply_advantages, apply_dueling, init_dueling
 from synthenv.nets.network import apply_network, init_network

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from synthenv.agents.training.action_vectors import Actions
 from synthenv.core import keys
+from synthenv.envs.action_units import Actions
 
 _LOG_2_PI = 1.8378770664093453
 

@@ -32,12 +32,12 @@ from synthenv.agents.policy_gradient import (
     standardize,
 )
 from synthenv.agents.ppo_config import PPOConfig
-from synthenv.agents.training.action_vectors import Actions, actions_of
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.on_policy import OnPolicyLearner, OnPolicySchedule
 from synthenv.agents.training.running_stats import RunningStats, init_stats, normalize, rescale, update_stats
 from synthenv.agents.training.vector_rollout import Steps
 from synthenv.core.types import Agent
+from synthenv.envs.action_units import Actions, actions_of
 from synthenv.envs.registry import EnvSpec
 from synthenv.nets.network import Network, apply_network, init_network
 
@@ -98,7 +98,7 @@ def init(
     return LearnerState(
         weights,
         _ADAM.init(weights),
-        obs_stats=init_stats((obs_size,)) if config.normalize_observations else None,
+        obs_stats=init_stats((obs.size,)) if config.normalize_observations else None,
         reward_stats=init_stats(()) if config.normalize_rewards else None,
     )
 

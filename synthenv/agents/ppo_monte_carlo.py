@@ -35,11 +35,11 @@ from synthenv.agents.policy_gradient import (
     standardize,
 )
 from synthenv.agents.ppo_config import PPOMonteCarloConfig
-from synthenv.agents.training.action_vectors import Actions, actions_of
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.replay import Replay, Rows, RowsTransform, unchanged, unpack
 from synthenv.agents.training.schedule import Learner, Schedule
 from synthenv.core.types import Agent
+from synthenv.envs.action_units import Actions, actions_of
 from synthenv.envs.registry import EnvSpec
 from synthenv.nets.network import Network, apply_network, init_network
 

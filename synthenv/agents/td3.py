@@ -19,13 +19,14 @@ import optax
 from synthenv.agents.config import TD3Config
 from synthenv.agents.curiosity.icm import curious
 from synthenv.agents.td3_policy import Actor, Policy, act, noisy_action, propose
-from synthenv.agents.training.action_vectors import Actions, actions_of, env_action
+from synthenv.agents.training.action_vectors import env_action
 from synthenv.agents.training.batch import sum_over_blocks
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.replay import Replay, RowsTransform, sample_rows, unchanged
 from synthenv.agents.training.schedule import Learner, Schedule
 from synthenv.core.keys import normal, uniform
 from synthenv.core.types import Agent
+from synthenv.envs.action_units import Actions, actions_of
 from synthenv.envs.registry import EnvSpec
 from synthenv.nets.network import Network, apply_network, init_network
 

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from synthenv.agents.config import TD3Config
-from synthenv.agents.training.action_vectors import Actions, env_action, gumbel_softmax
+from synthenv.agents.training.action_vectors import env_action, gumbel_softmax
 from synthenv.core.keys import gumbel, normal
+from synthenv.envs.action_units import Actions
 from synthenv.nets.network import Network, apply_network
 
 _ANNEALING_STEPS = 2000

@@ -6,13 +6,82 @@ dimension in its own way, or take whole numbers only.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from gymnax.environments import spaces
+
+from synthenv.core.errors import UserError
 
 _ROOM = 1e-5  # by which a logged action may lie beyond a bound, as a share of the bound or of what lies between both
+
+
+class Actions(NamedTuple):
+    """Ours: ``size`` numbers, each in [-bound, bound], or one of ``size`` choices if ``discrete``."""
+
+    size: int
+    bound: float
+    discrete: bool
+
+    @property
+    def num_actions(self) -> int | None:
+        """How many there are, or None if they are continuous."""
+        return self.size if self.discrete else None
+
+    @property
+    def width(self) -> int:
+        """Length of an action; 1 if there is a finite number of them."""
+        return 1 if self.discrete else self.size
+
+    @property
+    def units(self) -> "ActionUnits":
+        """Of a task that takes ours as they are."""
+        if self.discrete:
+            return discrete(self.size)
+        return box([-self.bound] * self.size, [self.bound] * self.size)
+
+    @property
+    def space(self) -> Any:
+        """For gymnax."""
+        if self.discrete:
+            return spaces.Discrete(self.size)
+        return spaces.Box(-self.bound, self.bound, (self.size,), dtype=jnp.float32)
+
+    def from_uniform(self, draws: jax.Array) -> jax.Array:
+        """Turn draws from [0, 1), float32 [width], into a uniform action, int32 [] or float32 [size]."""
+        if self.discrete:
+            return (draws[0] * self.size).astype(jnp.int32)
+        return (2 * draws - 1) * self.bound
+
+    def fit(self, action: Any) -> jax.Array:
+        """Bring an action of anybody's to the dtype, shape and bounds of ours."""
+        if self.discrete:
+            return jnp.asarray(action, jnp.int32).reshape(())
+        return jnp.clip(jnp.asarray(action, jnp.float32).reshape(self.size), -self.bound, self.bound)
+
+    def zero(self) -> jax.Array:
+        """Always 0, which is the first action where there is a finite number of them."""
+        return self.fit(0) if self.discrete else jnp.zeros(self.size, jnp.float32)
+
+
+def actions_of(space: Any, name: str = "the environment") -> Actions:
+    """Read a gymnax space.
+
+    Raises:
+        UserError: continuous actions are no vector within one symmetric bound.
+    """
+    if hasattr(space, "n"):
+        return Actions(int(space.n), 1.0, True)
+    low, high = (np.broadcast_to(np.asarray(end), space.shape).ravel() for end in (space.low, space.high))
+    is_symmetric = (high == high[0]).all() and (low == -high[0]).all() and 0 < high[0] < np.inf
+    if not is_symmetric or len(space.shape) > 1:
+        raise UserError(
+            f"actions of {name} go from {space.low} to {space.high}: wrap it such that they are a vector within one"
+            " symmetric bound"
+        )
+    return Actions(int(high.size), float(high[0]), False)
 
 
 @dataclass(frozen=True)
@@ -36,7 +105,7 @@ class ActionUnits:
     @property
     def num_actions(self) -> int | None:
         """How many there are, or None if they are continuous."""
-        return int(self.high[0]) - int(self.low[0]) + 1 if self.is_discrete else None
+        return self.actions.num_actions
 
     @property
     def bound(self) -> float | None:
@@ -44,6 +113,13 @@ class ActionUnits:
         if self.is_discrete:
             return None
         return 1.0 if self.is_stretched else max(map(abs, (*self.low, *self.high)))
+
+    @property
+    def actions(self) -> Actions:
+        """Ours that stand for these."""
+        if self.is_discrete:
+            return Actions(int(self.high[0]) - int(self.low[0]) + 1, 1.0, True)
+        return Actions(len(self.low), self.bound or 0.0, False)
 
     def to_task(self, action: Any) -> Any:
         """What the task takes for actions of ours: clipped to its bounds, and rounded if it takes whole numbers.

@@ -29,17 +29,13 @@ class TaskSpec(NamedTuple):
     Attributes:
         env_id: gymnasium's id.
         obs_size: length of an observation, d.
-        action_size: length of an action; 1 if there is a finite number of them.
-        num_actions: how many there are, or None if they are continuous.
-        action_bound: the largest absolute value of ours, or None if they are discrete.
+        units: the actions that it takes.
         max_steps: time limit in steps, or None.
     """
 
     env_id: str
     obs_size: int
-    action_size: int
-    num_actions: int | None
-    action_bound: float | None
+    units: ActionUnits
     max_steps: int | None
 
 
@@ -101,27 +97,15 @@ def units_of(env: Any) -> ActionUnits:
 
 def describe(env: Any) -> TaskSpec:
     """Read the sizes and bounds off an environment of ``make``."""
-    units = units_of(env)
-    return TaskSpec(
-        env_id=env.spec.id,
-        obs_size=env.observation_space.shape[0],
-        action_size=len(units.low),
-        num_actions=units.num_actions,
-        action_bound=units.bound,
-        max_steps=env.spec.max_episode_steps,
-    )
+    size = env.observation_space.shape[0]
+    return TaskSpec(env.spec.id, size, units_of(env), env.spec.max_episode_steps)
 
 
 def spec(env_id: str) -> TaskSpec:
     """Look up a task; raises UserError as ``make``."""
-    return look_up(env_id)[0]
-
-
-def look_up(env_id: str) -> tuple[TaskSpec, ActionUnits]:
-    """A task and the actions that it takes; raises UserError as ``make``."""
     env = make(env_id)
     try:
-        return describe(env), units_of(env)
+        return describe(env)
     finally:
         env.close()
 

@@ -69,7 +69,7 @@ class HostTask(environment.Environment[EnvState, EnvParams]):
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[Any, Any]]:
         """Step on the host, an action being clipped to its bounds; nothing is drawn."""
         shapes = (self._obs_shape, self._words_shape, jax.ShapeDtypeStruct((), jnp.float32))
-        bound = self._task.action_bound
+        bound = self._task.units.bound
         obs, words, reward = jax.pure_callback(
             self._steps, shapes, state.words, jnp.clip(action, -bound, bound), vmap_method="broadcast_all"
         )
@@ -98,11 +98,10 @@ class HostTask(environment.Environment[EnvState, EnvParams]):
 
     @property
     def num_actions(self) -> int:
-        return self._task.action_size
+        return self._task.units.actions.size
 
     def action_space(self, params: EnvParams | None = None) -> spaces.Box:
-        bound = self._task.action_bound
-        return spaces.Box(-bound, bound, (self._task.action_size,), dtype=jnp.float32)
+        return self._task.units.actions.space
 
     def observation_space(self, params: EnvParams | None = None) -> spaces.Box:
         return spaces.Box(-jnp.inf, jnp.inf, (self._task.obs_size,), dtype=jnp.float32)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from synthenv import cli
-from synthenv.cli import Command
 from synthenv.runs import interruption
 from synthenv.runs.meta_train.arguments import MetaTrain
 from synthenv.runs.oswm.run.arguments import OswmRun

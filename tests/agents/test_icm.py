@@ -13,10 +13,10 @@ from synthenv.agents import ddqn, td3
 from synthenv.agents.config import DDQNConfig, ICMConfig, TD3Config
 from synthenv.agents.curiosity import icm
 from synthenv.agents.curiosity.icm import ICMParams
-from synthenv.agents.training.action_vectors import Actions, actions_of
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.hyperparams import fixed_hyperparams
 from synthenv.agents.training.replay import Replay, Rows, sample_rows
+from synthenv.envs.action_units import Actions, actions_of
 from synthenv.envs.gridworld import EnvParams, GridWorld
 from synthenv.nets.mlp import Layer
 from tests import probe_envs

@@ -12,12 +12,12 @@ from synthenv.agents.config import ICMConfig
 from synthenv.agents.curiosity import icm
 from synthenv.agents.curiosity.icm_rollouts import curious_in_rollouts, rows_of
 from synthenv.agents.ppo_config import PPOConfig, PPOMonteCarloConfig
-from synthenv.agents.training.action_vectors import Actions
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.hyperparams import fixed_hyperparams
 from synthenv.agents.training.replay import Replay, pack_row, unpack
 from synthenv.agents.training.vector_rollout import Steps
 from synthenv.envs import registry
+from synthenv.envs.action_units import Actions
 
 MODULE = ICMConfig(learning_rate=1e-3, eta=2.0, feature_size=3, hidden_size=5)
 BUCKET = Bucket(1, 8)

@@ -13,8 +13,8 @@ from synthenv.agents.policy_gradient import (
     num_noise_words,
     standardize,
 )
-from synthenv.agents.training.action_vectors import Actions
 from synthenv.agents.training.running_stats import init_stats, normalize, rescale, update_stats
+from synthenv.envs.action_units import Actions
 
 CHOICE, PLANE = Actions(3, 1.0, True), Actions(2, 1.0, False)
 

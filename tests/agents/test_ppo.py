@@ -12,13 +12,13 @@ from gymnax.environments import spaces
 from synthenv.agents import ppo
 from synthenv.agents.ppo import Batch, Weights
 from synthenv.agents.ppo_config import PPOConfig
-from synthenv.agents.training.action_vectors import Actions
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.hyperparams import fixed_hyperparams
 from synthenv.agents.training.hyperparams import sample as sample_agents
 from synthenv.agents.training.on_policy import interact
 from synthenv.agents.training.vector_rollout import Steps
 from synthenv.envs import registry
+from synthenv.envs.action_units import Actions
 from synthenv.envs.registry import EnvSpec
 from synthenv.envs.rollout import evaluate
 from synthenv.nets.mlp import Layer

@@ -13,10 +13,10 @@ from synthenv.agents import ppo_monte_carlo
 from synthenv.agents.policy_gradient import standardize
 from synthenv.agents.ppo_config import PPOMonteCarloConfig
 from synthenv.agents.ppo_monte_carlo import LearnerState, Policy, Weights
-from synthenv.agents.training.action_vectors import Actions
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.hyperparams import fixed_hyperparams
 from synthenv.agents.training.replay import Rows, unpack
+from synthenv.envs.action_units import Actions
 from synthenv.nets.mlp import Layer
 from tests import probe_envs
 

@@ -11,11 +11,13 @@ from gymnax.environments import spaces
 
 from synthenv.agents import td3, td3_policy
 from synthenv.agents.td3_policy import Actor, Policy
-from synthenv.agents.training.action_vectors import Actions, actions_of, gumbel_softmax
+from synthenv.agents.training.action_vectors import gumbel_softmax
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.hyperparams import fixed_hyperparams
 from synthenv.agents.training.replay import Rows, init_replay, pack_row, write_row
+from synthenv.core.errors import UserError
 from synthenv.core.keys import gumbel, normal
+from synthenv.envs.action_units import Actions, actions_of
 from synthenv.nets.mlp import Layer
 from tests import probe_envs
 from tests.small_td3 import DISCRETE, SMALL
@@ -76,7 +78,7 @@ def test_temperature(mode, after):
 def test_action_spaces():
     assert actions_of(TWO) == CHOICE
     assert actions_of(CONTINUOUS_SPACE) == LINE
-    with pytest.raises(ValueError, match="wrap the environment"):
+    with pytest.raises(UserError, match="wrap it"):
         actions_of(spaces.Box(0.0, 2.0, (1,)))
 
 

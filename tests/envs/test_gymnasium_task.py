@@ -10,6 +10,7 @@ import pytest
 
 from synthenv.core.errors import UserError
 from synthenv.envs import gymnasium_task
+from synthenv.envs.action_units import Actions, box, discrete
 
 gymnasium = pytest.importorskip("gymnasium")
 
@@ -74,9 +75,9 @@ def test_reacher_at_rest():
 @pytest.mark.parametrize(
     "spec",
     [
-        gymnasium_task.TaskSpec("CartPole-v1", 4, 1, 2, None, 500),
-        gymnasium_task.TaskSpec("Pendulum-v1", 3, 1, None, 2.0, 200),
-        gymnasium_task.TaskSpec("Reacher-v5", 10, 2, None, 1.0, 50),
+        gymnasium_task.TaskSpec("CartPole-v1", 4, discrete(2), 500),
+        gymnasium_task.TaskSpec("Pendulum-v1", 3, box([-2.0], [2.0]), 200),
+        gymnasium_task.TaskSpec("Reacher-v5", 10, box([-1.0] * 2, [1.0] * 2), 50),
     ],
     ids=lambda spec: spec.env_id,
 )
@@ -113,7 +114,12 @@ def registered(request):
 
 
 def test_bounds_that_are_not_symmetric_are_stretched(registered):
-    assert gymnasium_task.spec(registered) == (registered, 2, 2, None, 1.0, None)
+    spec = gymnasium_task.spec(registered)
+    assert (
+        spec[:2] == (registered, 2)
+        and spec.units.actions == Actions(2, 1.0, False)
+        and spec.max_steps is None
+    )
     env = gymnasium_task.make(registered)
     env.reset(seed=0)
     for ours, theirs in (([-1, -1], [0, -1]), ([1, 1], [4, 3]), ([0, 7], [2, 3])):
@@ -127,7 +133,7 @@ def test_discrete_actions_count_from_zero(registered):
     env = gymnasium_task.make(registered)
     env.reset(seed=0)
     assert env.step(gymnasium_task.env_action(env, jnp.int32(2)))[0] == [7]
-    assert gymnasium_task.describe(env).num_actions == 3
+    assert gymnasium_task.describe(env).units.num_actions == 3
 
 
 def test_a_task_without_limit_needs_one(registered):

@@ -44,25 +44,23 @@ def task(request):
 def own_context(task: str, num_rows: int = 60) -> Context:
     """What own collection notes, the task asked for actions at random; it observes the last action."""
     env = gymnasium_task.make(task)
-    spec, units = gymnasium_task.look_up(task)
+    units = gymnasium_task.units_of(env)
     ours = drawn(units, num_rows)
-    if spec.action_bound is not None:
-        ours = np.clip(ours, -spec.action_bound, spec.action_bound)
+    if units.bound is not None:
+        ours = np.clip(ours, -units.bound, units.bound)
     env.reset(seed=0)
     next_obs = np.array([env.unwrapped.step(gymnasium_task.env_action(env, action))[0] for action in ours])
     obs = np.concatenate([np.zeros_like(next_obs[:1]), next_obs[:-1]])
     never = np.zeros(num_rows, bool)
     rows = Transition(obs, units.taken(ours), -next_obs.sum(axis=1), next_obs, never, never)
     steps = as_host(rows, is_discrete=units.is_discrete)
-    return Context(
-        steps, steps.obs[:1], spec.num_actions, spec.action_bound, task, "held", num_rows, units=units
-    )
+    return Context(steps, steps.obs[:1], units.num_actions, units.bound, task, "held", num_rows, units=units)
 
 
 def write_log(path, task: str, context: Context):
     """The same steps as somebody logs them: the actions that ``env.step`` was given."""
     steps = context.transitions
-    own = gymnasium_task.look_up(task)[1].to_task(np.asarray(steps.action))
+    own = gymnasium_task.spec(task).units.to_task(np.asarray(steps.action))
     np.savez(
         path,
         observations=steps.obs,

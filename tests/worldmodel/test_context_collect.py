@@ -10,9 +10,10 @@ from gymnax.environments import spaces
 
 from synthenv.core.errors import UserError
 from synthenv.envs import registry
+from synthenv.envs.action_units import Actions, actions_of
 from synthenv.envs.mountain_car_continuous import MountainCarContinuous
-from synthenv.worldmodel.context.action_strategies import STRATEGIES, Actions, Collection
-from synthenv.worldmodel.context.collect import actions_of, collect
+from synthenv.worldmodel.context.action_strategies import STRATEGIES, Collection
+from synthenv.worldmodel.context.collect import collect
 from synthenv.worldmodel.context.collect_gymnasium import collect_gymnasium
 
 LINE, POLE = registry.make("SimpleEnv"), registry.make("CartPole-v0")
@@ -242,10 +243,10 @@ class LopsidedCar(MountainCarContinuous):
 
 def test_lopsided_bounds_are_refused_and_symmetric_ones_read():
     spec = registry.make("MountainCarContinuous-v0")
-    assert actions_of(spec) == Actions(None, 1, 1.0)
-    assert actions_of(POLE) == Actions(2, 1, None)
+    assert actions_of(spec.env.action_space()) == Actions(1, 1.0, False)
+    assert actions_of(POLE.env.action_space()) == Actions(2, 1.0, True)
     with pytest.raises(UserError, match=r"from 0.0 to 1.0: wrap it") as error:
-        actions_of(spec._replace(env=LopsidedCar()))
+        collect(jax.random.key(0), spec._replace(env=LopsidedCar()), Collection())
     assert "\n" not in str(error.value)
 
 

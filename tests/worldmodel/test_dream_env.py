@@ -12,6 +12,7 @@ from synthenv.agents.training.hyperparams import fixed_hyperparams
 from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction, Transition
 from synthenv.envs import registry
+from synthenv.envs.action_units import Actions
 from synthenv.worldmodel.context.context import Context
 from synthenv.worldmodel.dream.env import WorldModelEnv, env_params
 from synthenv.worldmodel.dream.known_ends import KNOWN
@@ -39,7 +40,7 @@ def predict_leap(cache, obs, action):
 
 
 def dream(predict=predict_line, termination=KNOWN["SimpleEnv"]):
-    return WorldModelEnv("line", predict, termination, None, 1, 10.0, 1)
+    return WorldModelEnv("line", predict, termination, Actions(1, 10.0, False), 1)
 
 
 def params(max_steps=20, pessimism=0.0, odds=0.9, has_ends=True):
@@ -129,7 +130,7 @@ def test_dreams_stay_on_the_surface_of_their_context():
     def predict(cache, obs, action):
         return Prediction(1.1 * obs, obs[0], jnp.ones(2), jnp.float32(0), jnp.float32(0))
 
-    env = WorldModelEnv("circle", predict, None, None, 1, 1.0, 2)
+    env = WorldModelEnv("circle", predict, None, Actions(1, 1.0, False), 2)
     _, state = env.reset_env(KEY, dreamt)
     for surface, radius in ((dreamt.surface, 1.0), (None, 1.1)):
         after, *_ = env.step_env(KEY, state, jnp.zeros(1), dreamt.replace(surface=surface))
@@ -177,7 +178,7 @@ def test_step_resets_at_the_limit_and_at_an_end():
 
 
 def test_spaces():
-    line, choice = dream(), WorldModelEnv("two", predict_line, None, 3, 1, None, 1)
+    line, choice = dream(), WorldModelEnv("two", predict_line, None, Actions(3, 1.0, True), 1)
     assert (line.name, line.num_actions, choice.num_actions) == ("line", 1, 3)
     assert choice.action_space().n == 3 and line.observation_space().shape == (1,)
     assert (line.action_space().low, line.action_space().high, line.action_space().shape) == (-10, 10, (1,))

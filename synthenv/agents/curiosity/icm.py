@@ -22,12 +22,12 @@ import jax.numpy as jnp
 import optax
 
 from synthenv.agents.config import ICMConfig
-from synthenv.agents.training.action_vectors import Actions
 from synthenv.agents.training.batch import sum_over_blocks
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.on_policy import OnPolicyLearner
 from synthenv.agents.training.replay import Replay, Rows
 from synthenv.agents.training.schedule import Learner
+from synthenv.envs.action_units import Actions
 from synthenv.nets.mlp import ACTIVATIONS, Layer, Params, affine, apply_mlp, init_layer, init_mlp
 
 PyTree = Any

@@ -16,11 +16,11 @@ import jax.numpy as jnp
 from synthenv.agents.config import ICMConfig
 from synthenv.agents.curiosity import icm as modules
 from synthenv.agents.curiosity.icm import ICM, Curious
-from synthenv.agents.training.action_vectors import Actions
 from synthenv.agents.training.on_policy import OnPolicyLearner
 from synthenv.agents.training.replay import Replay, Rows, unpack
 from synthenv.agents.training.schedule import Learner
 from synthenv.agents.training.vector_rollout import Steps
+from synthenv.envs.action_units import Actions
 
 
 def rows_of(steps: Steps) -> Rows:

@@ -4,36 +4,10 @@ References:
     Jang et al. (2017), Categorical reparameterization with Gumbel-softmax.
 """
 
-from typing import Any, NamedTuple
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-
-class Actions(NamedTuple):
-    """The action space: ``size`` numbers, each in [-bound, bound], or one of ``size`` choices if ``discrete``."""
-
-    size: int
-    bound: float
-    discrete: bool
-
-
-def actions_of(space: Any) -> Actions:
-    """Read a gymnax space.
-
-    Raises:
-        ValueError: if its bounds are not symmetric around zero or differ between dimensions.
-    """
-    if hasattr(space, "n"):
-        return Actions(int(space.n), 1.0, True)
-    low = np.broadcast_to(np.asarray(space.low), space.shape).ravel()
-    high = np.broadcast_to(np.asarray(space.high), space.shape).ravel()
-    if not ((high == high[0]).all() and (low == -high[0]).all() and np.isfinite(high[0])):
-        raise ValueError(
-            f"actions have to lie in [-bound, bound], not in {low} to {high}: wrap the environment"
-        )
-    return Actions(int(high.size), float(high[0]), False)
+from synthenv.envs.action_units import Actions
 
 
 def gumbel_softmax(noise: jax.Array, logits: jax.Array, temperature: jax.Array, one_hot: bool) -> jax.Array:

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from synthenv.agents import registry as agents
-from synthenv.agents.training.action_vectors import actions_of
 from synthenv.agents.training.hyperparams import sample
 from synthenv.agents.training.replay import unpack
 from synthenv.core.errors import UserError
 from synthenv.core.types import Agent, Transition
 from synthenv.envs import gridworld
 from synthenv.envs.action_repeat import ActionRepeat
+from synthenv.envs.action_units import actions_of
 from synthenv.envs.rollout import Act, rollout
 from synthenv.envs.tasks import TASKS
 from synthenv.proxies.reward_network import RewardNetwork, RewardParams, RewardState

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from synthenv.core.errors import UserError
+from synthenv.envs.action_units import Actions
 
 Act = Callable[[jax.Array, Any], Any]  # (key, obs [d]) -> action
 
@@ -68,30 +69,6 @@ STRATEGIES = {
 }
 
 
-class Actions(NamedTuple):
-    """What can be done in a task: ``num_actions`` things, or [size] numbers within ``bound``; the other is None."""
-
-    num_actions: int | None
-    size: int
-    bound: float | None
-
-    def from_uniform(self, draws: jax.Array) -> jax.Array:
-        """Turn draws from [0, 1), float32 [size], into a uniform action, int32 [] or float32 [size]."""
-        if self.num_actions is not None:
-            return (draws[0] * self.num_actions).astype(jnp.int32)
-        return (2 * draws - 1) * self._limit
-
-    def fit(self, action: Any) -> jax.Array:
-        """Bring an expert's action to the dtype, shape and bounds of ours."""
-        if self.num_actions is not None:
-            return jnp.asarray(action, jnp.int32).reshape(())
-        return jnp.clip(jnp.asarray(action, jnp.float32).reshape(self.size), -self._limit, self._limit)
-
-    @property
-    def _limit(self) -> float:
-        return float(self.bound or 0.0)
-
-
 class Held(NamedTuple):
     """The drawn action and how many more steps it is to be held, int32 []."""
 
@@ -101,8 +78,7 @@ class Held(NamedTuple):
 
 def nothing_held(actions: Actions) -> Held:
     """Before the first step."""
-    action = actions.fit(0) if actions.num_actions is not None else jnp.zeros(actions.size, jnp.float32)
-    return Held(action, jnp.int32(0))
+    return Held(actions.zero(), jnp.int32(0))
 
 
 def propose(
@@ -124,7 +100,7 @@ def propose(
     strategy = STRATEGIES[collection.strategy]
     shortest, longest = strategy.hold
     ratio = ((longest or collection.max_hold) + 1) / shortest
-    draws = jax.random.uniform(key, (2 + actions.size,))  # at once: every call takes long to compile
+    draws = jax.random.uniform(key, (2 + actions.width,))  # at once: every call takes long to compile
     hold = (shortest * ratio ** draws[0]).astype(jnp.int32)  # as many short ones as long ones
     redraw = jnp.asarray(begins) | (held.steps_left == 0)
     action = jnp.where(redraw, actions.from_uniform(draws[2:]), held.action)

@@ -11,14 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from synthenv.core.errors import UserError
 from synthenv.core.types import Transition
-from synthenv.envs import action_units
-from synthenv.envs.action_units import ActionUnits
+from synthenv.envs.action_units import Actions, actions_of
 from synthenv.envs.registry import EnvSpec
 from synthenv.worldmodel.context.action_strategies import (
     Act,
-    Actions,
     Collection,
     Held,
     check_collection,
@@ -41,53 +38,27 @@ def collect(key: jax.Array, spec: EnvSpec, collection: Collection, act: Act | No
         C = ``num_steps`` transitions and R = ``num_resets`` first observations.
 
     Raises:
-        UserError: as ``check_collection`` and ``check_context``, or the task's actions have bounds that differ.
+        UserError: as ``check_collection`` and ``check_context``, or as ``actions_of``.
     """
     check_collection(collection, act)
-    actions = actions_of(spec)
+    actions = actions_of(spec.env.action_space(spec.env_params), spec.name)
+    units = actions.units
     key_resets, key_steps = jax.random.split(key)
     transitions = _jitted_steps(key_steps, spec.env, spec.env_params, actions, collection, act)
     keys = jax.random.split(key_resets, collection.num_resets)
     first_obs = _jitted_resets(keys, spec.env, spec.env_params)
     return check_context(
         Context(
-            transitions=as_host(transitions, is_discrete=actions.num_actions is not None),
+            transitions=as_host(transitions, is_discrete=actions.discrete),
             first_obs=np.asarray(first_obs, np.float32),
-            num_actions=actions.num_actions,
-            action_bound=actions.bound,
+            num_actions=units.num_actions,
+            action_bound=units.bound,
             task=spec.name,
             strategy=collection.strategy,
             real_steps=collection.num_steps,
-            units=units_of(actions),
+            units=units,
         )
     )
-
-
-def actions_of(spec: EnvSpec) -> Actions:
-    """Read what can be done off a task.
-
-    Raises:
-        UserError: continuous actions are no vector within one symmetric bound.
-    """
-    space: Any = spec.env.action_space(spec.env_params)
-    if hasattr(space, "n"):
-        return Actions(int(space.n), 1, None)
-    bounds = np.unique(np.abs(np.concatenate([np.ravel(space.low), np.ravel(space.high)])))
-    symmetric = len(bounds) == 1 and np.isfinite(bounds[0]) and (np.ravel(space.low) < 0).all()
-    if not symmetric or len(space.shape) > 1:
-        raise UserError(
-            f"actions of {spec.name} go from {space.low} to {space.high}: wrap it such that they are a vector within"
-            " one symmetric bound"
-        )
-    return Actions(None, int(np.prod(space.shape, dtype=int)), float(bounds[0]))
-
-
-def units_of(actions: Actions) -> ActionUnits:
-    """What tasks of ours take is ours already."""
-    if actions.num_actions is not None:
-        return action_units.discrete(actions.num_actions)
-    bound = float(actions.bound or 0.0)
-    return action_units.box([-bound] * actions.size, [bound] * actions.size)
 
 
 class _Walk(NamedTuple):

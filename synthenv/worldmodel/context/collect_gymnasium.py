@@ -10,10 +10,9 @@ import numpy as np
 
 from synthenv.core.types import Transition
 from synthenv.envs import gymnasium_task
-from synthenv.envs.action_units import ActionUnits
+from synthenv.envs.action_units import Actions, ActionUnits
 from synthenv.worldmodel.context.action_strategies import (
     Act,
-    Actions,
     Collection,
     check_collection,
     nothing_held,
@@ -41,9 +40,8 @@ def collect_gymnasium(key: jax.Array, env_id: str, collection: Collection, act: 
     key_steps, key_seed = jax.random.split(key)
     env = gymnasium_task.make(env_id)
     try:
-        task = gymnasium_task.describe(env)
-        actions = Actions(task.num_actions, task.action_size, task.action_bound)
         units = gymnasium_task.units_of(env)
+        actions = units.actions
         # The one seed of the environment: later resets go on with its generator.
         env.reset(seed=int(jax.random.bits(key_seed)))
         first_obs = np.stack([np.array(env.reset()[0]) for _ in range(collection.num_resets)])
@@ -54,10 +52,10 @@ def collect_gymnasium(key: jax.Array, env_id: str, collection: Collection, act: 
     columns: Any = (np.stack(column) for column in zip(*rows, strict=True))
     return check_context(
         Context(
-            transitions=as_host(Transition(*columns), is_discrete=actions.num_actions is not None),
+            transitions=as_host(Transition(*columns), is_discrete=actions.discrete),
             first_obs=first_obs.astype(np.float32),
-            num_actions=actions.num_actions,
-            action_bound=actions.bound,
+            num_actions=units.num_actions,
+            action_bound=units.bound,
             task=env_id,
             strategy=collection.strategy,
             real_steps=collection.num_steps,

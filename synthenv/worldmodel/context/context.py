@@ -12,7 +12,7 @@ import numpy as np
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import Transition
-from synthenv.envs.action_units import ActionUnits
+from synthenv.envs.action_units import Actions, ActionUnits
 
 MIN_ROWS = 20
 
@@ -60,6 +60,13 @@ class Context:
     def action_size(self) -> int:
         """Length of an action, a; 1 if there is a finite number of them."""
         return 1 if self.num_actions is not None else self.transitions.action.shape[1]
+
+    @property
+    def actions(self) -> Actions:
+        """What can be done in the task."""
+        if self.num_actions is not None:
+            return Actions(self.num_actions, 1.0, True)
+        return Actions(self.action_size, float(self.action_bound or 0.0), False)
 
 
 def as_host(transitions: Transition, is_discrete: bool) -> Transition:

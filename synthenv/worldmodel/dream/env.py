@@ -16,6 +16,7 @@ from gymnax.environments import environment, spaces
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction
+from synthenv.envs.action_units import Actions
 from synthenv.worldmodel.context.context import Context
 from synthenv.worldmodel.dream import surface
 from synthenv.worldmodel.dream.known_ends import Termination
@@ -66,9 +67,7 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
         name: what ``env.name`` answers.
         predict: (cache, obs [d], action) -> Prediction.
         termination: where episodes end; None: where the model says so.
-        num_actions: of discrete actions, or None.
-        action_size: of continuous ones.
-        action_bound: their largest absolute value.
+        actions: what can be done.
         obs_size: d.
     """
 
@@ -77,18 +76,14 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
         name: str,
         predict: Callable[[Any, jax.Array, jax.Array], Prediction],
         termination: Termination | None,
-        num_actions: int | None,
-        action_size: int,
-        action_bound: float | None,
+        actions: Actions,
         obs_size: int,
     ):
         super().__init__()
         self._name = name
         self._predict = predict
         self._termination = termination
-        self._num_actions = num_actions
-        self._action_size = action_size
-        self._action_bound = action_bound or 0.0
+        self._actions = actions
         self._obs_size = obs_size
 
     @property
@@ -101,8 +96,8 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[Any, Any]]:
         """Ask the model; nothing is drawn."""
         _see_a_context(params)
-        if self._num_actions is None:
-            action = jnp.clip(action, -self._action_bound, self._action_bound)
+        if not self._actions.discrete:
+            action = jnp.clip(action, -self._actions.bound, self._actions.bound)
         prediction = self._predict(params.cache, state.obs, action)
         chex.assert_shape([prediction.next_obs, prediction.next_obs_std], state.obs.shape)
         chex.assert_rank([prediction.reward, prediction.reward_std, prediction.termination], 0)
@@ -140,13 +135,10 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
 
     @property
     def num_actions(self) -> int:
-        return self._action_size if self._num_actions is None else self._num_actions
+        return self._actions.size
 
     def action_space(self, params: EnvParams | None = None) -> Any:
-        if self._num_actions is not None:
-            return spaces.Discrete(self._num_actions)
-        bound = self._action_bound
-        return spaces.Box(-bound, bound, (self._action_size,), dtype=jnp.float32)
+        return self._actions.space
 
     def observation_space(self, params: EnvParams | None = None) -> spaces.Box:
         return spaces.Box(-jnp.inf, jnp.inf, (self._obs_size,), dtype=jnp.float32)

@@ -16,10 +16,10 @@ from synthenv.core.errors import UserError
 from synthenv.core.registry import unknown
 from synthenv.core.types import EvalResult, WorldModel
 from synthenv.envs import gymnasium_task, host_task, registry, rollout
-from synthenv.envs.action_units import ActionUnits
+from synthenv.envs.action_units import Actions, ActionUnits, actions_of
 from synthenv.worldmodel import registry as world_models
-from synthenv.worldmodel.context.action_strategies import Act, Actions, Collection
-from synthenv.worldmodel.context.collect import actions_of, collect, units_of
+from synthenv.worldmodel.context.action_strategies import Act, Collection
+from synthenv.worldmodel.context.collect import collect
 from synthenv.worldmodel.context.collect_gymnasium import collect_gymnasium
 from synthenv.worldmodel.context.context import Context, check_context, thinned
 from synthenv.worldmodel.context.file import load_context, read_npz
@@ -37,7 +37,6 @@ class RealTask(NamedTuple):
     Attributes:
         name: its id.
         obs_size: length of an observation, d.
-        actions: what can be done in it.
         max_steps: time limit of an episode.
         solved_return: return from which on it counts as solved; None if nobody has said.
         spec: the task as an environment of compiled loops; None if only gymnasium can step it.
@@ -46,11 +45,15 @@ class RealTask(NamedTuple):
 
     name: str
     obs_size: int
-    actions: Actions
     max_steps: int
     solved_return: float | None
     spec: registry.EnvSpec | None
     units: ActionUnits
+
+    @property
+    def actions(self) -> Actions:
+        """What can be done in it."""
+        return self.units.actions
 
     def collect(self, key: jax.Array, collection: Collection, act: Act | None = None) -> Context:
         """A context of the task; see ``worldmodel.collect``."""
@@ -107,11 +110,11 @@ def real_task(name: str, episode_steps: int | None = None) -> RealTask:
     if name in registry.names() or name in host_task.TASKS:
         spec = registry.make(name) if name in registry.names() else host_task.make(name)
         size = spec.env.observation_space(spec.env_params).shape[0]
-        actions = actions_of(spec)
+        actions = actions_of(spec.env.action_space(spec.env_params), name)
         max_steps = min(spec.max_steps, episode_steps or spec.max_steps)
-        return RealTask(name, size, actions, max_steps, spec.solved_return, spec, units_of(actions))
+        return RealTask(name, size, max_steps, spec.solved_return, spec, actions.units)
     try:
-        task, units = gymnasium_task.look_up(name)
+        task = gymnasium_task.spec(name)
     except UserError as error:
         close = difflib.get_close_matches(name, (*registry.names(), *host_task.TASKS), n=1)
         hint = f"; did you mean {close[0]!r}?" if close and "Did you mean" not in str(error) else ""
@@ -122,8 +125,7 @@ def real_task(name: str, episode_steps: int | None = None) -> RealTask:
             f"{name} is registered without a time limit: pass --episode-steps, such as the length of its longest"
             " episode if it ends them by itself"
         )
-    actions = Actions(task.num_actions, task.action_size, task.action_bound)
-    return RealTask(name, task.obs_size, actions, min(limits), None, None, units)
+    return RealTask(name, task.obs_size, min(limits), None, None, task.units)
 
 
 def world_model(name: str) -> WorldModel:
@@ -221,7 +223,7 @@ def context_of_file(
         )
     if task is not None:
         has = (context.obs_size, context.action_size, context.num_actions)
-        needs = (task.obs_size, task.actions.size, task.actions.num_actions)
+        needs = (task.obs_size, task.actions.width, task.actions.num_actions)
         if has != needs:
             raise UserError(
                 f"{path} has {has[0]} numbers an observation and {_told(*has[1:])}, {task.name} has {needs[0]} and"
@@ -277,7 +279,7 @@ def in_units_of(task: RealTask, context: Context, path: Path) -> Context:
     units, wanted, steps = context.units, task.units, context.transitions
     if units is None and context.strategy == "file":
         # Of before units went on record, when the actions of logs were taken as they are.
-        units = units_of(Actions(context.num_actions, context.action_size, context.action_bound))
+        units = context.actions.units
     if units is None or units == wanted:
         return context
     if units.is_discrete != wanted.is_discrete or len(units.low) != len(wanted.low):

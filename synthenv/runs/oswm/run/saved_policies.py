@@ -20,8 +20,6 @@ from synthenv.runs.oswm.run.real_tasks import real_task
 from synthenv.runs.oswm.run.setup import Dreams
 from synthenv.runs.oswm.run.training import Trainer
 from synthenv.runs.storage.run_directory import stored_config
-from synthenv.worldmodel.context.action_strategies import Actions
-from synthenv.worldmodel.context.collect import units_of
 from synthenv.worldmodel.context.context import Context
 from synthenv.worldmodel.context.file import load_context
 from synthenv.worldmodel.dream.env import EnvParams, WorldModelEnv, env_params
@@ -90,7 +88,7 @@ def _units_of(context: Context, config: Mapping[str, Any]) -> ActionUnits:
         return context.units
     if config["task"] is not None:
         return real_task(config["task"]).units
-    return units_of(Actions(context.num_actions, context.action_size, context.action_bound))
+    return context.actions.units
 
 
 def _still_dream(context: Context) -> tuple[WorldModelEnv, EnvParams]:
@@ -99,5 +97,5 @@ def _still_dream(context: Context) -> tuple[WorldModelEnv, EnvParams]:
     def predict(cache: None, obs: jax.Array, action: jax.Array) -> Prediction:
         return Prediction(obs, jnp.float32(0), jnp.zeros_like(obs), jnp.float32(0), jnp.float32(0))
 
-    kinds = (context.num_actions, context.action_size, context.action_bound, context.obs_size)
-    return WorldModelEnv("still", predict, None, *kinds), env_params(None, context, max_steps=1)
+    env = WorldModelEnv("still", predict, None, context.actions, context.obs_size)
+    return env, env_params(None, context, max_steps=1)

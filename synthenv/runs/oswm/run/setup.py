@@ -8,12 +8,13 @@ import numpy as np
 from synthenv.agents.fits import check_fits
 from synthenv.core.errors import UserError
 from synthenv.core.types import EvalResult
+from synthenv.envs.action_units import Actions
 from synthenv.runs.oswm.run import real_tasks
 from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.oswm.run.presets import dreaming_agent, preset
 from synthenv.runs.oswm.run.real_tasks import PolicyAct, play_compiled
 from synthenv.runs.oswm.run.training import Trainer, random_act, train_expert
-from synthenv.worldmodel.context.action_strategies import STRATEGIES, Act, Actions, Collection
+from synthenv.worldmodel.context.action_strategies import STRATEGIES, Act, Collection
 from synthenv.worldmodel.context.context import Context
 from synthenv.worldmodel.dream.env import EnvParams, WorldModelEnv, env_params
 from synthenv.worldmodel.dream.known_ends import KNOWN, Termination
@@ -60,16 +61,14 @@ class Dreams:
             self.max_steps = min(self.preset.dream_steps or self.task.max_steps, self.task.max_steps)
         about = self._about()
         self.name, self.actions = about.name, about.actions
-        check_fits(self.agent, self.name, "continuous" if self.actions.num_actions is None else "discrete")
+        check_fits(self.agent, self.name, "discrete" if self.actions.discrete else "continuous")
         self.termination = termination_of(command)
         self._check_ends()
         self.env = WorldModelEnv(
             name=f"dream of {self.name}",
             predict=self.model.predict,
             termination=self.termination,
-            num_actions=self.actions.num_actions,
-            action_size=self.actions.size,
-            action_bound=self.actions.bound,
+            actions=self.actions,
             obs_size=about.obs_size,
         )
         self.trainer = Trainer(self.agent, self.env)
@@ -80,8 +79,7 @@ class Dreams:
         if self.task is not None:
             return About(self.task.name, self.task.obs_size, self.task.actions)
         assert self.logged is not None  # command.check() has seen to it
-        actions = Actions(self.logged.num_actions, self.logged.action_size, self.logged.action_bound)
-        return About(self.logged.task, self.logged.obs_size, actions)
+        return About(self.logged.task, self.logged.obs_size, self.logged.actions)
 
     def _num_asked(self) -> int:
         """How many rows the world model will be asked to compare: those of a file that differ, or as many as come."""

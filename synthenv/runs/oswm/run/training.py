@@ -19,8 +19,9 @@ from synthenv.agents import registry as agents_by_name
 from synthenv.agents.config import AgentConfig
 from synthenv.agents.training.hyperparams import sample
 from synthenv.core.types import EvalResult
+from synthenv.envs.action_units import Actions
 from synthenv.runs.oswm.run.real_tasks import PolicyAct, RealTask
-from synthenv.worldmodel.context.action_strategies import Act, Actions
+from synthenv.worldmodel.context.action_strategies import Act
 
 PyTree = Any
 Test = Callable[[jax.Array, PyTree], EvalResult]  # (key, params) -> returns and lengths of some test episodes
@@ -182,7 +183,7 @@ def random_act(actions: Actions) -> PolicyAct:
     """The policy of uniform actions, which has no params."""
 
     def act(key: jax.Array, params: None, obs: jax.Array) -> jax.Array:
-        return actions.from_uniform(jax.random.uniform(key, (actions.size,)))
+        return actions.from_uniform(jax.random.uniform(key, (actions.width,)))
 
     return act
 
@@ -191,7 +192,7 @@ def zero_act(actions: Actions) -> PolicyAct:
     """The policy of always 0, which is the first action where there is a finite number of them."""
 
     def act(key: jax.Array, params: None, obs: jax.Array) -> jax.Array:
-        return actions.fit(0) if actions.num_actions is not None else jnp.zeros(actions.size, jnp.float32)
+        return actions.zero()
 
     return act
 
