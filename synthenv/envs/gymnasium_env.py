@@ -49,7 +49,7 @@ class GymnasiumEnv(environment.Environment[EnvState, EnvParams]):
 
     def __init__(self, env_id: str):
         super().__init__()
-        task, _ = gymnasium_task.look_up(env_id)
+        task = gymnasium_task.spec(env_id)
         if task.max_steps is None:
             raise UserError(
                 f"{env_id} has no time limit in gymnasium: register it as a Task with max_steps, or with gymnasium"

@@ -1,16 +1,17 @@
-"""The terminal: its console, the columns of its progress bars, its tables.
+"""The terminal: its console, its progress bars, its tables.
 
 Names and paths are shown as they are: nothing in brackets or between colons is taken for rich's markup.
 """
 
 import contextlib
+import functools
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -55,6 +56,33 @@ def text_of(show: Callable[..., None], *args: Any) -> str:
     with console.capture() as captured:
         show(*args)
     return Text.from_ansi(captured.get()).plain
+
+
+class Bar:
+    """A progress bar; where nobody would see it move, a line now and then."""
+
+    def __init__(self, progress: Progress, what: str, total: int | None, numbers: str = "compiling"):
+        self._progress = progress
+        self._task = progress.add_task(what, total=total, numbers=numbers)
+
+    def show(self, numbers: str, line: str | None = None, **moved: Any) -> None:
+        """Say how it goes.
+
+        Args:
+            numbers: beside the bar.
+            line: what is said instead where there is no bar, if anything.
+            moved: of the bar: ``completed``, ``advance`` or ``total``.
+        """
+        self._progress.update(self._task, numbers=numbers, **moved)
+        if line is not None and self._progress.disable:
+            say(line)
+
+
+@contextlib.contextmanager
+def bars() -> Iterator[Callable[..., Bar]]:
+    """Within it, what it yields makes bars below one another: (what, total, numbers) -> ``Bar``."""
+    with Progress(*COLUMNS, console=console, disable=not is_live()) as progress:
+        yield functools.partial(Bar, progress)
 
 
 def return_table(title: str, rows: dict[str, dict[str, Any]]) -> None:

@@ -3,10 +3,9 @@
 from typing import Any
 
 import numpy as np
-from rich.progress import Progress
 
 from synthenv.core.errors import UserError
-from synthenv.runs.display.terminal import COLUMNS, busy, console, curve_table, is_live, return_table, say
+from synthenv.runs.display.terminal import bars, busy, curve_table, return_table, say
 from synthenv.runs.evaluate import learning_curves, learning_curves_plot, records
 from synthenv.runs.evaluate.arguments import Evaluate, Train
 from synthenv.runs.training import evaluation
@@ -100,13 +99,11 @@ def _learn_curves(
     command: Evaluate, num_agents: int
 ) -> tuple[dict[str, Any], dict[str, learning_curves.Learned]]:
     """The summary of all rows and their curves, with a bar; finished rows are kept."""
-    with Progress(*COLUMNS, console=console, disable=not is_live()) as progress:
-        bar = progress.add_task("row", total=None, numbers="compiling")
+    with bars() as make_bar:
+        bar = make_bar("row", None)
 
         def show(row: str, done: int, total: int) -> None:
-            progress.update(bar, completed=done, total=total, numbers=row)
-            if not is_live():
-                say(f"{done + 1}/{total}  {row}")
+            bar.show(row, f"{done + 1}/{total}  {row}", completed=done, total=total)
 
         return learning_curves.evaluate_curves(
             command.proxy,

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import Progress
 
 from synthenv.core.errors import UserError
 from synthenv.core.registry import import_words
-from synthenv.runs.display.terminal import COLUMNS, console, is_live, listing, say
+from synthenv.runs.display.terminal import bars, listing, say
 from synthenv.runs.meta_train import run as search_run
 from synthenv.runs.meta_train.arguments import MetaTrain
 from synthenv.runs.meta_train.config import MetaTrainConfig
@@ -26,15 +25,13 @@ def carry_out(command: MetaTrain) -> dict[str, Any]:
 
 def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> dict[str, Any]:
     """Evolve a proxy, show how it goes, and leave a report in the run directory."""
-    live = is_live()
-    with Progress(*COLUMNS, console=console, disable=not live) as progress:
-        bar = progress.add_task("generation", total=config.outer.num_generations, numbers="compiling")
+    total = config.outer.num_generations
+    with bars() as make_bar:
+        bar = make_bar("generation", total)
 
         def show(line: dict[str, Any]) -> None:
-            done = line["generation"] + 1
-            progress.update(bar, completed=done, numbers=progress_numbers(line))
-            if not live:
-                say(f"generation {done}/{config.outer.num_generations}  {progress_numbers(line)}")
+            done, told = line["generation"] + 1, progress_numbers(line)
+            bar.show(told, f"generation {done}/{total}  {told}", completed=done)
 
         result = search_run.meta_train(config, seed, out, resume, show, say)
     if not result:  # the first process has it

@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress
-
 from synthenv.core.errors import UserError
-from synthenv.runs.display.terminal import COLUMNS, console, is_live, listing, say
+from synthenv.runs.display.terminal import bars, listing, say
 from synthenv.runs.tune.arguments import Tune
 from synthenv.runs.tune.plan import make_plan
 
@@ -21,18 +19,18 @@ def tune(command: Tune) -> dict[str, Any]:
         raise UserError(f"tune needs Optuna ({error}): pip install 'synthenv[hpo]'") from None
     plan, out = make_plan(command), command.out
     assert out is not None
-    with Progress(*COLUMNS, console=console, disable=not is_live()) as progress:
-        bar = progress.add_task("trials", total=command.num_trials, numbers="compiling")
+    with bars() as make_bar:
+        bar = make_bar("trials", command.num_trials)
         running: dict[int, str] = {}
 
         def show(event: dict[str, Any]) -> None:
             number = event["trial"]
             if "generation" in event:
                 running[number] = f"{number}: generation {event['generation']}, {event['value']:.1f}"
-                progress.update(bar, numbers="  ".join(running.values()))
+                bar.show("  ".join(running.values()))
                 return
             running.pop(number, None)
-            progress.update(bar, completed=event["num_ended"])
+            bar.show("  ".join(running.values()), completed=event["num_ended"])
             say(trial_line(event, command.num_trials))
 
         summary = studies.tune(plan, out, show, say)

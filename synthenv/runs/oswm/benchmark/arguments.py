@@ -10,6 +10,7 @@ import tyro
 from synthenv.core.errors import UserError
 from synthenv.core.registry import nearest
 from synthenv.runs.arguments import Common, check_counts
+from synthenv.runs.oswm.run.arguments import NUMBERS
 
 TABLES = ("1", "2", "3")
 TASKS = ("GridWorld", "SimpleEnv", "CartPole-v0", "MountainCar-v0", "Pendulum-v1", "Reacher-v5")
@@ -130,8 +131,7 @@ class OswmBenchmark:
             raise UserError(f"table 3 has no {BRAX}: pass --tables 1 2, or other --tasks")
         if self.strategy is not None:
             _check_names("strategy", (self.strategy,), STRATEGIES)
-        numbers = ("seeds", "max_steps", "evaluations", "eval_episodes", "test_episodes", "num_contexts")
-        check_counts(self, *numbers, "num_test_rows", "expert_steps")
+        check_counts(self, *NUMBERS, "num_contexts", "num_test_rows", "expert_steps")
         if self.context < 20:
             raise UserError(f"--context {self.context} tells too little: pass at least 20, better 1000")
 

@@ -6,9 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress
-
-from synthenv.runs.display.terminal import COLUMNS, console, is_live, say
+from synthenv.runs.display.terminal import bars, say
 from synthenv.runs.oswm.pretrain import plot as pretrain_plot
 from synthenv.runs.oswm.pretrain import run as small
 from synthenv.runs.oswm.pretrain.arguments import OswmPretrain
@@ -24,20 +22,18 @@ def pretrain(command: OswmPretrain) -> dict[str, Any]:
     assert out is not None
     asked = asked_for(command)
     num_steps = asked.config.num_steps
-    with Progress(*COLUMNS, console=console, disable=not is_live()) as progress:
-        bar = progress.add_task("step", total=num_steps, numbers="drawing tasks, fitting experts, compiling")
+    with bars() as make_bar:
+        bar = make_bar("step", num_steps, "drawing tasks, fitting experts, compiling")
         last = ""
 
         def show(step: int, loss: float) -> None:
-            progress.update(bar, completed=step, numbers=f"loss {loss:.4f}  {last}")
+            bar.show(f"loss {loss:.4f}  {last}", completed=step)
 
         def tell(line: dict[str, Any]) -> None:
             nonlocal last
             last = progress_numbers(line)
-            progress.update(bar, completed=line["step"], numbers=f"loss {line['train_loss']:.4f}  {last}")
-            if not is_live():
-                told = f"step {line['step']:,}/{num_steps:,}  loss {line['train_loss']:.4f}  {last}"
-                say(told)
+            told = f"loss {line['train_loss']:.4f}  {last}"
+            bar.show(told, f"step {line['step']:,}/{num_steps:,}  {told}", completed=line["step"])
 
         result = small.run(
             asked.config,

@@ -12,6 +12,8 @@ from synthenv.runs.arguments import AS_EVOLVED, Common, check_agents, check_coun
 
 StrategyName = Literal["held", "random", "repeat", "expert", "p-expert", "mixture"]
 
+NUMBERS = ("seeds", "max_steps", "evaluations", "eval_episodes", "test_episodes")
+
 
 @dataclasses.dataclass(frozen=True)
 class OswmRun:
@@ -97,8 +99,7 @@ class OswmRun:
         if self.agent == AS_EVOLVED:
             raise UserError("nobody was evolved with a world model: pass --agent ppo, or another one by name")
         check_agents(self.agent)
-        numbers = ("seeds", "max_steps", "evaluations", "eval_episodes", "test_episodes", "episode_steps")
-        check_counts(self, *numbers)
+        check_counts(self, *NUMBERS, "episode_steps")
         if self.context < 20:
             raise UserError(f"--context {self.context} tells too little: pass at least 20, better 1000")
         if self.pessimism is not None and not 0 <= self.pessimism < float("inf"):

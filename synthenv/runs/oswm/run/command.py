@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from rich.progress import Progress
-
-from synthenv.runs.display.terminal import COLUMNS, START, bracketed, console, is_live, listing, say
+from synthenv.runs.display.terminal import START, bars, bracketed, listing, say
 from synthenv.runs.oswm.run import plot as oswm_plot
 from synthenv.runs.oswm.run import run as oswm_run
 from synthenv.runs.oswm.run.arguments import OswmRun
@@ -24,22 +22,19 @@ def run(command: OswmRun) -> dict[str, Any]:
     """Train in dreams, test on the real task."""
     out = command.out
     assert out is not None
-    with Progress(*COLUMNS, console=console, disable=not is_live()) as progress:
-        bar = progress.add_task("seed", total=command.seeds, numbers=START)
+    with bars() as make_bar:
+        bar = make_bar("seed", command.seeds, START)
 
         def begin() -> None:
-            if not is_live():
-                say(f"{START}: it may take minutes until the first seed is done")
+            bar.show(START, f"{START}: it may take minutes until the first seed is done")
 
         def show(seed: int, steps: int, mean: float) -> None:
-            progress.update(bar, completed=seed, numbers=f"{steps:,} dreamt steps  return {mean:.4g}")
+            bar.show(f"{steps:,} dreamt steps  return {mean:.4g}", completed=seed)
 
         def tell(line: dict[str, Any]) -> None:
             done = line["generation"] + 1
             told = f"return {line['final_return']:.4g}  {line['train_seconds']:.1f} s of training"
-            progress.update(bar, completed=done, numbers=told)
-            if not is_live():
-                say(f"{done}/{command.seeds} seeds  {told}")
+            bar.show(told, f"{done}/{command.seeds} seeds  {told}", completed=done)
             if termination_of(command) is None and not line["context_ends"]:
                 say(f"seed {line['generation']}: no episode of its context ended, so none of its dream did")
 
