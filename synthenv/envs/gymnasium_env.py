@@ -90,13 +90,14 @@ class GymnasiumEnv(environment.Environment[EnvState, EnvParams]):
 
     @property
     def num_actions(self) -> int:
-        return self._task.num_actions or self._task.action_size
+        return self._task.units.num_actions or len(self._task.units.low)
 
     def action_space(self, params: EnvParams | None = None) -> spaces.Discrete | spaces.Box:
-        if self._task.num_actions is not None:
-            return spaces.Discrete(self._task.num_actions)
-        bound = float(self._task.action_bound or 0)
-        return spaces.Box(-bound, bound, (self._task.action_size,), dtype=jnp.float32)
+        units = self._task.units
+        if units.num_actions is not None:
+            return spaces.Discrete(units.num_actions)
+        bound = float(units.bound or 0)
+        return spaces.Box(-bound, bound, (len(units.low),), dtype=jnp.float32)
 
     def observation_space(self, params: EnvParams | None = None) -> spaces.Box:
         return spaces.Box(-jnp.inf, jnp.inf, (self._task.obs_size,), dtype=jnp.float32)

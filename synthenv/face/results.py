@@ -210,7 +210,7 @@ class Study(Result):
 
     def plot(self) -> "Figure":
         """Which hyperparameters mattered; where too few trials tell, how the best value came about."""
-        from synthenv.runs.evaluate.records import read_rows
+        from synthenv.runs.storage.csv_tables import read_csv
         from synthenv.runs.tune import plot
 
         results = self._finished()
@@ -218,7 +218,7 @@ class Study(Result):
             return plot.draw_importances(results["importances"], results["completed"], results["num_trials"])
         trials = [
             (int(line["number"]), line["state"], float(line["value"]) if line["value"] else None)
-            for line in read_rows(self._home / "trials.csv")
+            for line in read_csv(self._home / "trials.csv")
         ]
         return plot.draw_history(trials, self.command.proxy)
 

@@ -55,7 +55,7 @@ def test_bars_and_spinners(name):
 
 def test_the_console_of_all_commands_takes_nothing_for_markup():
     for module in (meta_train_command, tune_command):
-        assert module.console is terminal.console
+        assert module.say is terminal.say and module.bars is terminal.bars
     assert not terminal.console._markup and not terminal.console._emoji
 
 

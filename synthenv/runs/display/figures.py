@@ -5,12 +5,14 @@ import contextvars
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from synthenv.core.files import write_atomic
+from synthenv.core.files import make_directory, write_atomic
 
 INK, QUIET, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 BLUE, ORANGE, GREEN, RED = "#2563a8", "#d9730d", "#2f855a", "#b83280"
@@ -41,9 +43,9 @@ def new_figure(width: float, height: float, title: str) -> Figure:
     return figure
 
 
-def dress(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
+def dress(axes: Axes, title: str, xlabel: str, ylabel: str, title_pad: float | None = None) -> None:
     """Label a panel and quieten its frame."""
-    axes.set_title(literal(title), loc="left", fontsize=11, color=INK)
+    axes.set_title(literal(title), loc="left", fontsize=11, color=INK, pad=title_pad)
     axes.set_xlabel(xlabel, color=INK)
     axes.set_ylabel(ylabel, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
@@ -73,8 +75,28 @@ def kept() -> Iterator[dict[str, Figure]]:
         _kept.reset(before)
 
 
-def save(figure: Figure, file: Path, dpi: int = 140) -> None:
-    """Write a PNG, whole or not at all."""
+def panels(figure: Figure, num: int, columns: int = 2, **sharing: Any) -> list[Axes]:
+    """So many panels, row by row; what is left of the last row stays empty."""
+    every = figure.subplots(-(-num // columns), columns, squeeze=False, **sharing).ravel()
+    for axes in every[num:]:
+        axes.set_axis_off()
+    return list(every[:num])
+
+
+def thousands(axes: Axes, num_ticks: int = 5) -> None:
+    """Few ticks along the steps, that long numbers may not run into each other."""
+    axes.xaxis.set_major_locator(MaxNLocator(num_ticks, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def save(figure: Figure, file: Path, dpi: int = 140) -> Path:
+    """Write a PNG, whole or not at all; returns the file.
+
+    Raises:
+        UserError: if the disk is full or the directory cannot be written.
+    """
+    make_directory(file.parent)
     if (figures := _kept.get()) is not None:
         figures[file.stem] = figure
     write_atomic(file, png_of(figure, dpi))
+    return file

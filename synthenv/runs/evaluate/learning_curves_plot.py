@@ -7,13 +7,22 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from synthenv.core.files import make_directory
-from synthenv.runs.display.figures import BLUE, CYCLE, INK, QUIET, RED, dress, literal, new_figure, save
+from synthenv.runs.display.figures import (
+    BLUE,
+    CYCLE,
+    INK,
+    QUIET,
+    RED,
+    dress,
+    literal,
+    new_figure,
+    save,
+    thousands,
+)
 from synthenv.runs.evaluate.learning_curves import BASELINES, Learned, at_steps
-from synthenv.runs.evaluate.records import read_rows, write_rows
 from synthenv.runs.statistics.intervals import bootstrap_band
+from synthenv.runs.storage.csv_tables import read_csv, write_table
 
 _COLORS = dict(zip(BASELINES, (BLUE, QUIET, QUIET), strict=True))
 POINTS = 200
@@ -45,7 +54,7 @@ def bands_of(curves: Mapping[str, Learned]) -> Bands:
 def read_bands(out: Path) -> Bands:
     """The bands that ``write`` left in a directory, up to rounding."""
     found: dict[str, list[list[float]]] = {}
-    for line in read_rows(out / "curves.csv"):
+    for line in read_csv(out / "curves.csv"):
         numbers = [float(line[name]) for name in COLUMNS[2:]]
         found.setdefault(f"{line['agent']}: {line['row']}", []).append(numbers)
     return {name: tuple(np.array(rows).T) for name, rows in found.items()}
@@ -86,16 +95,13 @@ def write(
         UserError: if the disk is full or the directory cannot be written.
     """
     bands = bands_of(curves)
-    lines = [
-        dict(
-            zip(COLUMNS, (*name.split(": ", 1), f"{steps:.0f}", *(f"{x:.4g}" for x in numbers)), strict=True)
-        )
+    rows = [
+        (*name.split(": ", 1), f"{steps:.0f}", *(f"{number:.4g}" for number in numbers))
         for name, band in bands.items()
         for steps, *numbers in zip(*band, strict=True)
     ]
-    make_directory(out)
     save(draw_curves(summary, bands, title or str(summary["tested_on"])), out / "curves.png", dpi=130)
-    write_rows(out / "curves.csv", lines, COLUMNS)
+    write_table(out / "curves.csv", COLUMNS, rows)
 
 
 def _draw_returns(
@@ -105,15 +111,9 @@ def _draw_returns(
     for row, (steps, mean, low, high) in bands.items():
         axes.plot(steps, mean, color=colors[row], linewidth=1.8, label=_short(row))
         axes.fill_between(steps, low, high, color=colors[row], alpha=0.2, linewidth=0)
-    _thousands(axes)
+    thousands(axes, 4)
     if threshold is not None:
         axes.axhline(threshold, color=RED, linewidth=1.1, linestyle="--")
-
-
-def _thousands(axes: Axes) -> None:
-    """Few ticks along the steps, that long numbers may not run into each other."""
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
 def _short(row: str, length: int = 28) -> str:
@@ -150,6 +150,6 @@ def _draw_bar(
 
 def _finish_bars(axes: Axes, rows: Mapping[str, Any]) -> None:
     axes.set_yticks(range(len(rows)), [_short(row) for row in rows])
-    _thousands(axes)
+    thousands(axes, 4)
     axes.invert_yaxis()
     axes.grid(visible=False)

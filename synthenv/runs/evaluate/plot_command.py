@@ -1,6 +1,6 @@
 """``synthenv plot``: pictures of what a proxy shows its agents, with their numbers beside them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from synthenv.core.errors import UserError
-from synthenv.core.files import make_directory
 from synthenv.envs.gridworld import GridWorld
 from synthenv.runs.display.figures import save
 from synthenv.runs.display.terminal import busy, say
@@ -16,6 +15,7 @@ from synthenv.runs.evaluate import proxy_contents, proxy_contents_plot, records
 from synthenv.runs.evaluate.arguments import Plot
 from synthenv.runs.statistics.distributions import Histogram, as_rows, histogram, overlap
 from synthenv.runs.storage import locked_directory
+from synthenv.runs.storage.csv_tables import write_csv
 from synthenv.runs.training import evaluation, places
 from synthenv.runs.training.places import Place
 
@@ -133,8 +133,7 @@ def _rewards(place: Place, command: Plot, out: Path) -> dict[str, Any]:
     if env.obs_size == 2 and not env.info_size:
         x, y, values = proxy_contents.phi_map(place)
         phi = (x, y, values, paid.obs)
-        make_directory(out)
-        records.write_rows(out / "network.csv", _phi_rows(names, x, y, values))
+        write_csv(out / "network.csv", _phi_rows(names, x, y, values))
     title = f"{_title(place)}: {env.config.variant}, {command.num_agents} {place.agent.full_name} agents"
     _write(out, "rewards", proxy_contents_plot.draw_rewards(found, title, phi, names), as_rows([found]))
     _tell([found])
@@ -177,9 +176,8 @@ def _tell(histograms: Sequence[Histogram]) -> None:
         say(f"{found.name}: {', '.join(numbers)}")
 
 
-def _write(out: Path, name: str, figure: Figure, rows: Iterable[Mapping[str, Any]]) -> None:
+def _write(out: Path, name: str, figure: Figure, rows: Iterable[dict[str, Any]]) -> None:
     """A picture, its numbers, and where they are."""
-    make_directory(out)
-    records.write_rows(out / f"{name}.csv", rows)
+    write_csv(out / f"{name}.csv", rows)
     save(figure, out / f"{name}.png", dpi=130)
     say(f"{name}: {out / f'{name}.png'}   numbers: {out / f'{name}.csv'}")

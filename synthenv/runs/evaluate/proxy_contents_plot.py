@@ -15,7 +15,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from synthenv.runs.display.figures import BLUE, GREEN, INK, ORANGE, QUIET, RED, dress, new_figure
+from synthenv.runs.display.figures import BLUE, GREEN, INK, ORANGE, QUIET, RED, dress, new_figure, panels
 from synthenv.runs.statistics.distributions import Histogram, density
 
 ROWS = {"proxy": ORANGE, "chosen": GREEN, "real": BLUE, "untrained": QUIET}
@@ -37,12 +37,10 @@ def draw_histograms(histograms: Sequence[Histogram], title: str) -> Figure:
     columns = min(len(histograms), 5 if len(histograms) <= 5 else 4)
     num_rows = -(-len(histograms) // columns)
     figure = new_figure(max(3.3 * columns, 7.0), 3.1 * num_rows + 0.8, title)
-    panels = figure.subplots(num_rows, columns, sharey=True, squeeze=False).ravel()
-    for axes, found in zip(panels, histograms, strict=False):
+    drawn = panels(figure, len(histograms), columns, sharey=True)
+    for axes, found in zip(drawn, histograms, strict=True):
         draw_histogram(axes, found)
-    for axes in panels[len(histograms) :]:
-        axes.set_visible(False)
-    for axes in panels[::columns]:
+    for axes in drawn[::columns]:
         axes.set_ylabel("share of steps", color=INK)
     legend(figure, histograms[-1])
     return figure

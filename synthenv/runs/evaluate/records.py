@@ -6,10 +6,8 @@ policies.safetensors     of train: what the agents learnt, unless their networks
 result.json              what --json has as results; its presence says that the command is finished
 """
 
-import csv
 import dataclasses
-import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +20,11 @@ from synthenv.agents.presets import agent_from_stored
 from synthenv.agents.training.hyperparams import sample
 from synthenv.core.checkpoint import load_tree, save_tree
 from synthenv.core.errors import UserError
-from synthenv.core.files import disk_error, make_directory, to_json, write_atomic
+from synthenv.core.files import make_directory, to_json, write_atomic
 from synthenv.envs import registry
 from synthenv.runs.evaluate.arguments import Evaluate, Train
 from synthenv.runs.storage import locked_directory
+from synthenv.runs.storage.csv_tables import read_csv, write_csv
 from synthenv.runs.storage.locked_directory import CONFIG, RESULT
 from synthenv.runs.storage.run_directory import environment, stored_config
 
@@ -74,7 +73,7 @@ def write(
         save_tree(out / POLICIES, policies, {})
     write_atomic(out / CONFIG, to_json({"config": config, "environment": environment()}, indent=2).encode())
     if returns:
-        write_rows(out / RETURNS, return_rows(returns))
+        write_csv(out / RETURNS, return_rows(returns))
     write_atomic(out / RESULT, to_json(results, indent=2).encode())
 
 
@@ -85,31 +84,10 @@ def return_rows(returns: Mapping[str, np.ndarray]) -> Iterable[dict[str, Any]]:
             yield {"row": row, "agent": agent, "episode": episode, "return": f"{value:.6g}"}
 
 
-def write_rows(file: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
-    """Write a table; its columns are those of its first row, if none are named."""
-    rows, table = list(rows), io.StringIO()
-    writer = csv.DictWriter(table, columns or rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomic(file, table.getvalue().encode())
-
-
-def read_rows(file: Path) -> list[dict[str, str]]:
-    """Read a table back.
-
-    Raises:
-        MachineError: it is missing or cannot be read.
-    """
-    try:
-        return list(csv.DictReader(io.StringIO(file.read_text())))
-    except OSError as error:
-        raise disk_error(error, file) from error
-
-
 def read_returns(out: Path) -> dict[str, np.ndarray]:
     """Returns of test episodes by row, [A, E] each."""
     found: dict[str, dict[str, list[float]]] = {}
-    for line in read_rows(out / RETURNS):
+    for line in read_csv(out / RETURNS):
         found.setdefault(line["row"], {}).setdefault(line["agent"], []).append(float(line["return"]))
     return {row: np.array(list(of_agents.values())) for row, of_agents in found.items()}
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from synthenv.runs.display.figures import BLUE, GREEN, GRID, INK, ORANGE, QUIET, RED, Picture, png_of
+from synthenv.runs.display.figures import BLUE, GREEN, INK, ORANGE, QUIET, RED, dress, new_figure, png_of
+from synthenv.runs.storage.metrics import column
 
 STYLE: dict[str, Any] = {"linewidth": 2.0, "marker": "o", "markeredgewidth": 0}
 
@@ -33,12 +33,8 @@ def progress_figure(
         solved_return: return from which on the task counts as solved, if known.
         score: what was maximised: the return, or the name of another objective.
     """
-    # A figure of its own: pyplot would keep it alive and could look for a display.
-    figure = Picture(figsize=(9.5, 10.5), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(h_pad=0.12, w_pad=0.12)  # type: ignore[union-attr]
+    figure = new_figure(9.5, 10.5, title)
     returns, steps, seconds = figure.subplots(3, sharex=True, height_ratios=(1.5, 1, 1))
-    figure.suptitle(title, fontsize=15, fontweight="bold", color=INK, x=0.02, ha="left")
     generations = np.array([line["generation"] + 1 for line in metrics])  # the first one is 1
     size = 5.0 if len(metrics) <= 60 else 0.0
     _draw_returns(returns, generations, metrics, solved_return, size, score)
@@ -65,14 +61,14 @@ def _draw_returns(
     else:
         _dress(axes, f"Objective: {score}", score)
     _band(axes, x, metrics, "member_scores", GREEN, "members")
-    _line(axes, x, _column(metrics, "member_mean"), GREEN, "their mean", size * 0.5, linewidth=1.2)
+    _line(axes, x, column(metrics, "member_mean"), GREEN, "their mean", size * 0.5, linewidth=1.2)
     _scatter(axes, x, metrics, "incumbent_scores")
-    _line(axes, x, _column(metrics, "incumbent_mean"), BLUE, "their mean", size)
+    _line(axes, x, column(metrics, "incumbent_mean"), BLUE, "their mean", size)
     dots = {"drawstyle": "steps-post", "linestyle": (0, (1, 1.5)), "linewidth": 1.2}
-    deciding = _column(metrics, "deciding_mean")
+    deciding = column(metrics, "deciding_mean")
     # From the first retest on, the best is what the deciding agents reached in it, which may be less than before.
     best = "retested best" if np.isfinite(deciding).any() else "best so far"
-    _line(axes, x, _column(metrics, "best_incumbent"), INK, best, 0, **dots)
+    _line(axes, x, column(metrics, "best_incumbent"), INK, best, 0, **dots)
     diamonds = {"linestyle": "", "marker": "D"}
     _line(axes, x, deciding, ORANGE, "deciding", 5, **diamonds)
     if solved_return is not None and math.isfinite(solved_return):
@@ -92,7 +88,7 @@ def _draw_returns(
 def _draw_steps(axes: Axes, x: np.ndarray, metrics: Sequence[dict[str, Any]], size: float) -> None:
     _dress(axes, "Training steps used per agent, inside the proxy", "environment steps")
     _band(axes, x, metrics, "train_steps", ORANGE, "all agents")
-    _line(axes, x, _column(metrics, "train_steps_mean"), ORANGE, "their mean", size)
+    _line(axes, x, column(metrics, "train_steps_mean"), ORANGE, "their mean", size)
     _from_zero(axes)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     _legend(axes)
@@ -100,10 +96,10 @@ def _draw_steps(axes: Axes, x: np.ndarray, metrics: Sequence[dict[str, Any]], si
 
 def _draw_seconds(axes: Axes, x: np.ndarray, metrics: Sequence[dict[str, Any]], size: float) -> None:
     _dress(axes, "Time per generation", "seconds")
-    _line(axes, x, _column(metrics, "seconds"), BLUE, "wall time [s]", size)
-    _line(axes, x, _column(metrics, "cpu_seconds"), QUIET, "CPU time, all cores [s]", size * 0.7)
+    _line(axes, x, column(metrics, "seconds"), BLUE, "wall time [s]", size)
+    _line(axes, x, column(metrics, "cpu_seconds"), QUIET, "CPU time, all cores [s]", size * 0.7)
     _from_zero(axes)
-    busy = 100 * _column(metrics, "busy_share")
+    busy = 100 * column(metrics, "busy_share")
     handles, labels = axes.get_legend_handles_labels()
     if np.isfinite(busy).any():
         right = axes.twinx()
@@ -118,13 +114,8 @@ def _draw_seconds(axes: Axes, x: np.ndarray, metrics: Sequence[dict[str, Any]], 
 
 
 def _dress(axes: Axes, title: str, ylabel: str) -> None:
-    axes.set_title(title, loc="left", fontsize=12, color=INK, pad=26)
-    axes.set_ylabel(ylabel, color=INK, fontsize=11)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(QUIET)
-    axes.grid(axis="y", color=GRID, linewidth=0.9)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=INK, labelsize=10, length=0, labelbottom=True)
+    dress(axes, title, "", ylabel, title_pad=26)  # the legend stands between title and panel
+    axes.tick_params(labelbottom=True)
 
 
 def _legend(axes: Axes, handles: Sequence[Any] = (), labels: Sequence[str] = ()) -> None:
@@ -174,12 +165,6 @@ def _scatter(axes: Axes, x: np.ndarray, metrics: Sequence[dict[str, Any]], name:
 def _from_zero(axes: Axes) -> None:
     if axes.get_ylim()[1] > 0:
         axes.set_ylim(bottom=0)
-
-
-def _column(metrics: Sequence[dict[str, Any]], name: str) -> np.ndarray:
-    """A field of every line, NaN where it is missing, null or no number."""
-    values = (line.get(name) for line in metrics)
-    return np.array([value if _is_number(value) else math.nan for value in values], float)
 
 
 def _quantiles(values: Any) -> np.ndarray:

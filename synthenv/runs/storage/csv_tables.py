@@ -2,24 +2,32 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from synthenv.core.errors import UserError
-from synthenv.core.files import disk_error, write_atomic
+from synthenv.core.files import disk_error, make_directory, write_atomic
 
 
-def write_csv(file: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """A table with the keys of its first row as its head, written whole or not at all.
+def write_csv(file: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """A table of at least one row, with the keys of its first row as its head; raises as ``write_table``."""
+    rows = list(rows)
+    head = list(rows[0])
+    write_table(file, head, ([row[name] for name in head] for row in rows))
+
+
+def write_table(file: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table, written whole or not at all.
 
     Raises:
         UserError: if the disk is full or the place cannot be written.
     """
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
     writer.writerows(rows)
+    make_directory(file.parent)
     write_atomic(file, text.getvalue().encode())
 
 

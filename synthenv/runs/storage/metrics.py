@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from synthenv.core.files import disk_error, sync_directory, to_json, write_all, write_atomic
 
 METRICS = "metrics.jsonl"
@@ -51,6 +53,11 @@ def truncate(run: Path, generation: int) -> None:
 def read(run: Path) -> list[dict[str, Any]]:
     """All whole lines so far, by generation; none if there is no file yet."""
     return sorted((line for _, line in _lines(run / METRICS)), key=lambda line: line["generation"])
+
+
+def column(lines: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    """A field of all lines [N], NaN where it is missing or null."""
+    return np.array([line.get(name) for line in lines], float)
 
 
 def num_generations(lines: Sequence[Mapping[str, Any]]) -> int:

@@ -1,7 +1,5 @@
 """What a study leaves: a table of its trials, the best config with its command, importances, pictures, a summary."""
 
-import csv
-import io
 import shlex
 import warnings
 from collections import Counter
@@ -19,6 +17,7 @@ from synthenv.core.registry import import_words
 from synthenv.runs.meta_train.config import MetaTrainConfig, put
 from synthenv.runs.meta_train.presets import preset
 from synthenv.runs.storage import metrics
+from synthenv.runs.storage.csv_tables import write_csv
 from synthenv.runs.tune import plot as tune_plot
 from synthenv.runs.tune.plan import Plan
 
@@ -109,24 +108,20 @@ def flags(config: MetaTrainConfig, preset_name: str) -> list[str]:
 def write_table(study: optuna.Study, plan: Plan, out: Path) -> None:
     """Write ``trials.csv``: one row for each attempt at a trial."""
     paths = list(dict.fromkeys(param.path for param in plan.params))
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("number", "state", "value", "generations", "run", *paths, "reason"))
-    for trial in study.get_trials(deepcopy=False):
+
+    def row_of(trial: FrozenTrial) -> dict[str, Any]:
         found = chosen(trial, plan)
-        value = trial.value if trial.state == TrialState.COMPLETE else ""
-        writer.writerow(
-            (
-                trial.number,
-                state_of(trial),
-                value,
-                trial.last_step or 0,
-                f"trials/{first_attempt(trial):03d}",
-                *(found.get(path, "") for path in paths),
-                trial.user_attrs.get("reason", ""),
-            )
-        )
-    write_atomic(out / TABLE, table.getvalue().encode())
+        return {
+            "number": trial.number,
+            "state": state_of(trial),
+            "value": trial.value if trial.state == TrialState.COMPLETE else "",
+            "generations": trial.last_step or 0,
+            "run": f"trials/{first_attempt(trial):03d}",
+            **{path: found.get(path, "") for path in paths},
+            "reason": trial.user_attrs.get("reason", ""),
+        }
+
+    write_csv(out / TABLE, map(row_of, study.get_trials(deepcopy=False)))
 
 
 def write_best(best: FrozenTrial, plan: Plan, out: Path) -> dict[str, Any]:

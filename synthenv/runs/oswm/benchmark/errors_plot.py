@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from synthenv.runs.display.figures import BLUE, CYCLE, INK, QUIET, dress, literal, new_figure, save
+from synthenv.runs.display.figures import BLUE, CYCLE, INK, QUIET, dress, literal, new_figure, panels, save
+from synthenv.runs.storage.metrics import column
 
 _FLOOR = 1e-12  # bars of exact predictions begin here
 
@@ -25,16 +26,14 @@ def draw(results: dict[str, Any], file: Path) -> None:
     figure = new_figure(
         11, 3.0 * num_rows + 0.8, "Table 3: one-step errors (raw units, over 14 columns, unused ones at 0)"
     )
-    panels = figure.subplots(num_rows, 2, squeeze=False).ravel()
-    for axes, (task, strategies) in zip(panels, results.items(), strict=False):
+    drawn = panels(figure, len(results))
+    for axes, (task, strategies) in zip(drawn, results.items(), strict=True):
         for index, name in enumerate(names):
             _bars(axes, strategies, name, colours[name], index, len(names))
         axes.set_yscale("log")
         axes.set_xticks(range(len(strategies)), list(strategies))
         dress(axes, task, "", "mean squared error")
-    for axes in panels[len(results) :]:
-        axes.set_axis_off()
-    handles, labels = panels[0].get_legend_handles_labels()
+    handles, labels = drawn[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(names), frameon=False, fontsize=9)
     save(figure, file)
 
@@ -44,7 +43,7 @@ def _bars(axes: Axes, strategies: dict[str, Any], name: str, colour: str, index:
     width = 0.84 / count
     places = np.arange(len(strategies)) + (index - (count - 1) / 2) * width
     found = [models.get(name, {}) for models in strategies.values()]
-    heights = np.array([np.nan if one.get("raw") is None else one["raw"] for one in found], float)
+    heights = column(found, "raw")
     ends = [one.get("ci95_raw") or [height, height] for one, height in zip(found, heights, strict=True)]
     heights, ends = np.maximum(heights, _FLOOR), np.maximum(np.array(ends, float), _FLOOR)
     whiskers = np.clip(np.abs(ends.T - heights), 0.0, None)

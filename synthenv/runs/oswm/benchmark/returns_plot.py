@@ -4,11 +4,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 
-from synthenv.runs.display.figures import BLUE, INK, ORANGE, QUIET, RED, dress, literal, new_figure, save
-from synthenv.runs.oswm.benchmark.tables import interval, label
+from synthenv.runs.display.figures import (
+    BLUE,
+    INK,
+    ORANGE,
+    QUIET,
+    RED,
+    dress,
+    literal,
+    new_figure,
+    panels,
+    save,
+)
+from synthenv.runs.oswm.benchmark.tables import interval, label, number
 
 _TITLES = {"1": "Table 1: real returns by world model", "2": "Table 2: real returns by context"}
 _LEVELS = {"random": QUIET, "ppo-real-large": BLUE}  # rows that a line through the whole panel shows, too
@@ -29,29 +39,26 @@ def write(table: str, by_task: Mapping[str, Sequence[Mapping[str, Any]]], out: P
     num_lines = -(-len(by_task) // 2)
     num_rows = max(len(rows) for rows in by_task.values())
     figure = new_figure(12, num_lines * (1.2 + 0.3 * num_rows) + 0.9, _TITLES[table])
-    panels = figure.subplots(num_lines, 2, squeeze=False).ravel()
-    for axes, (task, rows) in zip(panels, by_task.items(), strict=False):
+    drawn = panels(figure, len(by_task))
+    for axes, (task, rows) in zip(drawn, by_task.items(), strict=True):
         _panel(axes, table, task, rows)
-    for axes in panels[len(by_task) :]:
-        axes.set_axis_off()
-    marks = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
+    marks = dict(zip(*reversed(drawn[0].get_legend_handles_labels()), strict=True))
     figure.legend(marks.values(), marks, loc="outside lower left", ncols=len(marks), frameon=False)
-    save(figure, out / f"table{table}.png")
-    return out / f"table{table}.png"
+    return save(figure, out / f"table{table}.png")
 
 
 def _panel(axes: Axes, table: str, task: str, rows: Sequence[Mapping[str, Any]]) -> None:
     dress(axes, task, "mean real return, 95 % interval over seeds", "")
     axes.grid(visible=False, axis="y")
     for place, row in enumerate(rows):
-        mean, (low, high) = _mean(row, "final_return"), interval(row, "final_return")
+        mean, (low, high) = number(row["final_return"]), interval(row, "final_return")
         axes.plot([low, high], [place, place], color=INK, linewidth=1.8)
         axes.plot(mean, place, "o", color=INK, markersize=5, label="at the end of training")
-        axes.plot(_mean(row, "best_return"), place, linestyle="", label="best checkpoint", **_BEST)
+        axes.plot(number(row["best_return"]), place, linestyle="", label="best checkpoint", **_BEST)
         axes.plot(
-            _mean(row, "untrained_control"), place, "|", color=QUIET, markersize=9, label="best untrained"
+            number(row["untrained_control"]), place, "|", color=QUIET, markersize=9, label="best untrained"
         )
-        paper = np.nan if row["paper"] is None else row["paper"]["mean"]
+        paper = number(row["paper"] and row["paper"]["mean"])
         axes.plot(paper, place, "x", color=RED, markersize=6, label="paper (best checkpoint)")
         if row["method"] in _LEVELS:
             color = _LEVELS[row["method"]]
@@ -59,7 +66,3 @@ def _panel(axes: Axes, table: str, task: str, rows: Sequence[Mapping[str, Any]])
     axes.set_yticks(range(len(rows)), [literal(label(table, row)) for row in rows])
     axes.invert_yaxis()
     axes.margins(x=0.06, y=0.08)
-
-
-def _mean(row: Mapping[str, Any], name: str) -> float:
-    return np.nan if row[name] is None else float(row[name])

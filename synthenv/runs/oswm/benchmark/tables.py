@@ -58,10 +58,10 @@ def label(table: str, row: Mapping[str, Any]) -> str:
 def interval(row: Mapping[str, Any], name: str) -> tuple[float, float]:
     """95 % interval of a mean; NaN where there is none."""
     low, high = row["ci95_return" if name == "final_return" else f"ci95_{name}"]
-    return _number(low), _number(high)
+    return number(low), number(high)
 
 
-def _number(value: float | None) -> float:
+def number(value: float | None) -> float:
     """JSON's null is NaN."""
     return np.nan if value is None else float(value)
 
@@ -76,7 +76,7 @@ def cells(table: str, row: Mapping[str, Any], between: str) -> list[str]:
     """A line of a table for people; ``between`` stands between a mean and its interval, and between steps."""
     told = []
     for name in RETURNS:
-        mean, (low, high) = _number(row[name]), interval(row, name)
+        mean, (low, high) = number(row[name]), interval(row, name)
         spread = f"{between}[{short(low)}, {short(high)}]" if row["num_seeds"] > 1 else ""
         told.append("–" if np.isnan(mean) else short(mean) + spread)
     paper = row["paper"]
@@ -103,7 +103,7 @@ def listings(table: str, by_task: Mapping[str, Any], between: str = " ") -> Iter
 
 
 def _error(of_model: Mapping[str, Any] | None) -> str:
-    raw = np.nan if of_model is None else _number(of_model["raw"])
+    raw = number(of_model["raw"] if of_model else None)
     return "–" if np.isnan(raw) else f"{raw:.2g}"
 
 
@@ -114,7 +114,7 @@ def flat_returns(by_task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             line = {"task": task, "method": row["method"], "strategy": row["strategy"] or ""}
             for name in RETURNS:
                 low, high = interval(row, name)
-                numbers = {name: _number(row[name]), f"{name}_low": low, f"{name}_high": high}
+                numbers = {name: number(row[name]), f"{name}_low": low, f"{name}_high": high}
                 line |= {key: "" if np.isnan(value) else f"{value:.6g}" for key, value in numbers.items()}
             paper = row["paper"] or {"mean": "", "std": ""}
             yield line | {

@@ -4,13 +4,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from synthenv.core.files import make_directory
-from synthenv.runs.display.figures import BLUE, CYCLE, GREEN, INK, ORANGE, QUIET, dress, new_figure, save
+from synthenv.runs.display.figures import (
+    BLUE,
+    CYCLE,
+    GREEN,
+    INK,
+    ORANGE,
+    QUIET,
+    dress,
+    new_figure,
+    save,
+    thousands,
+)
+from synthenv.runs.storage.metrics import column
 
 FILE = "pretraining.png"
 Lines = Sequence[Mapping[str, Any]]
@@ -31,29 +40,23 @@ def draw(lines: Lines, name: str) -> Figure:
         panels, figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0], strict=True
     ):
         panel(axes, lines)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        thousands(axes)
         axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.axes[-1].set_xlabel("gradient steps", color=INK)
     return figure
 
 
-def _column(lines: Lines, name: str) -> np.ndarray:
-    """A field of all lines; JSON's null is NaN."""
-    return np.array([line.get(name) for line in lines], float)
-
-
 def _draw_loss(axes: Axes, lines: Lines) -> None:
     dress(axes, "loss", "", "loss")
-    steps = _column(lines, "step")
-    axes.plot(steps, _column(lines, "train_loss"), color=QUIET, linewidth=1.2, label="in training")
-    held_out = _column(lines, "held_out_loss")
+    steps = column(lines, "step")
+    axes.plot(steps, column(lines, "train_loss"), color=QUIET, linewidth=1.2, label="in training")
+    held_out = column(lines, "held_out_loss")
     axes.plot(steps, held_out, color=ORANGE, linewidth=2.0, marker=".", label="held-out tasks")
 
 
 def _draw_added(axes: Axes, lines: Lines) -> None:
     dress(axes, "what the model adds to the experts, above 0 is better", "", "nats")
-    steps = _column(lines, "step")
+    steps = column(lines, "step")
     rows = (
         ("held_out_nats", BLUE, "log-likelihood, held out"),
         ("held_out_gain", ORANGE, "ln of error ratio, held out"),
@@ -61,27 +64,21 @@ def _draw_added(axes: Axes, lines: Lines) -> None:
     )
     for key, color, label in rows:
         if key in lines[0]:
-            axes.plot(steps, _column(lines, key), color=color, linewidth=2.0, marker=".", label=label)
+            axes.plot(steps, column(lines, key), color=color, linewidth=2.0, marker=".", label=label)
     axes.axhline(0.0, color=QUIET, linewidth=1.1)
 
 
 def _draw_real(axes: Axes, lines: Lines) -> None:
     dress(axes, "one-step error on real tasks; dashed: the experts alone", "", "share of the variance")
-    steps = _column(lines, "step")
+    steps = column(lines, "step")
     for task, color in zip(lines[0]["real"], CYCLE, strict=False):
         said = [line["real"][task] for line in lines]
-        axes.plot(steps, _column(said, "model"), color=color, linewidth=1.8, marker=".", label=task)
-        experts = _column(said, "experts")
+        axes.plot(steps, column(said, "model"), color=color, linewidth=1.8, marker=".", label=task)
+        experts = column(said, "experts")
         axes.plot(steps, experts, color=color, linewidth=1.1, linestyle="--")
     axes.set_yscale("log")
 
 
 def write(lines: Lines, directory: Path, name: str) -> Path:
-    """Write ``pretraining.png`` to a directory; returns the file.
-
-    Raises:
-        UserError: if the disk is full or the directory cannot be written.
-    """
-    make_directory(directory)
-    save(draw(lines, name), directory / FILE)
-    return directory / FILE
+    """Write ``pretraining.png`` to a directory; returns the file, raises as ``save``."""
+    return save(draw(lines, name), directory / FILE)

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from synthenv.core.files import make_directory
-from synthenv.runs.display.figures import BLUE, INK, ORANGE, QUIET, RED, dress, new_figure, save
+from synthenv.runs.display.figures import BLUE, INK, ORANGE, QUIET, RED, dress, new_figure, save, thousands
 from synthenv.runs.statistics.intervals import bootstrap_band
+from synthenv.runs.storage.metrics import column
 
 FILE = "learning_curves.png"
 
@@ -35,18 +34,17 @@ def draw(lines: Sequence[Mapping[str, Any]], name: str, solved_return: float | N
     axes.plot(grid, mean, color=ORANGE, linewidth=2.0, label="mean")
     axes.fill_between(grid, low, high, color=ORANGE, alpha=0.2, linewidth=0)
     ends = [steps[-1] for steps, _ in curves]
-    finals = np.array([line["final_return"] for line in lines], float)
+    finals = column(lines, "final_return")
     axes.plot(
         ends, finals, "o", color=INK, markersize=4, label=f"at the end: {finals.mean():.4g}", clip_on=False
     )
     controls = (("untrained_control", BLUE, "best untrained"), ("random_return", QUIET, "random"))
     for key, color, label in controls:
-        level = np.array([line[key] for line in lines], float).mean()
+        level = column(lines, key).mean()
         axes.axhline(level, color=color, linewidth=1.1, label=f"{label}: {level:.4g}")
     if solved_return is not None:
         axes.axhline(solved_return, color=RED, linewidth=1.1, linestyle="--", label="solved")
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    thousands(axes)
     figure.legend(loc="outside lower left", ncols=5, frameon=False)
     return figure
 
@@ -54,11 +52,5 @@ def draw(lines: Sequence[Mapping[str, Any]], name: str, solved_return: float | N
 def write(
     lines: Sequence[Mapping[str, Any]], directory: Path, name: str, solved_return: float | None = None
 ) -> Path:
-    """Write ``learning_curves.png`` to a directory; returns the file.
-
-    Raises:
-        UserError: if the disk is full or the directory cannot be written.
-    """
-    make_directory(directory)
-    save(draw(lines, name, solved_return), directory / FILE)
-    return directory / FILE
+    """Write ``learning_curves.png`` to a directory; returns the file, raises as ``save``."""
+    return save(draw(lines, name, solved_return), directory / FILE)

@@ -1,11 +1,10 @@
 """What the seeds of an ``oswm run`` say together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from synthenv.runs.statistics.intervals import bootstrap_interval
+from synthenv.runs.storage.metrics import column
 
 # In the order in which they are to be read: what one gets, what luck and knowing the real task would add, and what
 # there is without any learning.
@@ -16,7 +15,7 @@ RETURNS = (
     "untrained_control",
     "random_return",
 )
-_SECONDS = ("encode_seconds", "train_seconds")
+_COSTS = ("encode_seconds", "train_seconds", "train_steps")
 
 
 def summarise(name: str, real: bool, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -42,12 +41,10 @@ def summarise(name: str, real: bool, lines: Sequence[Mapping[str, Any]]) -> dict
             None if there are none, as without a task.
         num_tests: tests during training, which may be fewer than were asked for.
     """
-    per_seed = {key: [line[key] for line in lines] for key in (*RETURNS, "dream_return", *_SECONDS)}
-    per_seed["train_steps"] = [line["train_steps"] for line in lines]
-    means = {key: _mean(values) for key, values in per_seed.items()}
-    intervals = {
-        f"ci95_{key}": bootstrap_interval(_numbers(per_seed[key])) for key in (*RETURNS, "dream_return")
-    }
+    returns = (*RETURNS, "dream_return")
+    per_seed = {key: [line[key] for line in lines] for key in (*returns, *_COSTS)}
+    means = _means(lines, per_seed)
+    intervals = {f"ci95_{key}": bootstrap_interval(column(lines, key)) for key in returns}
     ci95_return = intervals.pop("ci95_final_return")
     steps = [line["real_steps"] for line in lines]
     errors = [line["one_step_error"] for line in lines]
@@ -58,23 +55,14 @@ def summarise(name: str, real: bool, lines: Sequence[Mapping[str, Any]]) -> dict
         "ci95_return": ci95_return,
         **means,
         **intervals,
-        "real_steps": _means(steps),
-        "one_step_error": _means(measured) if measured else None,
+        "real_steps": _means(steps, steps[0]),
+        "one_step_error": _means(measured, measured[0]) if measured else None,
         "num_seeds": len(lines),
         "num_tests": max(len(line.get("curve", {}).get("steps", ())) for line in lines),
         "per_seed": {**per_seed, "real_steps": steps, "one_step_error": errors},
     }
 
 
-def _numbers(values: Sequence[Any]) -> np.ndarray:
-    """float [S]; JSON's null is NaN."""
-    return np.array(values, float)
-
-
-def _mean(values: Sequence[Any]) -> float:
-    return float(_numbers(values).mean())
-
-
-def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def _means(rows: Sequence[Mapping[str, Any]], keys: Iterable[str]) -> dict[str, float]:
     """Key by key."""
-    return {key: _mean([row[key] for row in rows]) for key in rows[0]}
+    return {key: float(column(rows, key).mean()) for key in keys}
