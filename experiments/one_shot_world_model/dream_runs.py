@@ -1,6 +1,5 @@
 """``oswm run`` directories that an experiment begins, goes on with after a stop, or leaves alone if finished."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from synthenv.core.files import plain
 from synthenv.runs.oswm.run import run as oswm_run
 from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.storage import metrics
-from synthenv.runs.storage.run_directory import CONFIG, RESULT, with_contents
+from synthenv.runs.storage.locked_directory import RESULT
+from synthenv.runs.storage.stored_config import stored_config, with_contents
 
 
 def finish(command: OswmRun, path: Path) -> list[dict[str, Any]]:
@@ -38,12 +38,8 @@ def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     Raises:
         UserError: if it is no ``oswm run``, or none of its seeds is done.
     """
-    try:
-        asked = json.loads((path / CONFIG).read_bytes())["config"]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{path} holds no run that can be read: pass directories of synthenv oswm run"
-        ) from error
+    if not (asked := stored_config(path)):
+        raise UserError(f"{path} holds no run that can be read: pass directories of synthenv oswm run")
     if asked.get("command") != "oswm run":
         raise UserError(f"{path} holds a run of another command: pass directories of synthenv oswm run")
     lines = metrics.read(path)
@@ -54,7 +50,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 def _refuse_another(path: Path, wanted: dict[str, Any]) -> None:
     wanted = plain(wanted)
-    stored = with_contents(json.loads((path / CONFIG).read_bytes())["config"], wanted)
+    stored = with_contents(stored_config(path), wanted)
     for name, value in wanted.items():
         if stored.get(name) != value:
             raise UserError(

@@ -193,7 +193,7 @@ class Dream(Result):
         from synthenv.runs.oswm.plot_command import told_of
         from synthenv.runs.oswm.run.plot import draw
         from synthenv.runs.storage import metrics
-        from synthenv.runs.storage.run_directory import stored_config
+        from synthenv.runs.storage.stored_config import stored_config
 
         if not (lines := metrics.read(self._home)):
             self._finished()

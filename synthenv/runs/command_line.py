@@ -4,7 +4,6 @@ import contextlib
 import functools
 import io
 import itertools
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark, benchmark_defa
 from synthenv.runs.oswm.pretrain.arguments import OswmPretrain
 from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.storage import locked_directory
+from synthenv.runs.storage.stored_config import stored_config
 from synthenv.runs.tune.arguments import Tune
 
 _HELP = {"-h", "--help", "--help-all"}
@@ -127,9 +127,7 @@ def _stored(kind: type, words: list[str], rows: Rows) -> dict[str, Any] | None:
     out = _option(words, "--out")
     if "--resume" not in words or out is None:
         return None
-    try:
-        stored = dict(json.loads((Path(out) / locked_directory.CONFIG).read_bytes())["config"])
-    except (OSError, ValueError, KeyError, TypeError):
+    if not (stored := stored_config(Path(out))):
         return None  # the run directory itself will say what is wrong
     owner = stored.get("command")
     if owner == rows[MetaTrain if kind is Demo else kind].name:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from synthenv.core.registry import import_words
-from synthenv.runs.storage.locked_directory import CONFIG, RESULT
+from synthenv.runs.storage.locked_directory import RESULT
+from synthenv.runs.storage.stored_config import CONFIG
 
 
 class Terminated(KeyboardInterrupt):

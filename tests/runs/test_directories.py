@@ -24,7 +24,7 @@ def test_what_was_begun_goes_on_with_the_same_flags_only(tmp_path):
         pass
     for name, other in (("a", "3"), ("b", "3")):
         changed = held(path, FLAGS | {"contents": {name: other}})
-        with pytest.raises(UserError, match=f"begun with contents {name} = "), changed:
+        with pytest.raises(UserError, match=f"begun with contents.{name} = "), changed:
             pytest.fail("it was let in")
 
 

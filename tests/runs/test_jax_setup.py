@@ -11,7 +11,7 @@ import pytest
 
 from synthenv.core.errors import UserError
 from synthenv.runs import jax_setup
-from synthenv.runs.storage import run_directory
+from synthenv.runs.storage import environment
 
 SETTINGS = """
 import sys
@@ -93,4 +93,4 @@ def test_a_platform_that_is_not_there_is_told_in_a_line(error, cause, monkeypatc
 
 def test_flags_of_the_environment_are_on_record(monkeypatch):
     monkeypatch.setenv("JAX_DEFAULT_MATMUL_PRECISION", "bfloat16")
-    assert run_directory.environment()["flags"]["JAX_DEFAULT_MATMUL_PRECISION"] == "bfloat16"
+    assert environment.environment()["flags"]["JAX_DEFAULT_MATMUL_PRECISION"] == "bfloat16"

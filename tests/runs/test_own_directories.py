@@ -11,7 +11,8 @@ from synthenv.runs.oswm.benchmark import run as benchmark
 from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
 from synthenv.runs.oswm.pretrain import run as pretrain
 from synthenv.runs.storage import locked_directory
-from synthenv.runs.storage.run_directory import RunDir, finished_result, with_contents
+from synthenv.runs.storage.run_directory import RunDir, finished_result
+from synthenv.runs.storage.stored_config import with_contents
 
 GROWS = "outer.size"
 
@@ -115,7 +116,7 @@ def test_a_run_killed_while_it_was_asked_for_more_goes_on(monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("synthenv.runs.storage.run_directory.write_atomic", killed)
+        patch.setattr("synthenv.runs.storage.stored_config.write_atomic", killed)
         with pytest.raises(KeyboardInterrupt):
             RunDir.create("run", config(5), resume=True, grows=GROWS)
     for size in (3, 5):  # it is an unfinished run of three by now

@@ -25,8 +25,10 @@ from synthenv.envs import registry
 from synthenv.runs.evaluate.arguments import Evaluate, Train
 from synthenv.runs.storage import locked_directory
 from synthenv.runs.storage.csv_tables import read_csv, write_csv
-from synthenv.runs.storage.locked_directory import CONFIG, RESULT
-from synthenv.runs.storage.run_directory import environment, stored_config
+from synthenv.runs.storage.locked_directory import RESULT
+from synthenv.runs.storage.run_directory import environment
+from synthenv.runs.storage.stored_config import stored_config
+from synthenv.runs.storage.stored_config import write as write_config
 
 RETURNS, POLICIES = "returns.csv", "policies.safetensors"
 Policy = Callable[[jax.Array, Any], Any]  # (key, obs) -> action
@@ -71,7 +73,7 @@ def write(
         agent, policies = learnt
         config |= {"learner": agent, "tested_on": results["tested_on"]}
         save_tree(out / POLICIES, policies, {})
-    write_atomic(out / CONFIG, to_json({"config": config, "environment": environment()}, indent=2).encode())
+    write_config(out, config, environment=environment())
     if returns:
         write_csv(out / RETURNS, return_rows(returns))
     write_atomic(out / RESULT, to_json(results, indent=2).encode())

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from synthenv.core.errors import UserError
-from synthenv.core.files import disk_error, make_directory, write_atomic
+from synthenv.core.files import make_directory, read_json, write_atomic
 from synthenv.envs import registry
 from synthenv.runs.meta_train.report_plot import draw_progress
-from synthenv.runs.storage import metrics
+from synthenv.runs.storage import metrics, stored_config
+from synthenv.runs.storage.locked_directory import RESULT
+from synthenv.runs.storage.stored_config import CONFIG
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -67,8 +69,8 @@ def write_report(run: str | Path) -> Path:
         UserError: if this is no run directory, or the disk is full.
     """
     run = Path(run)
-    stored = _read_json(run / "config.json")
-    result = _read_json(run / "result.json") if (run / "result.json").exists() else None
+    stored = _config_file(run)
+    result = read_json(run / RESULT, "put back a copy of it") if (run / RESULT).exists() else None
     config, lines = stored.get("config", {}), metrics.read(run)
     story = _story(run, config, lines)
     png = draw_progress(*story)
@@ -109,7 +111,7 @@ def read_story(run: Path) -> Story:
     Raises:
         UserError: if this is no run directory.
     """
-    return _story(run, _read_json(run / "config.json").get("config", {}), metrics.read(run))
+    return _story(run, _config_file(run)["config"], metrics.read(run))
 
 
 def _story(run: Path, config: Mapping[str, Any], lines: list[dict[str, Any]]) -> Story:
@@ -119,18 +121,10 @@ def _story(run: Path, config: Mapping[str, Any], lines: list[dict[str, Any]]) ->
     return Story(lines, title, _solved_return(config), "return")
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        raise UserError(
-            f"{file.parent} is no run directory ({file.name} is missing): check the path"
-        ) from None
-    except OSError as error:
-        raise disk_error(error, file) from error
-    except ValueError:
-        raise UserError(f"{file} is damaged: put back a copy of it") from None
-    return content if isinstance(content, dict) else {}
+def _config_file(run: Path) -> dict[str, Any]:
+    if not (run / CONFIG).exists():
+        raise UserError(f"{run} is no run directory ({CONFIG} is missing): check the path")
+    return stored_config.read(run)
 
 
 def _solved_return(config: Mapping[str, Any]) -> float | None:

@@ -12,7 +12,7 @@ from synthenv.runs.oswm.pretrain import plot as pretrain_plot
 from synthenv.runs.oswm.run import plot as oswm_plot
 from synthenv.runs.oswm.run.real_tasks import real_task
 from synthenv.runs.storage import metrics
-from synthenv.runs.storage.run_directory import stored_config
+from synthenv.runs.storage.stored_config import stored_config
 
 
 def told_of(config: Mapping[str, Any]) -> tuple[str, float | None]:

@@ -16,14 +16,13 @@ from synthenv.core.files import (
     disk_error,
     make_directory,
     plain,
-    read_json,
     remove_leftovers,
     sync_directory,
-    to_json,
-    write_atomic,
 )
+from synthenv.runs.storage import stored_config
+from synthenv.runs.storage.stored_config import CONFIG
 
-CONFIG, RESULT, LOCK = "config.json", "result.json", ".lock"
+RESULT, LOCK = "result.json", ".lock"
 
 
 @contextlib.contextmanager
@@ -156,29 +155,19 @@ def held(path: Path, asked: Mapping[str, Any]) -> Iterator[None]:
         UserError: the directory holds numbers of other flags, or as ``lock``.
     """
     with locked(path):
-        wanted, file = plain(asked), path / CONFIG
-        stored = _read(file) if file.exists() else _nothing(path)
-        for name, value in wanted.items():
-            before = stored.get(name, value)
-            for key, (was, now) in _pairs(name, before, value):
-                if was != now:
-                    raise UserError(
-                        f"the numbers in {path} were begun with {key} = {to_json(was)}, not {to_json(now)}: pass the"
-                        " old value to go on, or choose another --out"
-                    )
-            if isinstance(value, dict):
-                wanted[name] = before | value
-        if wanted != stored:
-            write_atomic(file, to_json({"config": wanted}, indent=1).encode())
+        wanted = plain(asked)
+        stored = stored_config.read(path)["config"] if (path / CONFIG).exists() else _nothing(path)
+        before, now = _merged(wanted, stored), _merged(stored, wanted)
+        stored_config.check_same(f"the numbers in {path} were", before, now)
+        if now != stored:
+            stored_config.write(path, now)
         yield
 
 
-def _pairs(name: str, before: Any, now: Any) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """What has to be equal, by the name under which it is told."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        yield from ((f"{name} {key}", (before[key], now[key])) for key in now if key in before)
-    else:
-        yield name, (before, now)
+def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """What both say, in their mappings, too; ``over`` where they differ."""
+    within = {key: _merged(under[key], over[key]) for key in over if isinstance(under.get(key), dict)}
+    return under | over | within
 
 
 def _nothing(path: Path) -> dict[str, Any]:
@@ -186,11 +175,3 @@ def _nothing(path: Path) -> dict[str, Any]:
     if tables := sorted(file.name for file in path.glob("*.csv")):
         raise UserError(f"{path} holds {tables[0]}, and no {CONFIG} says of what: choose another --out")
     return {}
-
-
-def _read(file: Path) -> dict[str, Any]:
-    remedy = "put back a copy of it, or choose another --out"
-    try:
-        return dict(read_json(file, remedy)["config"])
-    except (KeyError, TypeError):
-        raise UserError(f"{file} is damaged: {remedy}") from None

@@ -11,21 +11,16 @@ tb/ plots/ report.html     for people
 import hashlib
 import json
 import os
-import platform
-import shlex
-import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-
-from synthenv import __version__
 from synthenv.core.errors import UserError
 from synthenv.core.files import disk_error, plain, read_json, remove, to_json, write_atomic
-from synthenv.runs.storage import locked_directory, metrics
-from synthenv.runs.storage.locked_directory import CONFIG, LOCK, RESULT
+from synthenv.runs.storage import locked_directory, metrics, stored_config
+from synthenv.runs.storage.environment import changes_since, environment
+from synthenv.runs.storage.locked_directory import LOCK, RESULT
+from synthenv.runs.storage.stored_config import CONFIG, value_at, with_contents, with_value
 from synthenv.runs.storage.tensorboard import ScalarEvents
 
 BEST_PROXY = "best_proxy.safetensors"
@@ -89,18 +84,21 @@ class RunDir:
             # Again: whoever held the lock may have finished the run.
             _check_place(path, wanted, resume, grows, leaves_proxy)
             locked_directory.clear(path)
-            resumed, stored = (path / CONFIG).exists(), stored_config(path)
+            resumed, stored = (path / CONFIG).exists(), stored_config.stored_config(path)
             if not resumed:
-                notes = _begin(path, wanted)
+                stored_config.write(path, wanted, environment=environment())
+                notes = []
             elif not _asks_for_more(stored, wanted, grows):
                 notes = _compare(path, wanted)
             else:
-                notes = _compare(path, _with(wanted, grows, _at(stored, grows)))
+                notes = _compare(path, with_value(wanted, grows, value_at(stored, grows)))
                 _grow(path, wanted)
         except BaseException:
             os.close(lock)
             raise
-        return cls(path, lock, resumed, _digest(_with(wanted, grows, None)), notes, _digest(stored or wanted))
+        return cls(
+            path, lock, resumed, _digest(with_value(wanted, grows, None)), notes, _digest(stored or wanted)
+        )
 
     @property
     def checkpoints(self) -> Path:
@@ -176,21 +174,6 @@ class RunDir:
         self.close()
 
 
-def environment() -> dict[str, Any]:
-    """What else decides the outcome's last bits, and how the run was started."""
-    device = jax.devices()[0]
-    return {
-        "synthenv": __version__,
-        "jax": jax.__version__,
-        "python": platform.python_version(),
-        "device_kind": f"{device.platform}: {device.device_kind}",
-        "num_devices": jax.device_count(),
-        "flags": {name: value for name, value in os.environ.items() if name.startswith(("JAX_", "XLA_"))},
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "started": time.strftime("%Y-%m-%d %H:%M:%S%z"),
-    }
-
-
 def _check_place(
     path: Path, wanted: dict[str, Any], resume: bool, grows: str | None, leaves_proxy: bool
 ) -> None:
@@ -208,7 +191,7 @@ def _check_place(
         foreign = sorted(name for name in names if name != LOCK and not name.endswith(".tmp"))
         if foreign:
             raise UserError(f"{path} is not empty and holds no run ({foreign[0]}): choose another --out")
-    elif resume and _asks_for_more(stored_config(path), wanted, grows):
+    elif resume and _asks_for_more(stored_config.stored_config(path), wanted, grows):
         return
     elif RESULT in names and (BEST_PROXY in names or not leaves_proxy or not resume):
         more = f", or --resume with a larger --{grows.replace('_', '-')}" if grows else ""
@@ -231,42 +214,14 @@ def finished_result(path: Path, config: Mapping[str, Any], grows: str | None = N
     wanted = plain(config)
     if not (path / RESULT).exists() or not (path / BEST_PROXY).exists():
         return None
-    if _asks_for_more(stored_config(path), wanted, grows):
+    if _asks_for_more(stored_config.stored_config(path), wanted, grows):
         return None
     _compare(path, wanted)
     return read_json(path / RESULT, "choose another --out")
 
 
-def stored_config(path: Path) -> dict[str, Any]:
-    """What the run in a directory was asked for; empty if it holds none."""
-    try:
-        return dict(json.loads((path / CONFIG).read_bytes())["config"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def _begin(path: Path, config: dict[str, Any]) -> list[str]:
-    write_atomic(path / CONFIG, to_json({"config": config, "environment": environment()}, indent=2).encode())
-    return []
-
-
-def _at(config: Any, name: str | None) -> Any:
-    """The value at a dotted name; None if there is none."""
-    for field in name.split(".") if name else ():
-        config = config.get(field) if isinstance(config, dict) else None
-    return config if name else None
-
-
-def _with(config: dict[str, Any], name: str | None, value: Any) -> dict[str, Any]:
-    """The config with another value at a dotted name."""
-    if name is None:
-        return config
-    field, _, inner = name.partition(".")
-    return config | {field: _with(config[field], inner, value) if inner else value}
-
-
 def _asks_for_more(stored: dict[str, Any], wanted: dict[str, Any], grows: str | None) -> bool:
-    before, now = _at(stored, grows), _at(wanted, grows)
+    before, now = value_at(stored, grows), value_at(wanted, grows)
     return isinstance(before, int) and isinstance(now, int) and now > before
 
 
@@ -277,60 +232,17 @@ def _digest(config: dict[str, Any]) -> str:
 def _grow(path: Path, config: dict[str, Any]) -> None:
     """Ask an old run for more. The result goes first: a kill in between leaves an unfinished run, which is right."""
     remove(path / RESULT)
-    content = read_json(path / CONFIG, "put back a copy of it, or choose another --out")
-    write_atomic(path / CONFIG, to_json(content | {"config": config}, indent=2).encode())
+    stored_config.write(path, **stored_config.read(path) | {"config": config})
 
 
 def _compare(path: Path, config: dict[str, Any]) -> list[str]:
     """Hold a resumed run to the config it was begun with, and note what differs around it."""
-    try:
-        stored = json.loads((path / CONFIG).read_bytes())
-        began, then = stored["config"], dict(stored["environment"])
-    except OSError as error:
-        raise disk_error(error, path / CONFIG) from error
-    except (ValueError, KeyError, TypeError):
-        raise UserError(
-            f"{path / CONFIG} is damaged: put back a copy of it, or choose another --out"
-        ) from None
+    content = stored_config.read(path)
+    began = content["config"]
     unknown = sorted(set(config.get("contents", {})) - set(began.get("contents", {})))
-    for name, before, now in _differences(with_contents(began, config), config, ""):
-        raise UserError(
-            f"the run in {path} was begun with {name} = {before}, not {now}: pass the old value to resume, or"
-            " choose another --out"
-        )
-    now = environment()
-    watched = ("synthenv", "jax", "device_kind", "num_devices")
-    damaged = [
-        f"line {number} of {path / metrics.METRICS} is damaged and left out"
-        for number in metrics.damaged(path)
+    stored_config.check_same(f"the run in {path} was", with_contents(began, config), config)
+    return [
+        *(f"line {n} of {path / metrics.METRICS} is damaged and left out" for n in metrics.damaged(path)),
+        *(f"what {name} held when the run was begun is not on record" for name in unknown),
+        *changes_since(content.get("environment", {})),
     ]
-    unrecorded = [f"what {name} held when the run was begun is not on record" for name in unknown]
-    return (
-        damaged
-        + unrecorded
-        + [
-            f"{name} was {then.get(name)} and is {now[name]}: results may differ from those of an uninterrupted run"
-            for name in watched
-            if then.get(name) != now[name]
-        ]
-    )
-
-
-def with_contents(stored: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    """A stored config whose ``contents`` name the files that are wanted now, too.
-
-    Earlier versions kept no hash of a world model that is shipped; what is not on record cannot contradict anything.
-    """
-    if "contents" not in wanted:
-        return stored
-    return stored | {"contents": wanted["contents"] | stored.get("contents", {})}
-
-
-def _differences(before: Any, now: Any, name: str) -> Iterator[tuple[str, str, str]]:
-    """Dotted names and both values of the fields that differ."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for field in [*before, *(field for field in now if field not in before)]:
-            inner = f"{name}.{field}" if name else field
-            yield from _differences(before.get(field, "absent"), now.get(field, "absent"), inner)
-    elif before != now:
-        yield name, to_json(before), to_json(now)

@@ -29,7 +29,7 @@ from synthenv.runs.meta_train import run as search_run
 from synthenv.runs.meta_train.config import MetaTrainConfig
 from synthenv.runs.meta_train.report import write_report
 from synthenv.runs.storage import metrics
-from synthenv.runs.storage.run_directory import RESULT
+from synthenv.runs.storage.locked_directory import RESULT
 
 # What may go wrong with hyperparameters alone: they make no sense, numbers overflow, memory runs out.
 SURVIVABLE = (UserError, ArithmeticError, MemoryError, jax.errors.JaxRuntimeError)

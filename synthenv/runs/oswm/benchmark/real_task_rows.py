@@ -17,10 +17,9 @@ from synthenv.core.errors import UserError
 from synthenv.core.types import EvalResult
 from synthenv.runs.oswm.run.presets import dreaming_agent
 from synthenv.runs.oswm.run.real_tasks import PolicyAct, real_task
-from synthenv.runs.oswm.run.run import NUM_LAST, Show, judge, save_policy
+from synthenv.runs.oswm.run.run import NUM_LAST, Show, judge, save_policy, work_off
 from synthenv.runs.oswm.run.summary import RETURNS, summarise
 from synthenv.runs.oswm.run.training import Trainer, keys_of_seed, learn, pick_untrained, random_act, zero_act
-from synthenv.runs.storage import metrics
 from synthenv.runs.storage.run_directory import RunDir
 
 _FIXED = {"random": random_act, "zero": zero_act}
@@ -158,14 +157,14 @@ def run(
     with RunDir.create(out, config, resume, leaves_proxy=False) as run_dir:
         for note in run_dir.notes:
             notify(note)
-        todo = metrics.missing(out, asked.seeds)
-        run_dir.truncate_metrics(asked.seeds)  # of what cannot be read
-        for seed in todo:
+
+        def line_of(seed: int) -> dict[str, Any]:
             line, policy = run_seed(place, seed, show)
             if policy is not None:
                 save_policy(run_dir.path, seed, policy, config)
-            run_dir.append_metrics(line)
-            tell(line)
-        result = summarise(asked.task, real=True, lines=run_dir.read_metrics()) | {"out": str(out)}
+            return line
+
+        lines = work_off(run_dir, asked.seeds, line_of, tell)
+        result = summarise(asked.task, real=True, lines=lines) | {"out": str(out)}
         run_dir.save_result(result)
     return result

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from synthenv.core.errors import UserError
 from synthenv.core.files import plain, read_json
 from synthenv.runs.oswm.benchmark import real_task_rows
 from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
@@ -19,7 +18,8 @@ from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.oswm.run.presets import dreaming_agent, preset
 from synthenv.runs.oswm.run.run import Show
 from synthenv.runs.storage import metrics
-from synthenv.runs.storage.run_directory import CONFIG, RESULT, stored_config, with_contents
+from synthenv.runs.storage.locked_directory import RESULT
+from synthenv.runs.storage.stored_config import CONFIG, check_same, stored_config, with_contents
 
 
 class Row(NamedTuple):
@@ -164,12 +164,8 @@ _PPO_STEPS = {
 def _stored_result(path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     """The result of a finished row, if it was asked for as it is now."""
     wanted = plain(wanted)
-    stored = with_contents(_read(path / CONFIG)["config"], wanted)
-    for name, value in wanted.items():
-        if stored.get(name) != value:
-            raise UserError(
-                f"the row in {path} is finished with {name} = {stored.get(name)}, not {value}: choose another --out"
-            )
+    stored = with_contents(stored_config(path), wanted)
+    check_same(f"the row in {path} was", {name: stored.get(name) for name in wanted}, wanted)
     return _read(path / RESULT)
 
 

@@ -11,7 +11,6 @@ References:
     Ferreira et al. (2024), One-shot world models, tables 1, 2 and 3.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,10 @@ from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
 from synthenv.runs.oswm.benchmark.one_step_errors import ProxyLoss
 from synthenv.runs.oswm.benchmark.rows import Row, Watch, context_digests, finish, rows_of
 from synthenv.runs.oswm.run.real_tasks import check_memory, world_model
-from synthenv.runs.storage import locked_directory
-from synthenv.runs.storage.locked_directory import CONFIG, LOCK
-from synthenv.runs.storage.run_directory import environment
+from synthenv.runs.storage import locked_directory, stored_config
+from synthenv.runs.storage.environment import environment
+from synthenv.runs.storage.locked_directory import LOCK
+from synthenv.runs.storage.stored_config import CONFIG
 
 RESULTS = "benchmark.json"
 
@@ -60,8 +60,7 @@ def run(
     _check_place(command, out)
     with locked_directory.locked(out):
         _check_place(command, out)  # again: whoever held the lock may have begun another benchmark
-        content = {"config": command.asked(), "environment": environment()}
-        write_atomic(out / CONFIG, to_json(content, indent=2).encode())
+        stored_config.write(out, command.asked(), environment=environment())
         results = _stored(out)
         for table in command.tables:
             if table == "3":
@@ -147,21 +146,13 @@ def _check_place(command: OswmBenchmark, out: Path) -> None:
 
 
 def _compare(command: OswmBenchmark, out: Path) -> None:
-    try:
-        stored = json.loads((out / CONFIG).read_bytes())["config"]
-        is_benchmark = stored["command"] == "oswm benchmark"
-    except (ValueError, KeyError, TypeError):
-        is_benchmark, stored = False, {}
-    if not is_benchmark:
+    stored, wanted = stored_config.stored_config(out), plain(command.settings())
+    if stored.get("command") != "oswm benchmark":
         raise UserError(f"{out} holds something else: choose another --out")
     if not command.resume:
         raise UserError(f"{out} holds a benchmark: pass --resume to go on, or choose another --out")
-    for name, value in plain(command.settings()).items():
-        if stored.get(name) != value:
-            raise UserError(
-                f"the benchmark in {out} was begun with {name} = {stored.get(name)}, not {value}: pass the old value"
-                " to resume, or choose another --out"
-            )
+    began = {name: stored.get(name) for name in wanted}
+    stored_config.check_same(f"the benchmark in {out} was", began, wanted)
 
 
 def _write(results: dict[str, Any], out: Path) -> None:

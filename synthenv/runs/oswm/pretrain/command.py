@@ -1,9 +1,7 @@
 """What ``synthenv oswm pretrain`` does, with a progress bar on the terminal."""
 
-import json
 import os
 import shlex
-from pathlib import Path
 from typing import Any
 
 from synthenv.runs.display.terminal import bars, say
@@ -12,7 +10,7 @@ from synthenv.runs.oswm.pretrain import run as small
 from synthenv.runs.oswm.pretrain.arguments import OswmPretrain
 from synthenv.runs.oswm.pretrain.presets import PRESETS, Preset, preset, with_families, with_steps
 from synthenv.runs.oswm.pretrain.real_task_errors import RealConfig
-from synthenv.runs.storage.run_directory import CONFIG
+from synthenv.runs.storage.stored_config import stored_config
 from synthenv.zoo.world_models import config_from_stored
 
 
@@ -87,11 +85,9 @@ def _stored(command: OswmPretrain) -> dict[str, Any] | None:
     """The config of the run to resume; None if there is none, or one that its directory will refuse."""
     if not command.resume or command.out is None:
         return None
-    try:
-        stored = json.loads((Path(command.out) / CONFIG).read_bytes())["config"]
-        return stored if stored["command"] == "oswm pretrain" and stored["preset"] in PRESETS else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    stored = stored_config(command.out)
+    is_own = stored.get("command") == "oswm pretrain" and stored.get("preset") in PRESETS
+    return stored if is_own else None
 
 
 def progress_numbers(line: dict[str, Any]) -> str:

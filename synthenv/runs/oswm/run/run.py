@@ -26,7 +26,8 @@ from synthenv.runs.oswm.run.setup import Dreams, context_of_seed
 from synthenv.runs.oswm.run.summary import summarise
 from synthenv.runs.oswm.run.training import Learned, Picked, keys_of_seed, learn, pick_untrained
 from synthenv.runs.storage import metrics
-from synthenv.runs.storage.run_directory import RunDir, stored_config
+from synthenv.runs.storage.run_directory import RunDir
+from synthenv.runs.storage.stored_config import stored_config
 from synthenv.worldmodel.context.context import Context, digest
 from synthenv.worldmodel.context.file import save_context
 
@@ -212,24 +213,38 @@ def run(
         for note in (*run.notes, *dreams.notes):
             notify(note)
         begin()
-        todo = metrics.missing(out, command.seeds)
-        run.truncate_metrics(command.seeds)  # of what cannot be read
         told = [notice for line in run.read_metrics() for notice in line.get("notices", [])]
         notices = list(dict.fromkeys([*dreams.notes, *told]))
-        for seed in todo:
-            line = run_seed(dreams, seed, show, keep)[0]
-            run.append_metrics(line)
+
+        def tell_all(line: dict[str, Any]) -> None:
             for notice in line["notices"]:
                 if notice not in notices:
                     notify(notice)
                     notices.append(notice)
             tell(line)
-        lines = run.read_metrics()
+
+        lines = work_off(run, command.seeds, lambda seed: run_seed(dreams, seed, show, keep)[0], tell_all)
         result = summarise(dreams.name, real=dreams.task is not None, lines=lines)
         result |= {"out": str(out), "notices": notices, "dream_steps": dreams.max_steps}
         oswm_plot.write(lines, run.plots, dreams.name, dreams.task and dreams.task.solved_return)
         run.save_result(result)
     return result
+
+
+def work_off(
+    run: RunDir,
+    num_seeds: int,
+    line_of: Callable[[int], dict[str, Any]],
+    tell: Callable[[dict[str, Any]], None],
+) -> list[dict[str, Any]]:
+    """Do the seeds that have no line of metrics yet, one after the other; returns the lines of all."""
+    todo = metrics.missing(run.path, num_seeds)
+    run.truncate_metrics(num_seeds)  # of what cannot be read
+    for seed in todo:
+        line = line_of(seed)
+        run.append_metrics(line)
+        tell(line)
+    return run.read_metrics()
 
 
 def asked_for(command: OswmRun, out: Path) -> dict[str, Any]:

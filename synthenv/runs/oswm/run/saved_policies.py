@@ -19,7 +19,7 @@ from synthenv.runs.oswm.run.presets import dreaming_agent
 from synthenv.runs.oswm.run.real_tasks import real_task
 from synthenv.runs.oswm.run.setup import Dreams
 from synthenv.runs.oswm.run.training import Trainer
-from synthenv.runs.storage.run_directory import stored_config
+from synthenv.runs.storage.stored_config import stored_config
 from synthenv.worldmodel.context.context import Context
 from synthenv.worldmodel.context.file import load_context
 from synthenv.worldmodel.dream.env import EnvParams, WorldModelEnv, env_params
