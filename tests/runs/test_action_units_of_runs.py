@@ -14,6 +14,7 @@ from synthenv.core.sealed_file import write_sealed
 from synthenv.core.types import Transition
 from synthenv.envs import gymnasium_task
 from synthenv.runs.oswm.run import real_tasks
+from synthenv.runs.oswm.run.logged_context import context_of_file
 from synthenv.runs.oswm.run.presets import dreaming_agent
 from synthenv.runs.oswm.run.saved_policies import _still_dream, load_policy
 from synthenv.runs.oswm.run.training import Trainer
@@ -76,7 +77,7 @@ def write_log(path, task: str, context: Context):
 def test_a_log_of_the_task_is_what_its_own_collection_gives(task, tmp_path):
     expected = own_context(task)
     real = real_tasks.real_task(task)
-    read = real_tasks.context_of_file(write_log(tmp_path / "log.npz", task, expected), 60, real).context
+    read = context_of_file(write_log(tmp_path / "log.npz", task, expected), 60, real).context
     np.testing.assert_allclose(read.transitions.action, expected.transitions.action, atol=1e-5)
     about = (read.num_actions, read.action_bound, read.units)
     assert about == (expected.num_actions, expected.action_bound, expected.units)
@@ -86,13 +87,13 @@ def test_a_log_of_the_task_is_what_its_own_collection_gives(task, tmp_path):
 def test_a_context_of_a_log_without_its_task_becomes_one_of_the_task(task, tmp_path):
     """A run on a log alone keeps contexts in units of the log; they are files that other runs may take."""
     expected, real = own_context(task), real_tasks.real_task(task)
-    alone = real_tasks.context_of_file(write_log(tmp_path / "log.npz", task, expected), 60, None).context
+    alone = context_of_file(write_log(tmp_path / "log.npz", task, expected), 60, None).context
     save_context(tmp_path / "seed0.safetensors", alone)
-    read = real_tasks.context_of_file(tmp_path / "seed0.safetensors", 60, real).context
+    read = context_of_file(tmp_path / "seed0.safetensors", 60, real).context
     np.testing.assert_allclose(read.transitions.action, expected.transitions.action, atol=1e-5)
     assert (read.num_actions, read.action_bound) == (expected.num_actions, expected.action_bound)
     save_context(tmp_path / "own.safetensors", expected)
-    same = real_tasks.context_of_file(tmp_path / "own.safetensors", 60, real).context
+    same = context_of_file(tmp_path / "own.safetensors", 60, real).context
     np.testing.assert_array_equal(same.transitions.action, expected.transitions.action)
 
 
@@ -130,7 +131,7 @@ def test_a_loaded_policy_answers_what_step_takes(task, alone, tmp_path):
     context = own_context(task)
     if alone:
         log = write_log(tmp_path / "log.npz", task, context)
-        context = real_tasks.context_of_file(log, 60, None).context
+        context = context_of_file(log, 60, None).context
     write_run(tmp_path / "run", context, None if alone else task)
     policy, env = load_policy(tmp_path / "run", 0), gymnasium.make(task)
     obs, _ = env.reset(seed=0)
@@ -167,10 +168,10 @@ def test_a_log_that_goes_beyond_the_task_is_refused(tmp_path):
         with pytest.raises(
             UserError, match=r"from -1 to 1 in dimension 0, not 0 to 1: log those that env.step"
         ):
-            real_tasks.context_of_file(log, 60, real)
+            context_of_file(log, 60, real)
         np.savez(log, **(arrays | {"actions": arrays["actions"][:, :1]}))
         with pytest.raises(UserError, match=r"shape \[60, 1\], and the task takes 2 numbers"):
-            real_tasks.context_of_file(log, 60, real)
+            context_of_file(log, 60, real)
     finally:
         del gymnasium.registry["SynthenvUnits-v0"]
 
@@ -180,25 +181,25 @@ def test_a_log_alone_is_dreamt_of_within_what_it_shows(tmp_path):
     source = np.random.default_rng(0)
     for low, high, bound in (([0, -5], [1, 5], 1.0), ([-2, -2], [2, 2], None)):
         own = source.uniform(low, high, (60, 2))
-        context = real_tasks.context_of_file(_log_of(tmp_path / "log.npz", own), 60, None).context
+        context = context_of_file(_log_of(tmp_path / "log.npz", own), 60, None).context
         ours = context.transitions.action
         assert context.action_bound == (bound or pytest.approx(np.abs(own).max()))
         assert np.abs(ours).max() <= context.action_bound * (1 + 1e-6)
         np.testing.assert_allclose(context.units.to_task(ours), own, atol=1e-5)
         if bound:
             np.testing.assert_allclose([ours.min(axis=0), ours.max(axis=0)], [[-1, -1], [1, 1]], atol=1e-6)
-    context = real_tasks.context_of_file(_log_of(tmp_path / "log.npz", np.arange(60) % 3 + 5), 60, None)[0]
+    context = context_of_file(_log_of(tmp_path / "log.npz", np.arange(60) % 3 + 5), 60, None)[0]
     assert context.num_actions == 3 and set(context.transitions.action.tolist()) == {0, 1, 2}
 
 
 def test_discrete_actions_with_a_column_each_are_not_taken_for_amounts(tmp_path):
     log = _log_of(tmp_path / "log.npz", np.eye(3, dtype=np.float32)[np.arange(60) % 3])
-    context = real_tasks.context_of_file(log, 60, None).context
+    context = context_of_file(log, 60, None).context
     assert context.num_actions == 3 and context.transitions.action.tolist() == [row % 3 for row in range(60)]
     assert any("read as the number of its column" in notice for notice in context.notices)
     _log_of(log, np.eye(3, dtype=np.float32)[np.zeros(60, int)])
     with pytest.raises(UserError, match=r"look like discrete ones, a column each: write their numbers"):
-        real_tasks.context_of_file(log, 60, None)
+        context_of_file(log, 60, None)
 
 
 def _log_of(path, actions):

@@ -20,8 +20,9 @@ from synthenv.runs.oswm.run import presets as dream_presets
 from synthenv.runs.oswm.run import run as oswm_run
 from synthenv.runs.oswm.run import training as dream_training
 from synthenv.runs.oswm.run.arguments import OswmRun
+from synthenv.runs.oswm.run.logged_context import context_of_file, longest_episode
 from synthenv.runs.oswm.run.presets import dreaming_agent
-from synthenv.runs.oswm.run.real_tasks import context_of_file, longest_episode, real_task
+from synthenv.runs.oswm.run.real_tasks import real_task
 from synthenv.runs.oswm.run.saved_policies import load_policy
 from synthenv.runs.oswm.run.setup import Dreams, context_of_seed
 from synthenv.runs.oswm.run.summary import RETURNS, summarise

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synthenv.core.errors import UserError
-from synthenv.runs.oswm.run.real_tasks import context_of_file
+from synthenv.runs.oswm.run.logged_context import context_of_file
 from synthenv.worldmodel.regression import end_limits
 
 NUM_ROWS = 60

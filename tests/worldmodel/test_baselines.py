@@ -11,7 +11,8 @@ from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction, Transition
 from synthenv.worldmodel.baselines import gaussian_process, marginal_likelihood
 from synthenv.worldmodel.baselines.gaussian_process import ARD, ISOTROPIC
-from synthenv.worldmodel.baselines.ridge import PERSISTENCE, QUADRATIC, RIDGE, rows_of, single
+from synthenv.worldmodel.baselines.ridge import PERSISTENCE, QUADRATIC, RIDGE, rows_of
+from synthenv.worldmodel.regression.double_precision import single
 from synthenv.worldmodel.regression.ridge_solution import PENALTIES, solve_ridge
 from synthenv.worldmodel.regression.sign_steps import Logs
 

@@ -14,7 +14,7 @@ import pytest
 from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction
 from synthenv.runs.oswm.run import foresight
-from synthenv.runs.oswm.run.real_tasks import context_of_file
+from synthenv.runs.oswm.run.logged_context import context_of_file
 from synthenv.worldmodel.context.context import Context
 from synthenv.worldmodel.context.file import read_npz
 from synthenv.worldmodel.context.quadratic_law import action_columns

@@ -20,9 +20,9 @@ import jax.numpy as jnp
 
 from synthenv.core.types import Prediction, Transition, WorldModel
 from synthenv.worldmodel.baselines.marginal_likelihood import NOISE_FLOOR, Posterior, condition, search
-from synthenv.worldmodel.baselines.ridge import inputs_like, prediction, rows_of, single
-from synthenv.worldmodel.regression.columns import Columns, standardise
-from synthenv.worldmodel.regression.double_precision import double_on_host
+from synthenv.worldmodel.baselines.ridge import prediction, rows_of
+from synthenv.worldmodel.regression.columns import Columns, inputs_like, standardise
+from synthenv.worldmodel.regression.double_precision import double_on_host, single
 from synthenv.worldmodel.regression.sign_steps import Logs
 
 _RAISES = (1.0, 1e1, 1e2, 1e3, 1e4)  # of the noise, where predictions would be rounded too much

@@ -18,18 +18,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction, Transition, WorldModel
 from synthenv.worldmodel.regression.columns import (
     Columns,
     distinct,
-    inputs_of,
+    in_double,
+    inputs_like,
     measure,
     snap,
     standardise,
-    targets_of,
 )
-from synthenv.worldmodel.regression.double_precision import double_on_host
+from synthenv.worldmodel.regression.double_precision import double_on_host, single
 from synthenv.worldmodel.regression.ridge_solution import solve_ridge
 
 
@@ -68,12 +67,7 @@ class Ridge(NamedTuple):
 
 def rows_of(transitions: Transition, num_actions: int | None) -> Rows:
     """Turn a context [C] into the rows of a regression."""
-    rows = Transition(*(jnp.asarray(leaf) for leaf in transitions))
-    inputs, after, targets = distinct(
-        np.asarray(inputs_of(rows.obs, rows.action, num_actions), np.float64),
-        np.asarray(inputs_of(rows.next_obs, rows.action, num_actions), np.float64),
-        np.asarray(targets_of(rows), np.float64),
-    )
+    inputs, after, targets = distinct(*in_double(transitions, num_actions))
     with double_on_host():
         return _standardised(inputs, after, targets)
 
@@ -86,30 +80,6 @@ def _standardised(inputs: jax.Array, after: jax.Array, targets: jax.Array) -> Ro
         standardise(inputs, columns.input_mean, columns.input_std),
         standardise(targets, columns.target_mean, columns.target_std),
     )
-
-
-def single(cache: Any) -> Any:
-    """Bring a cache to single precision, and to the device that is used by default.
-
-    Raises:
-        UserError: it holds numbers that are not finite.
-    """
-    leaves, structure = jax.tree.flatten(cache)
-    arrays = [
-        np.asarray(leaf, bool if leaf.dtype == bool else np.float32) for leaf in map(np.asarray, leaves)
-    ]
-    if not all(np.isfinite(array).all() for array in arrays):
-        raise UserError(
-            "no regression fits this context: scale its columns to ordinary sizes, or drop outliers"
-        )
-    return jax.tree.unflatten(structure, map(jnp.asarray, arrays))
-
-
-def inputs_like(columns: Columns, obs: jax.Array, action: jax.Array) -> jax.Array:
-    """A question's observation [d] and action as the columns of the context. [D]"""
-    if jnp.issubdtype(action.dtype, jnp.integer):
-        action = jax.nn.one_hot(action, columns.input_mean.shape[0] - obs.shape[0])
-    return jnp.concatenate([obs, action])
 
 
 def prediction(columns: Columns, obs: jax.Array, said: jax.Array, error: jax.Array) -> Prediction:

@@ -26,10 +26,10 @@ from synthenv.core.errors import UserError
 from synthenv.core.files import disk_error
 from synthenv.core.sealed_file import read_sealed, write_sealed
 from synthenv.core.types import Transition
-from synthenv.envs import action_units
 from synthenv.envs.action_units import ActionUnits
 from synthenv.worldmodel.context import logged_numbers, logged_rows
 from synthenv.worldmodel.context.context import Context, as_host, at_rows, check_context
+from synthenv.worldmodel.context.logged_actions import actions_of
 
 _FORMAT = "synthenv context 1"
 _DESCRIBED = ("num_actions", "action_bound", "task", "strategy", "real_steps")
@@ -41,7 +41,6 @@ _SPELLINGS = {
     "terminations": ("terminations", "terminals", "terminated"),
     "truncations": ("truncations", "timeouts", "truncated"),
 }
-_NEARLY_SYMMETRIC = 0.5  # how far every dimension's actions go to both ends, as a share of the largest one
 _OPTIONAL = ("next_observations", "truncations")
 
 
@@ -87,9 +86,9 @@ def read_npz(
     """Read transitions that others made; see the head of this file for the arrays.
 
     Rows that are no steps are left out (``logged_rows``), numbers that look like something else are read as that or
-    told of (``logged_numbers``); the context's ``notices`` say which. The first observations are those that the file's
-    episodes begin with: the first row, any that follows a termination or truncation, and, if the file does not say
-    where time limits ended episodes, any that is not where the step before it led.
+    told of (``logged_actions``, ``logged_numbers``); the context's ``notices`` say which. The first observations are
+    those that the file's episodes begin with: the first row, any that follows a termination or truncation, and, if the
+    file does not say where time limits ended episodes, any that is not where the step before it led.
 
     Args:
         num_actions: number of discrete actions, counted from 0; None takes those from the smallest to the largest one
@@ -111,12 +110,7 @@ def read_npz(
             f"{path} has {obs.shape[1]} numbers an observation and the task {obs_size}: name the task that it is of, or"
             " take another file"
         )
-    if num_actions is not None and action_bound is not None:
-        raise UserError(f"actions in {path} cannot have both a number and a bound: give one of the two")
-    known = (num_actions, action_bound) if units is None else (units.num_actions, units.bound)
-    are_whole = units is not None and np.issubdtype(units.dtype, np.integer)
-    action, told = logged_numbers.actions_of(path.name, arrays["actions"], *known, are_whole)
-    action, units = _actions(path, action, num_actions, action_bound, units)
+    action, units, told = actions_of(path, arrays["actions"], num_actions, action_bound, units)
     reward = arrays["rewards"].reshape(-1)
     rows: Any = (obs, action, reward, next_obs, terminated, truncated)
     written = Transition(*rows)
@@ -251,69 +245,3 @@ def _before_and_after(
     # Every earlier episode has one more observation than steps.
     before = np.arange(num_steps) + episode
     return obs[before], obs[before + 1]
-
-
-def _actions(
-    path: Path,
-    action: np.ndarray,
-    num_actions: int | None,
-    action_bound: float | None,
-    units: ActionUnits | None,
-) -> tuple[np.ndarray, ActionUnits]:
-    """Actions as a context has them, and as the task takes them; what is not given is read off the file."""
-    are_integers = np.issubdtype(action.dtype, np.integer) or action.dtype == bool
-    if num_actions is not None:
-        units = action_units.discrete(num_actions)
-    is_discrete = are_integers and action_bound is None if units is None else units.is_discrete
-    are_whole = are_integers or (np.isfinite(action).all() and np.array_equal(action, np.round(action)))
-    if is_discrete and not are_whole:
-        raise UserError(
-            f"actions in {path} are no integers, and the task has {units and units.num_actions} discrete ones: write"
-            " them as integers, or name the task that they are of"
-        )
-    if is_discrete and action.ndim > 1 and action.shape[1:] != (1,):
-        raise UserError(f"actions in {path} are integers of the shape {list(action.shape)}: make it [rows]")
-    action = action.reshape(-1).astype(np.int64) if is_discrete else action
-    action = action[:, None] if action.ndim == 1 and not is_discrete else action
-    if units is None:
-        units = _seen_numbers(path, action) if is_discrete else _seen_box(path, action, action_bound)
-    if not is_discrete and action.shape[1:] != (len(units.low),):
-        raise UserError(
-            f"actions in {path} have the shape {list(action.shape)}, and the task takes {len(units.low)} numbers:"
-            f" make it [rows, {len(units.low)}], or name the task that they are of"
-        )
-    if wrong := units.beyond(action):
-        raise UserError(f"{path} has actions {wrong}: log those that env.step took, or name their task")
-    return units.from_task(action), units
-
-
-def _seen_numbers(path: Path, action: np.ndarray) -> ActionUnits:
-    """Discrete actions [N] from the first to the last one in the file."""
-    low, largest = int(action.min(initial=0)), int(action.max(initial=0))
-    if low < 0 or largest >= len(action):
-        raise UserError(
-            f"{path} has actions from {low} to {largest} in {len(action)} rows: number them from 0 on, or write"
-            " them as floats if they are amounts"
-        )
-    first = int(action.min())
-    return action_units.discrete(largest - first + 1, first)
-
-
-def _seen_box(path: Path, action: np.ndarray, bound: float | None) -> ActionUnits:
-    """Continuous actions [N, a] within a bound, or between the least and the greatest number of each dimension."""
-    # NaN and infinities are left for check_context to tell of.
-    finite = np.nan_to_num(action.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = finite.min(axis=0), finite.max(axis=0)
-    if not finite.any() and np.isfinite(action).all():
-        raise UserError(f"the actions of {path} are all 0: give their bound, or take others")
-    is_one_hot = finite.shape[1] > 1 and np.isin(finite, (0, 1)).all() and (finite.sum(axis=1) == 1).all()
-    if is_one_hot and bound is None:
-        raise UserError(
-            f"actions in {path} look like discrete ones, a column each: write their numbers, as numpy.argmax gives them"
-            " over axis 1, or name the task that they are of"
-        )
-    if bound is not None or (low == high).all():
-        high = np.full(len(low), bound or np.abs(finite).max(initial=0.0))
-        low = -high
-    dtype = action.dtype if action.dtype.kind == "f" else np.dtype(np.float32)
-    return action_units.box(low.tolist(), high.tolist(), str(dtype), _NEARLY_SYMMETRIC)

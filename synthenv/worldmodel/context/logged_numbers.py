@@ -1,4 +1,4 @@
-"""What the numbers of a log look like: time limits among terminations, actions in other clothes, lost digits.
+"""What the numbers of a log look like: time limits among terminations, lost digits, rewards of another row.
 
 Where there is one way to read them, they are read so; where there are several, whoever brought the log is told.
 
@@ -18,46 +18,6 @@ _PILED = 0.05  # of the rewards, at one end of them
 _SHIFTED = 0.5  # of the error: what belongs to another row fits that one so much better
 _LEAST_ROWS = 20
 _FITS = 1e-3  # of the variance: columns that fit as well as this are where they belong
-
-
-def actions_of(
-    name: str,
-    action: np.ndarray,
-    num_actions: int | None,
-    action_bound: float | None,
-    are_whole: bool = False,
-) -> tuple[np.ndarray, list[str]]:
-    """Actions [N] or [N, a], as integers [N] if each is one of several columns, and what to say of them.
-
-    Args:
-        name: of the log, for messages.
-        action: as they were written.
-        num_actions: of the task, or None if they are continuous or no task is known.
-        action_bound: of the task, or None if they are discrete or no task is known.
-        are_whole: whether the task takes whole numbers within that bound only.
-    """
-    if action_bound is not None:
-        if are_whole or action.dtype.kind == "f":
-            return action, []
-        return action, [
-            f"actions in {name} are written as whole numbers, and the task takes others too: if they were rounded,"
-            " write those that env.step took"
-        ]
-    if action.ndim == 2 and action.shape[1] > 1 and num_actions in (None, action.shape[1]):
-        numbers = np.argmax(action, axis=1)
-        is_one_hot = np.isin(action, (0, 1)).all() and (action.sum(axis=1) == 1).all()
-        if is_one_hot and len(np.unique(numbers)) > 1:
-            told = f"each row of actions in {name} has a single 1: they are read as the number of its column (one-hot)"
-            return numbers, [told]
-    values = np.unique(action)
-    if num_actions is not None or action.dtype.kind != "f" or action.size != len(action) or len(values) > 20:
-        return action, []
-    if len(values) < 2 or values[0] < 0 or not np.array_equal(values, np.round(values)):
-        return action, []
-    some = ", ".join(f"{value:g}" for value in values[:3]) + (", ..." if len(values) > 3 else "")
-    return action, [
-        f"actions in {name} are {some}, written as floats, and read as amounts: write integers if they number actions"
-    ]
 
 
 def without_time_limits(name: str, steps: Transition, cuts: np.ndarray) -> tuple[Transition, list[str]]:

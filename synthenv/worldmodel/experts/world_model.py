@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction, Transition, WorldModel
 from synthenv.worldmodel.experts import ensemble
 from synthenv.worldmodel.experts.ensemble import METRIC_ROWS, Experts, MetricRows
@@ -25,13 +24,13 @@ from synthenv.worldmodel.regression.blas_threads import one_blas_thread
 from synthenv.worldmodel.regression.columns import (
     Columns,
     distinct,
-    inputs_of,
+    in_double,
+    inputs_like,
     measure,
     snap,
     standardise,
-    targets_of,
 )
-from synthenv.worldmodel.regression.double_precision import double_on_host
+from synthenv.worldmodel.regression.double_precision import double_on_host, single
 from synthenv.worldmodel.regression.end_limits import Limits
 
 _BLOCK = 32  # rows
@@ -183,13 +182,8 @@ def arrays_of(transitions: Transition, num_actions: int | None) -> Arrays:
 
 def rows_of(transitions: Transition, num_actions: int | None) -> tuple[np.ndarray, ...]:
     """Inputs, what follows, targets and ends [C, 1] of transitions as they are, float64."""
-    rows = Transition(*(jnp.asarray(leaf) for leaf in transitions))
-    return (
-        np.asarray(inputs_of(rows.obs, rows.action, num_actions), np.float64),
-        np.asarray(inputs_of(rows.next_obs, rows.action, num_actions), np.float64),
-        np.asarray(targets_of(rows), np.float64),
-        np.asarray(rows.terminated, np.float64)[:, None],
-    )
+    ended = np.asarray(transitions.terminated, np.float64)[:, None]
+    return *in_double(transitions, num_actions), ended
 
 
 def fit_arrays(arrays: Arrays) -> Cache:
@@ -200,28 +194,16 @@ def fit_arrays(arrays: Arrays) -> Cache:
     """
     with double_on_host(), one_blas_thread():
         cache = _fit(arrays.inputs, arrays.after, arrays.targets, arrays.mask)
-        cache = jax.tree.map(_single, cache)
-    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(cache)):
-        raise UserError(
-            "no regression fits this context: scale its columns to ordinary sizes, or drop outliers"
-        )
-    return jax.tree.map(jnp.asarray, cache)
+    return single(cache)
 
 
 _fit = jax.jit(fit)
 
 
-def _single(leaf: Any) -> np.ndarray:
-    return np.asarray(leaf, bool if leaf.dtype == bool else np.float32)
-
-
 def predict(cache: Cache, obs: jax.Array, action: jax.Array) -> Prediction:
     """The experts' weighted mean, and how far they and their residuals near the query spread around it."""
     columns = cache.columns
-    num_columns = columns.input_mean.shape[0] - obs.shape[0]
-    if jnp.issubdtype(action.dtype, jnp.integer):
-        action = jax.nn.one_hot(action, num_columns)
-    word = ask(cache, obs, action)
+    word = ask(cache, obs, inputs_like(columns, obs, action)[obs.shape[0] :])
     mean = word.mean
     spread = jnp.sqrt(jnp.sum(word.weights * (word.local + jnp.square(word.said - mean[None])), axis=0))
     mean, std = mean * columns.target_std + columns.target_mean, spread * columns.target_std

@@ -27,6 +27,7 @@ from synthenv.worldmodel.paper.network import (
     PaperModelParams,
 )
 from synthenv.worldmodel.paper.prior.rows import moments
+from synthenv.worldmodel.regression.columns import standardise
 
 
 class Told(NamedTuple):
@@ -113,7 +114,7 @@ def _fill(values: jax.Array, size: int) -> jax.Array:
 def encode_told(params: PaperModelParams, told: Told, config: PaperModelConfig) -> Cache:
     """Encode what was told; pure."""
     (x_mean, x_std), (y_mean, y_std) = moments(told.x), moments(told.y)
-    x, y = _normalise(told.x, x_mean, x_std), _normalise(told.y, y_mean, y_std)
+    x, y = standardise(told.x, x_mean, x_std), standardise(told.y, y_mean, y_std)
     context = paper_model.encode_context(params, config, x, y, jnp.ones(x.shape[0], bool))
     return Cache(params, context, x_mean, x_std, y_mean, y_std, told.whole)
 
@@ -121,15 +122,9 @@ def encode_told(params: PaperModelParams, told: Told, config: PaperModelConfig) 
 _encode = partial(jax.jit, static_argnames="config")(encode_told)
 
 
-def _normalise(values: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
-    """Columns [..., 14]; constant ones, whose deviation is 0, become 0."""
-    mean, std = (jnp.broadcast_to(it, values.shape) for it in (mean, std))
-    return jnp.where(std > 0.0, (values - mean) / jnp.where(std > 0.0, std, 1.0), 0.0)
-
-
 def foresee(cache: Cache, x: jax.Array, config: PaperModelConfig) -> jax.Array:
     """Next states and rewards [..., 14] after states and actions x [..., 14], in the task's units."""
-    said = paper_model.predict(cache.params, config, cache.context, _normalise(x, cache.x_mean, cache.x_std))
+    said = paper_model.predict(cache.params, config, cache.context, standardise(x, cache.x_mean, cache.x_std))
     return said * jnp.broadcast_to(cache.y_std, said.shape) + jnp.broadcast_to(cache.y_mean, said.shape)
 
 

@@ -48,6 +48,23 @@ def inputs_of(obs: jax.Array, action: jax.Array, num_actions: int | None) -> jax
     return jnp.concatenate([obs, action_columns(action, num_actions)], axis=-1)
 
 
+def inputs_like(columns: Columns, obs: jax.Array, action: jax.Array) -> jax.Array:
+    """A question's observation [d] and action as the columns of the context. [D]"""
+    if jnp.issubdtype(action.dtype, jnp.integer):
+        action = jax.nn.one_hot(action, columns.input_mean.shape[0] - obs.shape[0])
+    return jnp.concatenate([obs, action])
+
+
+def in_double(transitions: Transition, num_actions: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inputs, what follows and targets of transitions [C] as they are, float64."""
+    rows = Transition(*(jnp.asarray(leaf) for leaf in transitions))
+    return (
+        np.asarray(inputs_of(rows.obs, rows.action, num_actions), np.float64),
+        np.asarray(inputs_of(rows.next_obs, rows.action, num_actions), np.float64),
+        np.asarray(targets_of(rows), np.float64),
+    )
+
+
 def targets_of(transitions: Transition) -> jax.Array:
     """Change of the observation, and reward. [..., Y]"""
     change = transitions.next_obs - transitions.obs

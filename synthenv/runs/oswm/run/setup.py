@@ -11,6 +11,7 @@ from synthenv.core.types import EvalResult
 from synthenv.envs.action_units import Actions
 from synthenv.runs.oswm.run import real_tasks
 from synthenv.runs.oswm.run.arguments import OswmRun
+from synthenv.runs.oswm.run.logged_context import context_of_file
 from synthenv.runs.oswm.run.presets import dreaming_agent, preset
 from synthenv.runs.oswm.run.real_tasks import PolicyAct, play_compiled
 from synthenv.runs.oswm.run.training import Trainer, random_act, train_expert
@@ -51,9 +52,7 @@ class Dreams:
         self.notes: list[str] = []  # what the user should know before it begins
         self.max_steps = 0
         if command.context_file is not None:
-            logged = real_tasks.context_of_file(
-                command.context_file, command.context, self.task, command.episode_steps
-            )
+            logged = context_of_file(command.context_file, command.context, self.task, command.episode_steps)
             self.logged, self.log, self.notes = logged.context, logged.log, logged.notices
             self.max_steps = logged.longest_episode
         real_tasks.check_memory(self.model, self._num_asked())
