@@ -24,9 +24,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
-from gymnax.environments import environment, spaces
+from gymnax.environments import environment
 
 from synthenv.core.errors import UserError
+from synthenv.envs.action_units import Actions
+from synthenv.envs.vector_task import VectorTask
 
 EnvParams = environment.EnvParams
 
@@ -39,7 +41,7 @@ class EnvState(environment.EnvState):
     time: Any
 
 
-class BraxEnvironment(environment.Environment[EnvState, EnvParams]):
+class BraxEnvironment(VectorTask):
     """A brax environment, unwrapped, as a gymnax one; the observation is a vector.
 
     ``info["vector"]`` of a step, float32 [info_size], holds what brax keeps in ``state.metrics``.
@@ -52,9 +54,8 @@ class BraxEnvironment(environment.Environment[EnvState, EnvParams]):
     """
 
     def __init__(self, name: str, env: Any, info_metrics: tuple[str, ...], max_steps: int):
-        super().__init__()
+        super().__init__(name, Actions(env.action_size, 1.0, False))
         self.brax_env = env
-        self._name = name
         self._info_metrics = info_metrics
         self._default_params = EnvParams(max_steps_in_episode=max_steps)
 
@@ -98,25 +99,11 @@ class BraxEnvironment(environment.Environment[EnvState, EnvParams]):
         """Say whether brax calls the state done, bool []; a HalfCheetah never is."""
         return state.brax.done > 0.5
 
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def num_actions(self) -> int:
-        return self.brax_env.action_size
-
-    def action_space(self, params: EnvParams | None = None) -> spaces.Box:
-        return spaces.Box(-1.0, 1.0, (self.num_actions,), dtype=jnp.float32)
-
-    def observation_space(self, params: EnvParams | None = None) -> spaces.Box:
-        return spaces.Box(-jnp.inf, jnp.inf, self._obs_shape, dtype=jnp.float32)
-
     @functools.cached_property
-    def _obs_shape(self) -> tuple[int, ...]:
+    def obs_size(self) -> int:  # type: ignore[override]
         # Traced, not run as brax's observation_size is, and on demand: even that takes seconds.
         with jax.numpy_rank_promotion("allow"):
-            return jax.eval_shape(self.brax_env.reset, jax.random.key(0)).obs.shape
+            return jax.eval_shape(self.brax_env.reset, jax.random.key(0)).obs.shape[0]
 
 
 def half_cheetah(name: str = "HalfCheetah", backend: str = "mjx") -> BraxEnvironment:

@@ -17,11 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from gymnax.environments import environment, spaces
+from gymnax.environments import environment
 
 from synthenv.envs import gymnasium_task
 from synthenv.envs.gymnasium_env import GymnasiumEnv
 from synthenv.envs.registry import EnvSpec
+from synthenv.envs.vector_task import VectorTask
 
 EnvParams = environment.EnvParams
 # Those whose step depends on nothing but what ``_PARTS`` names, and whose episodes end by their time limit alone. Ant
@@ -40,7 +41,7 @@ class EnvState(environment.EnvState):
     time: Any
 
 
-class HostTask(environment.Environment[EnvState, EnvParams]):
+class HostTask(VectorTask):
     """A MuJoCo task of gymnasium.
 
     Args:
@@ -51,9 +52,9 @@ class HostTask(environment.Environment[EnvState, EnvParams]):
     """
 
     def __init__(self, env_id: str):
-        super().__init__()
         wrapped = gymnasium_task.make(env_id)
         self._task: Any = gymnasium_task.describe(wrapped)
+        super().__init__(env_id, self._task.units.actions, self._task.obs_size)
         self._env: Any = wrapped.unwrapped
         self._mujoco: Any = importlib.import_module("mujoco")
         self._parts = sum(getattr(self._mujoco.mjtState, part).value for part in _PARTS)
@@ -69,7 +70,7 @@ class HostTask(environment.Environment[EnvState, EnvParams]):
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[Any, Any]]:
         """Step on the host, an action being clipped to its bounds; nothing is drawn."""
         shapes = (self._obs_shape, self._words_shape, jax.ShapeDtypeStruct((), jnp.float32))
-        bound = self._task.units.bound
+        bound = self.actions.bound
         obs, words, reward = jax.pure_callback(
             self._steps, shapes, state.words, jnp.clip(action, -bound, bound), vmap_method="broadcast_all"
         )
@@ -83,32 +84,13 @@ class HostTask(environment.Environment[EnvState, EnvParams]):
         obs, words = jax.pure_callback(self._resets, shapes, seed, vmap_method="broadcast_all")
         return obs, EnvState(obs=obs, words=words, time=jnp.int32(0))
 
-    def get_obs(
-        self, state: EnvState, params: EnvParams | None = None, key: jax.Array | None = None
-    ) -> jax.Array:
-        return state.obs
-
     def is_terminated(self, state: EnvState, params: EnvParams) -> jax.Array:
         """Never."""
         return jnp.bool_(False)
 
     @property
-    def name(self) -> str:
-        return self._task.env_id
-
-    @property
-    def num_actions(self) -> int:
-        return self._task.units.actions.size
-
-    def action_space(self, params: EnvParams | None = None) -> spaces.Box:
-        return self._task.units.actions.space
-
-    def observation_space(self, params: EnvParams | None = None) -> spaces.Box:
-        return spaces.Box(-jnp.inf, jnp.inf, (self._task.obs_size,), dtype=jnp.float32)
-
-    @property
     def _obs_shape(self) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((self._task.obs_size,), jnp.float32)
+        return jax.ShapeDtypeStruct((self.obs_size,), jnp.float32)
 
     @property
     def _words_shape(self) -> jax.ShapeDtypeStruct:
@@ -140,7 +122,7 @@ class HostTask(environment.Environment[EnvState, EnvParams]):
 
     def _room(self, num: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """For observations, states and rewards of so many copies."""
-        obs = np.empty((num, self._task.obs_size), np.float32)
+        obs = np.empty((num, self.obs_size), np.float32)
         return obs, np.empty((num, self._size)), np.empty(num, np.float32)
 
 

@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from gymnax.environments import environment, spaces
+from gymnax.environments import environment
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction
 from synthenv.envs.action_units import Actions
+from synthenv.envs.vector_task import VectorTask
 from synthenv.worldmodel.context.context import Context
 from synthenv.worldmodel.dream import surface
 from synthenv.worldmodel.dream.known_ends import Termination
@@ -60,7 +61,7 @@ class EnvParams(environment.EnvParams):
     max_steps_in_episode: Any = 200
 
 
-class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
+class WorldModelEnv(VectorTask):
     """A dreamt task.
 
     Args:
@@ -79,12 +80,9 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
         actions: Actions,
         obs_size: int,
     ):
-        super().__init__()
-        self._name = name
+        super().__init__(name, actions, obs_size)
         self._predict = predict
         self._termination = termination
-        self._actions = actions
-        self._obs_size = obs_size
 
     @property
     def default_params(self) -> EnvParams:
@@ -96,8 +94,8 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[Any, Any]]:
         """Ask the model; nothing is drawn."""
         _see_a_context(params)
-        if not self._actions.discrete:
-            action = jnp.clip(action, -self._actions.bound, self._actions.bound)
+        if not self.actions.discrete:
+            action = jnp.clip(action, -self.actions.bound, self.actions.bound)
         prediction = self._predict(params.cache, state.obs, action)
         chex.assert_shape([prediction.next_obs, prediction.next_obs_std], state.obs.shape)
         chex.assert_rank([prediction.reward, prediction.reward_std, prediction.termination], 0)
@@ -120,28 +118,9 @@ class WorldModelEnv(environment.Environment[EnvState, EnvParams]):
         obs = params.first_obs[index]
         return obs, EnvState(obs=obs, time=jnp.int32(0))
 
-    def get_obs(
-        self, state: EnvState, params: EnvParams | None = None, key: jax.Array | None = None
-    ) -> jax.Array:
-        return state.obs
-
     def is_terminated(self, state: EnvState, params: EnvParams) -> jax.Array:
         """Whether a known rule ends the episode here; what the model itself says is in the answer of ``step_env``."""
         return jnp.bool_(False) if self._termination is None else self._termination(state.obs)
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def num_actions(self) -> int:
-        return self._actions.size
-
-    def action_space(self, params: EnvParams | None = None) -> Any:
-        return self._actions.space
-
-    def observation_space(self, params: EnvParams | None = None) -> spaces.Box:
-        return spaces.Box(-jnp.inf, jnp.inf, (self._obs_size,), dtype=jnp.float32)
 
 
 def _see_a_context(params: Any) -> None:
