@@ -22,6 +22,9 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
+from synthenv.envs.action_units import Actions
+from synthenv.envs.vector_task import VectorTask
+
 # (row, column) displacement of action 0 right, 1 left, 2 down, 3 up.
 MOVES = ((0, 1), (0, -1), (1, 0), (-1, 0))
 
@@ -44,7 +47,7 @@ class EnvParams(environment.EnvParams):
     max_steps_in_episode: int = 10
 
 
-class GridWorld(environment.Environment[EnvState, EnvParams]):
+class GridWorld(VectorTask):
     """A deterministic gridworld with one-hot observations, float32 [num_cells].
 
     Args:
@@ -62,9 +65,8 @@ class GridWorld(environment.Environment[EnvState, EnvParams]):
     is_table = True  # each observation is the one-hot cell of a table
 
     def __init__(self, name: str, layout: tuple[str, ...], default_params: EnvParams):
-        super().__init__()
         self.cells = cells = parse_layout(layout)
-        self._name = name
+        super().__init__(name, Actions(len(MOVES), 1.0, True), cells.size)
         self._default_params = default_params
         self.num_rows, self.num_cols = cells.shape
         # NumPy, not jax: the first construction may happen while something is being traced.
@@ -107,17 +109,6 @@ class GridWorld(environment.Environment[EnvState, EnvParams]):
     def is_terminated(self, state: EnvState, params: EnvParams) -> jax.Array:
         """Say whether the agent stands on a goal or in a hole, bool []."""
         return jnp.asarray(self._goal | self._hole)[state.cell]
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def num_actions(self) -> int:
-        return len(MOVES)
-
-    def action_space(self, params: EnvParams | None = None) -> spaces.Discrete:
-        return spaces.Discrete(len(MOVES))
 
     def observation_space(self, params: EnvParams | None = None) -> spaces.Box:
         return spaces.Box(0.0, 1.0, (self.num_cells,), dtype=jnp.float32)

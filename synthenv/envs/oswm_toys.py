@@ -16,6 +16,9 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
+from synthenv.envs.action_units import Actions
+from synthenv.envs.vector_task import VectorTask
+
 # (x, y) displacement of action 0 to 3.
 MOVES = np.array(((1, 0), (-1, 0), (0, 1), (0, -1)), np.int32)
 SIZE = 8  # cells a side, the deadly ring among them
@@ -42,7 +45,7 @@ class GridWorldParams(environment.EnvParams):
     max_steps_in_episode: int = 27
 
 
-class GridWorld(environment.Environment[GridWorldState, GridWorldParams]):
+class GridWorld(VectorTask):
     """An 8 x 8 grid within a ring of death, its goals in a column at the right.
 
     Observations are x and y as numbers, float32 [2]. Actions 0 to 3 are x + 1, x - 1, y + 1, y - 1. A step pays -1, a
@@ -50,6 +53,9 @@ class GridWorld(environment.Environment[GridWorldState, GridWorldParams]):
     of which terminates. Episodes begin at x = 1 with y uniform in 1 to 6, so the best return is that of going right
     five times: 10 - 5 + 0.01 * (2 + 3 + 4 + 5 + 6) = 5.20.
     """
+
+    def __init__(self):
+        super().__init__("GridWorld", Actions(len(MOVES), 1.0, True), obs_size=2)
 
     @property
     def default_params(self) -> GridWorldParams:
@@ -93,17 +99,6 @@ class GridWorld(environment.Environment[GridWorldState, GridWorldParams]):
         on_ring, on_goal = self._ends(state)
         return on_ring | on_goal
 
-    @property
-    def name(self) -> str:
-        return "GridWorld"
-
-    @property
-    def num_actions(self) -> int:
-        return len(MOVES)
-
-    def action_space(self, params: GridWorldParams | None = None) -> spaces.Discrete:
-        return spaces.Discrete(len(MOVES))
-
     def observation_space(self, params: GridWorldParams | None = None) -> spaces.Box:
         return spaces.Box(0.0, SIZE - 1.0, (2,), dtype=jnp.float32)
 
@@ -130,12 +125,15 @@ class SimpleEnvParams(environment.EnvParams):
     max_steps_in_episode: int = 20
 
 
-class SimpleEnv(environment.Environment[SimpleEnvState, SimpleEnvParams]):
+class SimpleEnv(VectorTask):
     """A point on a line that is moved by the action and pays its distance from 0 after the move.
 
     Observation and action are float32 [1]. Nothing terminates: every episode has exactly 20 steps. It begins uniformly
     within 5 of the middle, which one action reaches, so the best return is 0.
     """
+
+    def __init__(self):
+        super().__init__("SimpleEnv", Actions(1, SimpleEnvParams().max_action, False), obs_size=1)
 
     @property
     def default_params(self) -> SimpleEnvParams:
@@ -167,14 +165,6 @@ class SimpleEnv(environment.Environment[SimpleEnvState, SimpleEnvParams]):
     def is_terminated(self, state: SimpleEnvState, params: SimpleEnvParams) -> jax.Array:
         """Return false: only the time limit ends an episode, bool []."""
         return jnp.array(False)
-
-    @property
-    def name(self) -> str:
-        return "SimpleEnv"
-
-    @property
-    def num_actions(self) -> int:
-        return 1
 
     def action_space(self, params: SimpleEnvParams | None = None) -> spaces.Box:
         bound = (params or self.default_params).max_action
