@@ -72,7 +72,7 @@ for words in map(str.split, commands):
             assert not stop.code, stop.code
     flags = set(re.findall(r"--[a-z][a-z.-]*", text.getvalue()))
     print(" ".join(words) or "main", *sorted(flags), sep="|")
-heavy = {"jax", "numpy", "matplotlib", "optax", "gymnax", "optuna"} & set(sys.modules)
+heavy = {"jax", "numpy", "matplotlib", "optax", "gymnax", "optuna", "chex", "distrax", "flax"} & set(sys.modules)
 assert not heavy, heavy
 """
 

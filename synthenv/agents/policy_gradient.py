@@ -1,13 +1,14 @@
 """What policy-gradient agents share: distributions over actions and the clipped surrogate.
 
-A few lines of our own rather than distrax: samples are drawn from random words that a loop has at hand, not from keys,
-and importing distrax imports TensorFlow Probability.
+The log-probability of a choice and the entropy of a vector are distrax's: to the last bit, these are the numbers that
+agents of earlier versions were trained with. The other two are a line or two of our own for that reason, and samples are
+because a loop draws them from random words that it has at hand, not from keys. All are tested against distrax.
 
 References:
     Schulman et al. (2017), Proximal policy optimization algorithms, equation 7.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,8 +34,7 @@ class Categorical(NamedTuple):
 
     def log_prob(self, action: jax.Array) -> jax.Array:
         """Log-probability [...] of indices [...]."""
-        chosen = jax.nn.one_hot(action, self.logits.shape[-1], dtype=bool)
-        return jnp.sum(jnp.where(chosen, jax.nn.log_softmax(self.logits), 0.0), axis=-1)
+        return as_distrax(self).log_prob(action)
 
     def entropy(self) -> jax.Array:
         """In nats [...]."""
@@ -63,7 +63,19 @@ class Gaussian(NamedTuple):
 
     def entropy(self) -> jax.Array:
         """In nats [...]."""
-        return jnp.sum(jnp.log(self.std) + 0.5 * (1.0 + _LOG_2_PI), axis=-1)
+        return as_distrax(self).entropy()
+
+
+def as_distrax(choice: Categorical | Gaussian) -> Any:
+    """The same distribution with all that distrax knows of it: samples by key, moments, divergences."""
+    # TensorFlow Probability comes along, half a second that only those pay who have a policy. The first one may come
+    # here while a program is traced, and what a module computes as it is imported must not belong to that program.
+    with jax.ensure_compile_time_eval():
+        import distrax
+
+    if isinstance(choice, Categorical):
+        return distrax.Categorical(logits=choice.logits)
+    return distrax.Independent(distrax.Normal(choice.mean, choice.std), reinterpreted_batch_ndims=1)
 
 
 def num_noise_words(actions: Actions) -> int:

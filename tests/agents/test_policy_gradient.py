@@ -1,5 +1,8 @@
 """Distributions over actions and the clipped surrogate, by hand arithmetic; running statistics against NumPy."""
 
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 from synthenv.agents.policy_gradient import (
     Categorical,
     Gaussian,
+    as_distrax,
     clipped_surrogate,
     noise_from,
     num_noise_words,
@@ -48,6 +52,52 @@ def test_gaussian():
     np.testing.assert_allclose(many.mean(axis=0), mean, atol=0.15)
     np.testing.assert_allclose(many.std(axis=0), std, rtol=0.05)
     assert abs(np.corrcoef(many.T)[0, 1]) < 0.05
+
+
+OBS = np.random.default_rng(0)
+CHOICES = Categorical(jnp.asarray(3 * OBS.normal(size=(50, 4)), jnp.float32))
+VECTORS = Gaussian(
+    jnp.asarray(OBS.normal(size=(50, 3)), jnp.float32),
+    jnp.asarray(OBS.uniform(0.01, 3.0, (50, 3)), jnp.float32),
+)
+
+
+@pytest.mark.parametrize("ours", [CHOICES, VECTORS], ids=lambda ours: type(ours).__name__)
+def test_ours_are_distraxs(ours):
+    """Mode, entropy and log-probabilities with their gradients, of actions that distrax draws."""
+    theirs = as_distrax(ours)
+    actions = jax.jit(lambda: as_distrax(ours).sample(seed=jax.random.key(0), sample_shape=20))()
+    of_all = lambda choice: jax.vmap(choice.log_prob)(actions)  # noqa: E731
+    np.testing.assert_array_equal(ours.mode(), theirs.mode())
+    np.testing.assert_allclose(ours.entropy(), theirs.entropy(), rtol=1e-5)
+    np.testing.assert_allclose(of_all(ours), of_all(theirs), rtol=1e-4, atol=1e-5)
+    for measure in (of_all, lambda choice: choice.entropy()):
+        slope = jax.grad(lambda choice, known, measure=measure: jnp.mean(measure(known(choice))))
+        found, expected = slope(ours, lambda choice: choice), slope(ours, as_distrax)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), found, expected)
+
+
+@pytest.mark.parametrize("ours", [CHOICES, VECTORS], ids=lambda ours: type(ours).__name__)
+def test_samples_from_words_are_those_of_distrax(ours):
+    """As often, or with the same mean and spread, as 4000 that distrax draws from a key."""
+    one = jax.tree.map(lambda x: jnp.tile(x[:1], (4000, 1)), ours)
+    space = Actions(one[0].shape[1], 1.0, isinstance(ours, Categorical))
+    drawn = np.asarray(one.sample(noise(space)))
+    theirs = np.asarray(as_distrax(one).sample(seed=jax.random.key(1)))
+    if space.discrete:
+        drawn, theirs = (np.bincount(x, minlength=4)[None] / 4000 for x in (drawn, theirs))
+        np.testing.assert_allclose(drawn, theirs, atol=0.03)
+    else:
+        spread = np.asarray(ours.std[0])
+        np.testing.assert_allclose(drawn.mean(0) / spread, theirs.mean(0) / spread, atol=0.08)
+        np.testing.assert_allclose(drawn.std(0), theirs.std(0), rtol=0.05)
+
+
+def test_only_policies_pay_for_distrax():
+    """Neither the package nor its agents, strategies and proxies import it."""
+    code = "import sys, synthenv, synthenv.agents.registry, synthenv.outer.strategy, synthenv.zoo.registry; print('distrax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.parametrize(
