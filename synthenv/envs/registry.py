@@ -11,7 +11,7 @@ import jax
 from gymnax.environments.classic_control import cartpole
 from gymnax.environments.environment import Environment
 
-from synthenv.envs import gymnasium_task
+from synthenv.envs.on_host import gymnasium_task
 from synthenv.envs.tasks import TASKS, Task
 
 
@@ -72,7 +72,7 @@ def make(name: str) -> EnvSpec:
             the task is made of is not installed.
     """
     if name not in TASKS and gymnasium_task.has(name):
-        return importlib.import_module("synthenv.envs.host_task").make(name)
+        return importlib.import_module("synthenv.envs.on_host.host_task").make(name)
     task = TASKS.find(name)
     if name not in _built or _built[name][0] is not task:
         _built[name] = (task, _build(task))

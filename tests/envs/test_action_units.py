@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.envs import action_units, gymnasium_task
+from synthenv.envs import action_units
+from synthenv.envs.on_host import gymnasium_task
 
 gymnasium = pytest.importorskip("gymnasium")
 Box, Discrete = gymnasium.spaces.Box, gymnasium.spaces.Discrete

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from synthenv.core.errors import UserError
-from synthenv.envs import gymnasium_task
 from synthenv.envs.action_units import Actions, box, discrete
+from synthenv.envs.on_host import gymnasium_task
 
 gymnasium = pytest.importorskip("gymnasium")
 

@@ -7,7 +7,8 @@ import pytest
 
 from synthenv.agents.ppo_config import PPOConfig
 from synthenv.core.errors import UserError
-from synthenv.envs import host_task, rollout
+from synthenv.envs import rollout
+from synthenv.envs.on_host import host_task
 from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.oswm.run.setup import Dreams
 from synthenv.runs.oswm.run.training import Trainer

@@ -10,7 +10,8 @@ import pytest
 from experiments.one_shot_world_model import proxy_loss
 from experiments.one_shot_world_model.proxy_loss import PRESETS
 from synthenv.core.types import Transition
-from synthenv.envs import gymnasium_task, registry
+from synthenv.envs import registry
+from synthenv.envs.on_host import gymnasium_task
 from synthenv.envs.rollout import evaluate
 from synthenv.runs.oswm.benchmark import error_contexts
 from synthenv.runs.oswm.benchmark.one_step_errors import errors_of, summarise

@@ -12,7 +12,7 @@ from synthenv.core.errors import UserError
 from synthenv.core.files import to_json
 from synthenv.core.sealed_file import write_sealed
 from synthenv.core.types import Transition
-from synthenv.envs import gymnasium_task
+from synthenv.envs.on_host import gymnasium_task
 from synthenv.runs.oswm.run import real_tasks
 from synthenv.runs.oswm.run.logged_context import context_of_file
 from synthenv.runs.oswm.run.presets import dreaming_agent

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from synthenv.core.types import Transition
-from synthenv.envs import gymnasium_task
 from synthenv.envs.action_units import Actions, ActionUnits
+from synthenv.envs.on_host import gymnasium_task
 from synthenv.worldmodel.context.action_strategies import (
     Act,
     Collection,

@@ -14,8 +14,9 @@ from synthenv.core import memory
 from synthenv.core.errors import UserError
 from synthenv.core.registry import unknown
 from synthenv.core.types import EvalResult, WorldModel
-from synthenv.envs import gymnasium_task, host_task, registry, rollout
+from synthenv.envs import registry, rollout
 from synthenv.envs.action_units import Actions, ActionUnits, actions_of
+from synthenv.envs.on_host import gymnasium_task, host_task
 from synthenv.worldmodel import registry as world_models
 from synthenv.worldmodel.context.action_strategies import Act, Collection
 from synthenv.worldmodel.context.collect import collect

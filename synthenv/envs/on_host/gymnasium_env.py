@@ -20,7 +20,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from synthenv.core.errors import UserError
-from synthenv.envs import gymnasium_task
+from synthenv.envs.on_host import gymnasium_task
 
 EnvParams = environment.EnvParams
 _MOST_SEATS = 512  # instances of a task; more only where more are stepped side by side

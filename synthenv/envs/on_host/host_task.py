@@ -19,8 +19,8 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment
 
-from synthenv.envs import gymnasium_task
-from synthenv.envs.gymnasium_env import GymnasiumEnv
+from synthenv.envs.on_host import gymnasium_task
+from synthenv.envs.on_host.gymnasium_env import GymnasiumEnv
 from synthenv.envs.registry import EnvSpec
 from synthenv.envs.vector_task import VectorTask
 

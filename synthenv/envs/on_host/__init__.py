@@ -1,0 +1,1 @@
+"""Tasks that only gymnasium has: stepped on the host, inside compiled loops and outside of them."""
