@@ -31,7 +31,6 @@ from synthenv.runs.storage.stored_config import stored_config
 from synthenv.worldmodel.context.context import Context, digest
 from synthenv.worldmodel.context.file import save_context
 
-_NUM_HELD_OUT = 1000  # real steps; fewer would miss what is rare
 NUM_LAST = 10  # tests at the end of a training, whose mean is less a matter of luck than the last one
 
 Show = Callable[[int, int, float], None]  # seed, training steps so far, mean return of the test after them
@@ -76,7 +75,7 @@ def run_seed(
 
     judged = judge(play, trainer.act, dreams.random, learned, untrained)
     dreamt = dreams.play_dreamt(keys.judge, trainer.act, learned.params, command.test_episodes, dream)
-    error, error_steps, doubts = held_out_error(dreams, keys.held_out, cache, context, seed)
+    error, error_steps, doubts = foresight.held_out_error(dreams, keys.held_out, cache, context, seed)
     is_real = dreams.task is not None
     evaluation = learned.picked.num_real_steps * is_real
     judging = sum(int(np.sum(result.lengths)) for result in judged.values()) * is_real
@@ -126,54 +125,6 @@ def judge(
         "random_return": (random, None),
     }
     return {name: play(*pair) for name, pair in policies.items()}
-
-
-def held_out_error(
-    dreams: Dreams, key: jax.Array, cache: Any, context: Context, seed: int
-) -> tuple[dict[str, float] | None, int, list[str]]:
-    """How well the world model foresees real steps that it was not shown, and how many these are.
-
-    It comes after the training, so nothing that goes wrong here is worth more than a notice.
-
-    Returns:
-        mean squared errors as shares of the variance of what is predicted: ``next_obs`` (of its change, mean over the
-        columns) and ``reward``; NaN where nothing varies. None if there is no task to step, or its steps could not be
-        used. The steps, and what to say of a model that foresees nothing; without a task, it is asked how sure it is of
-        its context.
-    """
-    if dreams.task is None:
-        steps = context.transitions
-        said = foresight.predict_all(cache, steps.obs, steps.action, dreams.model.predict)
-        return None, 0, foresight.by_own_account(said, context)
-    try:
-        held_out = dreams.task.collect(key, dreams.collection("held", _NUM_HELD_OUT))
-    except Exception as error:  # an environment of anybody's may do anything
-        cause = " ".join(str(error).partition(": ")[0].split()) or type(error).__name__
-        cause = cause.replace("the context", "the held-out steps")  # that of the training is sound
-        return (
-            None,
-            _NUM_HELD_OUT,
-            [
-                f"seed {seed}: one_step_error is null, because of {_NUM_HELD_OUT:,} real steps taken after the training"
-                f" to measure it some could not be used ({cause}); nothing else depends on them"
-            ],
-        )
-    steps = held_out.transitions
-    said = foresight.predict_all(cache, steps.obs, steps.action, dreams.model.predict)
-
-    def share(said: Any, target: Any) -> float:
-        error, variance = np.asarray(said) - target, np.var(target, axis=0)
-        told = variance > 1e-12
-        return float(np.mean(np.square(error).mean(axis=0)[told] / variance[told])) if told.any() else np.nan
-
-    errors = {
-        "next_obs": share(said.next_obs - steps.obs, steps.next_obs - steps.obs),
-        "reward": share(said.reward[:, None], steps.reward[:, None]),
-    }
-    doubts = foresight.of_task(said, held_out, dreams.log, context)
-    if dreams.log is None:  # every seed has a context of its own
-        doubts = [f"seed {seed}: {doubt}" for doubt in doubts]
-    return errors, held_out.real_steps, doubts
 
 
 def run(
