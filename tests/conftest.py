@@ -29,6 +29,7 @@ import hypothesis
 import jax
 import pytest
 
+from synthenv.core import registry
 from synthenv.core.programs import forget_programs
 
 REPO = Path(__file__).resolve().parents[1]
@@ -81,6 +82,20 @@ def pytest_collection_finish() -> None:
 def _flags(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process that a test starts inherits what a command inside of an earlier test was asked for."""
     monkeypatch.setenv("XLA_FLAGS", FLAGS)
+
+
+@pytest.fixture(autouse=True)
+def _registries() -> Iterator[None]:
+    """What a test registers is gone after it."""
+    entries = {kind: dict(known._entries) for kind, known in registry._REGISTRIES.items()}
+    extensions = list(registry._extensions)
+    yield
+    for kind, known in registry._REGISTRIES.items():
+        if kind in entries:
+            known._entries = entries[kind]
+    registry._extensions[:] = extensions
+    for name in [name for name in sys.modules if name.startswith("my_")]:
+        del sys.modules[name]
 
 
 @pytest.fixture(autouse=True)

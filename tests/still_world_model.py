@@ -31,6 +31,8 @@ def install(monkeypatch) -> None:
         return predict(cache, obs, action)._replace(next_obs=1.1 * obs)
 
     for name, own in (("still", predict), ("drift", drift)):
-        monkeypatch.setitem(world_models.MODELS, name, WorldModel(name, encode, own, knows_ends=True))
+        monkeypatch.setitem(
+            world_models.MODELS._entries, name, WorldModel(name, encode, own, knows_ends=True)
+        )
     for name, preset in dream_presets.PRESETS.items():
         monkeypatch.setitem(dream_presets.PRESETS, name, dataclasses.replace(preset, ppo=TINY_PPO))

@@ -16,20 +16,21 @@ REPO = Path(__file__).resolve().parents[1]
 LAUNCHERS = {"srun", "taskset"}
 LINK = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$", re.MULTILINE)
 HEADING = re.compile(r"^#+ +(.+?)\s*$", re.MULTILINE)
-FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r'^```(\w*)(?: title="([\w.]+)")?[^\n]*\n(.*?)^```[ \t]*$', re.MULTILINE | re.DOTALL)
 
 
 class Block(NamedTuple):
     """A fenced block of a Markdown file."""
 
     line: int  # where its content begins, counted from 1
+    title: str  # the file that it is, if it has one
     language: str
     text: str
 
 
 def read_blocks(text: str) -> list[Block]:
     """Find the fenced blocks of a Markdown text."""
-    return [Block(text.count("\n", 0, m.start(2)) + 1, m[1], m[2]) for m in FENCE.finditer(text)]
+    return [Block(text.count("\n", 0, m.start(3)) + 1, m[2] or "", m[1], m[3]) for m in FENCE.finditer(text)]
 
 
 def read_commands(text: str) -> Iterator[list[str]]:
@@ -107,13 +108,23 @@ def test_links_lead_somewhere(name):
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_command_exists(command, monkeypatch, capsys):
+def test_command_exists(command, monkeypatch, capsys, tmp_path):
+    write_files(tmp_path)  # that --import names
+    monkeypatch.chdir(tmp_path)
     words = [*command, "-"]
     positional = words[: next(i for i, word in enumerate(words) if word.startswith("-"))]
     usage = show_help(command, monkeypatch, capsys)  # the flags of a proxy depend on its form
     assert f"usage: synthenv {' '.join(positional[:1])}".strip() in usage
     for option in (word.partition("=")[0] for word in command if word.startswith("--")):
         assert re.search(rf"{re.escape(option.replace('_', '-'))}(?![\w-])", usage), f"no option {option}"
+
+
+def write_files(place: Path) -> None:
+    """Write the blocks that are files of their own."""
+    for blocks in DOCUMENTS.values():
+        for block in blocks:
+            if block.title:
+                (place / block.title).write_text(block.text)
 
 
 def show_help(words: list[str], monkeypatch, capsys) -> str:
@@ -132,6 +143,6 @@ def test_blocks_and_commands_are_found():
         "```bash\n$ A=1 synthenv demo \\\n  --seeds 3 && .venv/bin/synthenv x # no\nsrun -n2 synthenv y\nls\n```\n"
     )
     python, bash = read_blocks(text)
-    assert (python.line, python.language, python.text) == (2, "python", "x = 1\n")
+    assert python == (2, "", "python", "x = 1\n")
     assert list(read_commands(bash.text)) == [["demo", "--seeds", "3"], ["x"], ["y"]]
     assert read_anchors("# One: `a_b`, two\n## C-d") == {"one-a_b-two", "c-d"}

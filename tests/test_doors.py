@@ -1,5 +1,7 @@
 """What strangers hand in at a public door is seen there, while a program is traced, and not deep inside of it."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -12,7 +14,6 @@ from synthenv.envs import registry
 from synthenv.envs.rollout import evaluate, rollout
 from synthenv.outer.config import StrategyConfig
 from synthenv.outer.strategy import check_shapes, make_strategy
-from synthenv.proxies import registry as proxies
 from synthenv.proxies.config import RewardConfig, SyntheticConfig
 from tests import probe_envs
 from tests.worldmodel.test_dream_env import dream, params, predict_line
@@ -79,10 +80,8 @@ def test_observations_of_an_agent_are_lines(config):
 @pytest.mark.parametrize("config", [SyntheticConfig(), SyntheticConfig(form="bandit"), RewardConfig()])
 def test_weights_of_another_proxy(config):
     """Of another width, or with a network more, but not of another draw."""
-    env = proxies.make(CARTPOLE.env, CARTPOLE.env_params, config)
-    wider = proxies.make(
-        CARTPOLE.env, CARTPOLE.env_params, config._replace(hidden_size=config.hidden_size + 1)
-    )
+    env = config.make(CARTPOLE.env, CARTPOLE.env_params)
+    wider = replace(config, hidden_size=config.hidden_size + 1).make(CARTPOLE.env, CARTPOLE.env_params)
     env.env_params(env.init_params(KEY))
     for weights in (wider.init_params(KEY), {"more": env.init_params(KEY)}):
         with pytest.raises(AssertionError, match="Chex"):

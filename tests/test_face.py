@@ -215,8 +215,13 @@ def test_settings_of_jax_are_the_callers_own_again():
     with jax.enable_x64(True):
         synthenv.list_names()
         assert jnp.ones(1).dtype == jnp.float64
-    with jax.enable_x64(False):
-        assert jnp.ones(1).dtype == jnp.float32
+    assert jnp.ones(1).dtype == jnp.float32, "a context of the caller's ends with the context"
+    jax.config.update("jax_enable_x64", True)
+    try:
+        synthenv.list_names()
+        assert jnp.ones(1).dtype == jnp.float64
+    finally:
+        jax.config.update("jax_enable_x64", False)
 
 
 @pytest.mark.parametrize("name", sorted(set(synthenv.__all__) - {"UserError", "__version__", "register"}))

@@ -2,7 +2,7 @@
 
 The log-probability of a choice and the entropy of a vector are distrax's: to the last bit, these are the numbers that
 agents of earlier versions were trained with. The other two are a line or two of our own for that reason, and samples
-are because a loop draws them from random words that it has at hand, not from keys. All are tested against distrax.
+because a loop draws them from random words that it has at hand, not from keys. All are tested against distrax.
 
 References:
     Schulman et al. (2017), Proximal policy optimization algorithms, equation 7.

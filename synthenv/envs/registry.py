@@ -24,7 +24,6 @@ class EnvSpec(NamedTuple):
         env_params: its ``EnvParams``, with ``max_steps_in_episode`` equal to ``max_steps``.
         solved_return: undiscounted return of an episode from which on the task counts as solved.
         max_steps: time limit of an episode, in environment steps.
-        is_table: whether each observation is the one-hot cell of a table.
     """
 
     name: str
@@ -32,14 +31,15 @@ class EnvSpec(NamedTuple):
     env_params: Any
     solved_return: float
     max_steps: int
-    is_table: bool = False
 
     @property
     def kind(self) -> str:
-        """Table, discrete or continuous, after its actions and observations."""
+        """Table, discrete or continuous: what its entry says, or its actions and observations."""
+        if self.name in TASKS and TASKS[self.name].kind:
+            return TASKS[self.name].kind
         if not hasattr(self.env.action_space(self.env_params), "n"):
             return "continuous"
-        return "table" if self.is_table else "discrete"
+        return "table" if getattr(self.env, "is_table", False) else "discrete"
 
 
 class CartPoleV0(cartpole.CartPole):
@@ -89,5 +89,4 @@ def _build(task: Task) -> EnvSpec:
         env = build()
         defaults: Any = env.default_params  # a flax dataclass, whose `replace` type checkers do not see
         env_params = defaults.replace(max_steps_in_episode=task.max_steps)
-    is_table = task.kind == "table" or (not task.kind and getattr(env, "is_table", False))
-    return EnvSpec(task.name, env, env_params, task.solved_return, task.max_steps, is_table)
+    return EnvSpec(task.name, env, env_params, task.solved_return, task.max_steps)

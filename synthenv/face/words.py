@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from synthenv import cli
@@ -72,7 +73,9 @@ def _settings_kept() -> Iterator[None]:
     """Commands choose how JAX computes; afterwards it is as the caller had it."""
     import jax
 
-    before = {name: getattr(jax.config, name) for name in _SETTINGS}
+    # Read in a thread of its own: a context of the caller's, such as jax.enable_x64, is not to become everybody's.
+    with ThreadPoolExecutor(1) as thread:
+        before = thread.submit(lambda: {name: getattr(jax.config, name) for name in _SETTINGS}).result()
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ import pytest
 from gymnax.environments import spaces
 
 from synthenv.agents import ddqn, ppo, registry
-from synthenv.agents.config import DDQNConfig, to_stored
+from synthenv.agents.config import DDQNConfig
 from synthenv.agents.ppo_config import PPOConfig, PPOMonteCarloConfig
 from synthenv.agents.presets import agent_from_stored
 from synthenv.agents.training.hyperparams import few_shapes, fixed_hyperparams, sample
@@ -91,9 +91,9 @@ def test_only_rates_and_batches_vary():
 def test_files_of_before_agents_could_have_one():
     """An agent without a module is stored as ever; with one it is read as it was."""
     without = DDQNConfig()
-    assert "network" not in to_stored(without)
+    assert "network" not in without.stored()
     for config in (without, DDQN, PPO, MONTE_CARLO):
-        assert agent_from_stored(plain(to_stored(config))) == config
+        assert agent_from_stored(plain(config.stored())) == config
 
 
 def test_a_name_that_nobody_registered_is_refused():
@@ -107,7 +107,9 @@ def test_one_policy_for_an_observation_and_a_batch():
     bucket = sample(jax.random.key(0), PPO, 0.0, 1)[1][0]
     obs = jnp.linspace(-1.0, 1.0, 3)[:, None]
     actions = ppo.actions_of(TWO)
-    weights = ppo.init(jax.random.key(0), 1, fixed_hyperparams(PPO, 0.0), actions, PPO, bucket).weights
+    weights = ppo.init(
+        jax.random.key(0), jnp.zeros(1), fixed_hyperparams(PPO, 0.0), actions, PPO, bucket
+    ).weights
     policy = ppo.Policy(weights.actor, weights.log_std, None)
     batch = ppo.distribution(policy, obs, actions, PPO).logits
     for row in range(3):

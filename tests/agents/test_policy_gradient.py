@@ -95,8 +95,8 @@ def test_samples_from_words_are_those_of_distrax(ours):
 
 def test_only_policies_pay_for_distrax():
     """Neither the package nor its agents, strategies and proxies import it."""
-    modules = "synthenv, synthenv.agents.registry, synthenv.outer.strategy, synthenv.zoo.registry"
-    code = f"import sys, {modules}; print('distrax' in sys.modules)"
+    rooms = "synthenv, synthenv.agents.registry, synthenv.outer.strategy, synthenv.zoo.registry"
+    code = f"import sys, {rooms}; print('distrax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

@@ -16,6 +16,7 @@ from synthenv.core.errors import UserError
 from synthenv.envs import registry
 from synthenv.envs.brax_adapter import half_cheetah
 from synthenv.envs.rollout import rollout
+from synthenv.envs.tasks import TASKS
 
 NUM_STEPS = 25
 
@@ -23,7 +24,7 @@ NUM_STEPS = 25
 def test_without_brax_the_message_names_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "brax.envs.half_cheetah", None)  # what an import of it then raises
     with pytest.raises(UserError, match=r"pip install 'synthenv\[brax\]'") as error:
-        registry.make.__wrapped__("HalfCheetah")
+        registry._build(TASKS["HalfCheetah"])
     assert "\n" not in str(error.value)
 
 
@@ -164,7 +165,7 @@ def test_the_build_is_silent_and_made_once(capfd, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        spec = registry.make.__wrapped__("HalfCheetah")
+        spec = registry._build(TASKS["HalfCheetah"])
     assert (spec.env.name, spec.env.brax_env.backend) == ("HalfCheetah", "mjx")
     assert capfd.readouterr() == ("", "")
     assert not list(tmp_path.iterdir()), "MuJoCo logs its warnings to a file"
@@ -187,7 +188,7 @@ def reacher():
 
 
 def test_reacher_is_built_in_silence_with_braxs_own_physics(reacher, capfd):
-    spec = registry.make.__wrapped__("brax/reacher")
+    spec = registry._build(TASKS["brax/reacher"])
     assert capfd.readouterr() == ("", "")
     env, params = spec.env, spec.env_params
     assert (env.name, env.num_actions, env.info_size) == ("brax/reacher", 2, 2)
@@ -200,7 +201,7 @@ def test_reacher_is_built_in_silence_with_braxs_own_physics(reacher, capfd):
 def test_without_brax_reacher_names_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "brax.envs.reacher", None)
     with pytest.raises(UserError, match=r"brax/reacher needs brax .*pip install 'synthenv\[brax\]'"):
-        registry.make.__wrapped__("brax/reacher")
+        registry._build(TASKS["brax/reacher"])
 
 
 @pytest.mark.long

@@ -17,8 +17,7 @@ from synthenv.envs import registry
 from synthenv.envs.rollout import evaluate, rollout
 from synthenv.nets.network import apply_network
 from synthenv.nets.registry import NETWORKS
-from synthenv.proxies import registry as proxies
-from synthenv.proxies.config import RewardConfig, SyntheticConfig, from_stored, to_stored
+from synthenv.proxies.config import RewardConfig, SyntheticConfig, from_stored
 from synthenv.runs.meta_train import run as runs
 from synthenv.runs.training.trial_runner import proxy_ground
 from synthenv.zoo import registry as zoo
@@ -31,14 +30,14 @@ KEY = jax.random.key(0)
 
 
 def built(config, spec=CARTPOLE):
-    env = proxies.make(spec.env, spec.env_params, config)
+    env = config.make(spec.env, spec.env_params)
     return env, env.init_params(KEY)
 
 
 @pytest.mark.parametrize("form", ["mdp", "bandit"])
 def test_plays_a_synthetic_environment(form):
     """What an episode shows is what the modules say of (action, state); flat weights are the same environment."""
-    env, nets = built(SE._replace(form=form, reset="learned"))
+    env, nets = built(replace(SE, form=form, reset="learned"))
     flat, unravel = proxy_ground(env, nets)[1:]
     play = jax.jit(
         lambda params: rollout(KEY, env, params, lambda key, obs: jax.random.randint(key, (), 0, 2), 12)
@@ -103,7 +102,7 @@ def test_a_search_evolves_one_and_its_file_plays_on(tmp_path, monkeypatch):
     assert story(tmp_path / "halves") == story(tmp_path / "whole")
 
     loaded = zoo.load(str(tmp_path / "whole"))[0]
-    assert loaded.env.config == SE._replace(time_limit=loaded.env.config.time_limit)
+    assert loaded.env.config == replace(SE, time_limit=loaded.env.config.time_limit)
     params = loaded.env.env_params(loaded.proxy_params)
     assert np.isfinite(rollout(KEY, loaded.env, params, lambda key, obs: jnp.int32(0), 5).reward).all()
     monkeypatch.delitem(NETWORKS._entries, GATED.name)  # as in a process that has not imported it
@@ -115,6 +114,6 @@ def test_a_search_evolves_one_and_its_file_plays_on(tmp_path, monkeypatch):
 def test_files_of_before_proxies_could_have_one():
     """A proxy without a module is stored as ever; with one it is read as it was."""
     for config in (SyntheticConfig(), RewardConfig()):
-        assert "network" not in to_stored(config)
-        assert from_stored(plain(to_stored(config))) == config
-    assert from_stored(plain(to_stored(SE))) == SE
+        assert "network" not in config.stored()
+        assert from_stored(plain(config.stored())) == config
+    assert from_stored(plain(SE.stored())) == SE

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.agents.config import to_stored
 from synthenv.core.errors import UserError
 from synthenv.core.files import to_json
 from synthenv.core.sealed_file import write_sealed
@@ -114,7 +113,7 @@ def write_run(path, context: Context, task: str | None, scale: float = 50.0) -> 
     config = {"command": "oswm run", "agent": "ppo", "task": task, "max_steps": 64}
     for folder in ("policies", "contexts"):
         (path / folder).mkdir(parents=True)
-    (path / "config.json").write_text(to_json({"config": config | {"learner": to_stored(agent)}}))
+    (path / "config.json").write_text(to_json({"config": config | {"learner": agent.stored()}}))
     write_sealed(path / "policies" / "seed0.safetensors", arrays, {})
     save_context(path / "contexts" / "seed0.safetensors", context)
 

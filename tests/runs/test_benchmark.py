@@ -282,8 +282,8 @@ def test_the_command(capsys):
 ERRORS = {
     "--tasks Pendulum": "--tasks: 'Pendulum' is unknown; did you mean 'Pendulum-v1'? known ones: ...",
     "--models expert": (
-        "unknown world model 'expert'; did you mean 'experts'? known ones: ...; shipped: ...; or the "
-        "directory of a synthenv oswm pretrain"
+        "unknown world model 'expert'; did you mean 'experts'? known ones: ...; or pass the "
+        "directory of a synthenv oswm pretrain, or --import FILE"
     ),
     "--tasks brax/reacher": "table 3 has no brax/reacher: pass --tables 1 2, or other --tasks",
     "--tables 4": "--tables: '4' is unknown; known ones: 1, 2, 3",

@@ -168,8 +168,6 @@ def test_numbers_of_the_search(path, value, remedy):
 @pytest.mark.parametrize(
     ("path", "value", "remedy"),
     [
-        ("strategy.transformation", "centered_rank", "one of linear, rank, nes, "),
-        ("strategy.name", "cma_es", "one of paper_nes, open_es, snes, sep_cma_es"),
         ("outer.objective", "reward", "one of max_reward, reward_threshold, auc"),
         ("agent.stop", "never", "one of plateau, solved, none"),
         ("proxy.form", "cmdp", "one of mdp, bandit"),

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from synthenv.agents.config import Variation, around
-from synthenv.agents.presets import AGENTS, TABLE11, TABLE14, TABLE17
+from synthenv.agents.presets import AGENTS, TABLE11, TABLE14, reward_agent
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain
 from synthenv.core.types import Curve
 from synthenv.runs.evaluate import learning_curves, learning_curves_plot
 from synthenv.runs.evaluate.learning_curves import at_steps, bounded, steps_to_solve, summarise
 from synthenv.runs.evaluate.stored_curves import Learned, learn
-from synthenv.runs.meta_train.reward_presets import FAST
+from synthenv.runs.meta_train.presets import preset
 from synthenv.runs.training import places
 from synthenv.runs.training.trial_runner import TrialRunner
 from synthenv.zoo import registry as zoo
@@ -122,7 +122,11 @@ def test_one_task_at_a_time():
 def test_action_repeat_counts_environment_steps():
     """Two steps for every decision: episodes of 999 steps are 500 decisions, and the budget is in steps."""
     place = learning_curves.resolve("MountainCarContinuous-v0", agent="td3")
-    agent = replace(bounded(TABLE17, place.spec.name, 2100, False), init_episodes=9, hidden_size=8)
+    agent = replace(
+        bounded(reward_agent("td3", place.spec.name), place.spec.name, 2100, False),
+        init_episodes=9,
+        hidden_size=8,
+    )
     trained = learn(place, replace(agent, batch_size=4, depth=1), 1, 0)
     assert trained.curve.steps[0, :3].tolist() == [1000, 2000, 0] and trained.num_tests.tolist() == [2]
     assert TrialRunner(agent, place.ground, place.spec, 1).ground.env.num_repeats == 2
@@ -179,7 +183,7 @@ def test_beside_reward_networks_the_same_agent_trains_on_the_real_task():
 
 def test_a_longer_warm_up_comes_on_top_of_the_budget():
     """Table 17 warms up for 50 episodes of 999 steps, more than this search's agents trained at all."""
-    search = FAST["MountainCarContinuous-v0"]
+    search = preset("rn", "fast", "MountainCarContinuous-v0")
     metadata = plain({"task": search.task, "proxy": search.proxy.stored(), "agent": asdict(search.agent)})
     evolved, table17 = (places.schedule_of(metadata, name) for name in ("as_evolved", "td3"))
     assert (evolved.init_episodes, evolved.max_steps, evolved.hidden_size) == (10, 20_000, 32)

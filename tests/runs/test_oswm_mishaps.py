@@ -198,9 +198,9 @@ def test_a_context_that_no_memory_holds_is_refused_with_what_fits(model, monkeyp
 def test_models_that_compare_no_rows_take_any_number(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 10**6)
     for name in ("ridge", "quadratic", "persistence"):
-        real_tasks.check_memory(world_models.make(name), 10**6)
+        real_tasks.check_memory(world_models.MODELS[name], 10**6)
     monkeypatch.setattr(memory, "available", lambda: None)
-    real_tasks.check_memory(world_models.make("experts"), 10**9)
+    real_tasks.check_memory(world_models.MODELS["experts"], 10**9)
 
 
 def test_a_file_is_counted_by_the_rows_that_it_has(monkeypatch):

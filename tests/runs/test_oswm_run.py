@@ -58,7 +58,9 @@ def _tiny(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setitem(
-        world_models.MODELS, "still", WorldModel("still", still_encode, still_predict, knows_ends=True)
+        world_models.MODELS._entries,
+        "still",
+        WorldModel("still", still_encode, still_predict, knows_ends=True),
     )
     for name, preset in dream_presets.PRESETS.items():
         monkeypatch.setitem(dream_presets.PRESETS, name, dataclasses.replace(preset, ppo=TINY_PPO))
@@ -401,20 +403,20 @@ ERRORS = {
     ),
     "run --task SimpleEnv --context 5": "--context 5 tells too little: pass at least 20, better 1000",
     "run --task SimpleEnv --model expert": (
-        "unknown world model 'expert'; did you mean 'experts'? known ones: ...; shipped: ...; or the "
-        "directory of a synthenv oswm pretrain"
+        "unknown world model 'expert'; did you mean 'experts'? known ones: ...; or pass the "
+        "directory of a synthenv oswm pretrain, or --import FILE"
     ),
     "run --task SimpleEnv --agent ddqn": (
-        "ddqn needs discrete actions, but SimpleEnv has continuous ones: choose a task such as "
-        "CartPole-v0, or the agent td3 or ppo"
+        "ddqn needs discrete actions, but SimpleEnv has continuous ones: choose another --agent, "
+        "such as td3, ppo, ppo_monte_carlo"
     ),
     "run --task CartPole-v0 --agent td3": (
-        "td3 needs continuous actions, but CartPole-v0 has discrete ones: choose td3_discrete, or a task "
-        "such as Pendulum-v1"
+        "td3 needs continuous actions, but CartPole-v0 has discrete ones: choose another --agent, "
+        "such as ddqn, dueling_ddqn, td3_discrete, ppo, ppo_monte_carlo"
     ),
     "run --task GridWorld --agent sarsa": (
-        "sarsa needs a table's worth of observations, but GridWorld has real-valued ones: choose ddqn, "
-        "or a task such as CliffWalking"
+        "sarsa needs a table's worth of observations, but GridWorld has real-valued ones: choose "
+        "another --agent, such as ddqn, dueling_ddqn, td3_discrete, ppo, ppo_monte_carlo"
     ),
     "run --task SimpleEnv --agent as_evolved": (
         "nobody was evolved with a world model: pass --agent ppo, or another one by name"

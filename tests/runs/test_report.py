@@ -9,7 +9,6 @@ import warnings
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from synthenv.core.errors import UserError
 from synthenv.runs.meta_train import report_plot
@@ -105,12 +104,10 @@ def test_an_unfinished_run_with_little_to_show(tmp_path, lines):
 
 
 @pytest.mark.parametrize(("is_decided", "best"), [(True, "retested best"), (False, "best so far")])
-def test_the_picture_counts_from_1_and_says_what_the_best_is(is_decided, best, monkeypatch):
+def test_the_picture_counts_from_1_and_says_what_the_best_is(is_decided, best):
     """As the terminal counts; and once agents have decided, the best is what they reached."""
-    drawn = []
-    monkeypatch.setattr(report_plot, "Figure", lambda **options: drawn.append(Figure(**options)) or drawn[-1])
-    draw_progress([line(g) | ({} if is_decided else {"deciding_mean": None}) for g in range(5)], "x", 195.0)
-    returns, steps, seconds = drawn[0].axes[:3]
+    lines = [line(g) | ({} if is_decided else {"deciding_mean": None}) for g in range(5)]
+    returns, steps, seconds = report_plot.progress_figure(lines, "x", 195.0).axes[:3]
     labels = {one.get_label(): one for one in returns.lines}
     assert best in labels and len({"retested best", "best so far"} & set(labels)) == 1
     for axes in (returns, steps, seconds):

@@ -41,7 +41,7 @@ def test_where_solving_ends_the_search_it_is_as_decided():
 def test_nothing_is_called_solved_that_was_not_measured_against_the_threshold():
     """Rewards of other objectives are no returns, and without incumbents there is no score."""
     nobody = replace(TINY, outer=TINY.outer._replace(num_incumbents=0))
-    assert result_of(PAPER["CartPole-v0"], 1e9, False)["solved"] is None
+    assert result_of(PAPER["discrete"], 1e9, False)["solved"] is None
     assert result_of(nobody, -jnp.inf, False)["solved"] is None
 
 

@@ -94,7 +94,7 @@ def test_foresees_steps_that_it_has_not_seen(context):
 def test_an_agent_learns_the_real_task_in_the_dream(context):
     """TD3 dreams, and solves the real task."""
     cache = jax.jit(lambda: FITTED.encode(None, context.transitions, None))()
-    dream = WorldModelEnv("fitted linen", FITTED.predict, None, None, 1, BOUND, 1)
+    dream = WorldModelEnv("fitted linen", FITTED.predict, None, context.actions, 1)
     params = env_params(cache, context, LINE.max_steps)
     config = TD3Config(
         hidden_size=32, batch_size=64, max_steps=1500, init_episodes=5, stop="none", buffer_size=1500

@@ -10,6 +10,6 @@ from synthenv.runs.arguments import Common
 
 @dataclasses.dataclass(frozen=True)
 class List:
-    """Name all that commands take by name: tasks, agents, proxies with their scores, presets."""
+    """Name what commands take by name: tasks, agents, proxies, presets."""
 
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)

@@ -80,7 +80,8 @@ def on_schedule(agent: AgentConfig, former: AgentConfig) -> AgentConfig:
         if own.batch_size is not None and others.batch_size is not None:
             sizes["batch_size"] = others.batch_size
         kept["variation"] = own._replace(**sizes)
-    return replace(agent, **kept).with_time_limit(former.time_limit).with_room(former.buffer_size)
+    room = max(former.buffer_size, min(agent.buffer_size, kept["max_steps"]))
+    return replace(agent, **kept).with_time_limit(former.time_limit).with_room(room)
 
 
 def to_stored(config: MetaTrainConfig) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from synthenv.agents.training.hyperparams import few_shapes
+from synthenv.core.errors import UserError
 from synthenv.outer import bilevel
 from synthenv.outer.bilevel import GenerationLog, OuterState
 from synthenv.outer.objectives import make_objective
@@ -52,6 +53,11 @@ class Search:
         self.key_decide, key_shapes = apart[5:]
         ground, self.first_proxy, self.unravel = proxy_ground(self.proxy, self.proxy.init_params(key_proxy))
         outer = config.outer
+        if outer.objective == "reward_threshold" and not np.isfinite(self.spec.solved_return):
+            raise UserError(
+                f"nobody has said from which return on {config.task} counts as solved: pass --objective auc, or"
+                " register it as a Task with a solved_return"
+            )
         objective = make_objective(outer.objective, self.spec.solved_return, outer.unsolved_weight)
         self.runner = TrialRunner(config.agent, ground, self.spec, outer.num_test_episodes, objective)
         whole = dataclasses.replace(config.agent, variation=type(config.agent)().variation)  # of table 2

@@ -23,8 +23,8 @@ class OswmPretrain:
         steps: Gradient steps; the preset's if not given.
         steps_per_line: Gradient steps between two lines of metrics, with their tests and a checkpoint; the preset's if
             not given.
-        families: Families of random systems to train on, in equal shares, also of your own; the preset's if not given.
         workers: Threads that prepare batches, without influence on any number; one a core if not given.
+        families: Families of random systems to train on, in equal shares, also of your own; the preset's if not given.
         out: Run directory to write; a new one under runs/ if not given.
         resume: Go on with the unfinished run in --out, whose flags need not be repeated; where there is none, begin
             what the flags say.
@@ -33,8 +33,8 @@ class OswmPretrain:
     preset: str | None = None
     steps: int | None = None
     steps_per_line: int | None = None
-    families: tuple[str, ...] = ()
     workers: int | None = None
+    families: tuple[str, ...] = ()
     out: Path | None = None
     resume: bool = False
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)

@@ -1,0 +1,157 @@
+"""The files that the documents show, outside of the package, reach every command with --import, as a user runs them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from synthenv.agents.presets import AGENTS
+from synthenv.cli import main
+from synthenv.core import registry
+from synthenv.core.errors import UserError
+from synthenv.envs.tasks import TASKS
+from synthenv.outer.strategy import STRATEGIES
+from tests.test_docs import write_files
+
+SHORT = "--outer.num-generations 1 --outer.num-starts 1 --outer.num-incumbents 1 --outer.num-test-episodes 1"
+SEARCH = f"meta-train --preset smoke {SHORT}"
+DREAM = "--context 40 --max-steps 64 --evaluations 1 --eval-episodes 1 --test-episodes 1 --seeds 1"
+STUDY = "tune --preset smoke --num-trials 1 --num-generations 1"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run a command in a directory that holds the files, and return its results."""
+    write_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def command(file: str, words: str) -> dict:
+        assert main([*words.split(), "--import", file, "--json", "results.json"]) == 0, words
+        return json.loads((tmp_path / "results.json").read_text())["results"]
+
+    return command
+
+
+@pytest.mark.rank_promotion_ok
+def test_an_agent(run):
+    found = run("my_agent.py", f"{SEARCH} --agent boltzmann --out found")
+    assert found["generations"] == 1
+    trained = run("my_agent.py", "train --env found --num-agents 1 --out trained")
+    assert trained["agent"] == "boltzmann" and trained["num_agents"] == 1
+    tested = run(
+        "my_agent.py", "evaluate --proxy found --agent boltzmann ddqn --num-agents 1 --curves --max-steps 40"
+    )
+    assert set(tested["agents"]) == {"boltzmann", "ddqn"}
+    dreamt = run(
+        "my_agent.py", f"oswm run --task CartPole-v0 --model ridge --agent boltzmann {DREAM} --out dreamt"
+    )
+    assert dreamt["num_seeds"] == 1
+    assert "boltzmann" in run("my_agent.py", "list")["agents"]
+
+
+@pytest.mark.rank_promotion_ok
+def test_a_task(run):
+    run("my_task.py", f"{SEARCH} --task Tank-v0 --out found")
+    run("my_task.py", "evaluate --proxy found --num-agents 1 --out tested")
+    run("my_task.py", "train --env Tank-v0 --agent td3 --num-agents 1 --max-steps 60 --out trained")
+    run("my_task.py", f"oswm run --task Tank-v0 {DREAM} --out dreamt")
+    assert "Tank-v0" in run("my_task.py", "list")["tasks"]
+
+
+@pytest.mark.rank_promotion_ok
+def test_a_proxy(run):
+    run("my_proxy.py", f"{SEARCH} --proxy residual --proxy.width 4 --out found")
+    stored = json.loads(Path("found/config.json").read_text())["config"]["proxy"]
+    assert stored == {"kind": "residual", "width": 4, "max_steps": 4}
+    run("my_proxy.py", "train --env found --num-agents 1 --out trained")
+    run("my_proxy.py", "meta-train --resume --out found --outer.num-generations 2")
+    assert "residual" in run("my_proxy.py", "list")["proxies of meta-train"]
+
+
+@pytest.mark.rank_promotion_ok
+def test_a_strategy_and_a_score_transformation(run):
+    run("my_strategy.py", f"{SEARCH} --strategy.name best_quarter --out found")
+    paper = "--strategy.name paper_nes --strategy.transformation better_half"
+    run("my_strategy.py", f"{SEARCH} {paper} --out weighed")
+    assert "best_quarter" in run("my_strategy.py", "list")["evolution strategies"]
+
+
+@pytest.mark.rank_promotion_ok
+def test_a_world_model(run):
+    found = run(
+        "my_model.py",
+        f"oswm run --task SimpleEnv --model fitted-network {DREAM} --termination known --out dreamt",
+    )
+    assert found["num_seeds"] == 1
+
+
+@pytest.mark.long
+@pytest.mark.rank_promotion_ok
+def test_studies_take_them_into_processes_of_their_own(run):
+    run("my_agent.py", f"{STUDY} --proxy se --agent boltzmann --out agents")
+    run("my_task.py", f"{STUDY} --proxy rn --task Tank-v0 --out tasks")
+    run("my_proxy.py", f"{STUDY} --proxy residual --out proxies")
+    run("my_strategy.py", f"{STUDY} --proxy se --strategies best_quarter paper_nes --out strategies")
+
+
+@pytest.mark.long
+@pytest.mark.rank_promotion_ok
+def test_a_family_of_random_systems(run):
+    run("my_family.py", "oswm pretrain --preset smoke --families linear tanks --steps 4 --out pretrained")
+    stored = json.loads(Path("pretrained/config.json").read_text())["config"]["pretrain"]["prior"]
+    assert stored["families"] == ["linear", "tanks"]
+
+
+BROKEN = {
+    "nowhere.py": "there is no file nowhere.py to import: pass the path of a Python file, or a module's name",
+    "broken.py": "--import broken.py failed (ZeroDivisionError: division by zero): see that it runs by itself",
+    "no_such_module": (
+        "--import no_such_module failed (ModuleNotFoundError: No module named 'no_such_module'): "
+        "see that it runs by itself"
+    ),
+    "ours.py": "synthenv has a task called 'CartPole-v0' of its own: register yours by another name",
+    "thing.py": (
+        "register does not know what a int is: pass one of AgentConfig, Family, NetworkKind, ProxyConfig, Shaping, "
+        "StrategyKind, Task, WorldModel"
+    ),
+}
+
+
+@pytest.mark.parametrize("place", BROKEN)
+def test_a_file_that_does_not_do_is_told_in_a_line(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.py").write_text("1 / 0")
+    task = "from synthenv import register\nfrom synthenv.envs.tasks import Task\n"
+    (tmp_path / "ours.py").write_text(task + "register(Task('CartPole-v0', int, 1, 1.0))")
+    everything = "import synthenv.outer.strategy, synthenv.worldmodel.registry, synthenv.nets.registry\n"
+    everything += "import synthenv.worldmodel.small.prior.sample, synthenv.proxies.config\n"
+    (tmp_path / "thing.py").write_text(everything + task + "register(3)")
+    assert main(["list", "--import", place]) == 2
+    assert capsys.readouterr().err == f"synthenv: {BROKEN[place]}\n"
+
+
+def test_a_cell_that_is_run_twice_replaces_its_own():
+    first, second = (STRATEGIES["open_es"]._replace(name="mine") for _ in range(2))
+    registry.register(first)
+    registry.register(second)
+    assert STRATEGIES["mine"] is second
+    with pytest.raises(UserError, match="synthenv has a strategy called 'open_es' of its own"):
+        registry.register(first._replace(name="open_es"))
+
+
+def test_names_that_are_none():
+    with pytest.raises(UserError, match="a strategy needs a name to be registered by, not ' x'"):
+        registry.register(STRATEGIES["open_es"]._replace(name=" x"))
+    assert "mine" not in STRATEGIES and "boltzmann" not in AGENTS and "Tank-v0" not in TASKS, (
+        "tests leave nothing"
+    )
+
+
+def test_neighbours_of_a_file_can_be_imported(tmp_path, monkeypatch, capsys):
+    write_files(tmp_path)
+    shutil.move(tmp_path / "my_task.py", tmp_path / "tank.py")
+    (tmp_path / "my_study.py").write_text("import tank\n")
+    monkeypatch.chdir("/")
+    assert main(["list", "--import", str(tmp_path / "my_study.py")]) == 0
+    assert "Tank-v0" in capsys.readouterr().out
