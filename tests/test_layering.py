@@ -1,6 +1,7 @@
 """Hold the source to docs/architecture.md: imports point down the floors, and a few names are banned."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,6 +156,78 @@ def test_folders_stay_small():
         for folder in [PACKAGE / wing, *(p for p in (PACKAGE / wing).rglob("*") if p.is_dir())]:
             modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
             assert len(modules) <= MOST_MODULES, folder
+
+
+MODULES = {
+    ".".join(("synthenv", *p.relative_to(PACKAGE).with_suffix("").parts)): p for p in PACKAGE.rglob("*.py")
+}
+LONGEST_CHAIN = 5  # modules of one folder of runs that import one another in a row
+# Who may draw on the terminal or with matplotlib; everything else returns what there is to see.
+MAY_SHOW = {
+    "rich": ("command.py", "runs/display/"),
+    "matplotlib": ("plot.py", "plot_command.py", "runs/display/", "face/results.py"),
+}
+MAY_PRINT = {"cli.py", "runs/command_line.py"}  # help and errors, before anything else is there
+# Configs and the rooms that know what kinds there are; others ask a config by its methods.
+CONFIGS = {
+    "agents": r"\w*(DDQN|TD3|PPO|PPOMonteCarlo|Tabular|Agent)Config|\w*Variation",
+    "proxies": r"(Synthetic|Reward|Proxy)Config",
+    "worldmodel": r"(\w*Pretrain|Model|Prior)Config",
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    """The modules of the package that a module imports."""
+    names = [name for _, name in imported_modules(ast.parse(path.read_text("utf-8")))]
+    return {name if name in MODULES else name.rpartition(".")[0] for name in names} & set(MODULES)
+
+
+def longest_chain(folder: str) -> int:
+    """The most modules of a folder that import one another in a row; a circle never ends, which is refused."""
+    inside = {name for name in MODULES if name.rpartition(".")[0] == folder}
+
+    def length(name: str, above: tuple[str, ...] = ()) -> int:
+        assert name not in above, f"{folder}: {' imports '.join((*above, name))}"
+        below = imports_of(MODULES[name]) & inside
+        return 1 + max((length(one, (*above, name)) for one in below), default=0)
+
+    return max(map(length, inside), default=0)
+
+
+@pytest.mark.parametrize("folder", sorted({name.rpartition(".")[0] for name in MODULES}))
+def test_no_circles_and_short_chains(folder):
+    length = longest_chain(folder)
+    assert length <= LONGEST_CHAIN or not folder.startswith("synthenv.runs."), (folder, length)
+
+
+def test_runs_has_few_rooms():
+    folders = [path for path in (PACKAGE / "runs").rglob("*") if (path / "__init__.py").exists()]
+    assert len(folders) <= 16 and len(WINGS["runs"]) <= 5
+
+
+def test_few_modules_show_anything():
+    for name, path in MODULES.items():
+        place, tree = path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text("utf-8"))
+        for library, allowed in MAY_SHOW.items():
+            uses = any(imported.split(".")[0] == library for _, imported in imported_modules(tree))
+            assert not uses or any(part in place for part in allowed), f"{name} imports {library}"
+        prints = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        prints = [node for node in prints if isinstance(node.func, ast.Name) and node.func.id == "print"]
+        assert not prints or place in MAY_PRINT, f"{name} prints"
+
+
+def test_configs_are_asked_and_not_told_apart():
+    """No isinstance on a config outside of the room that it belongs to."""
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not (
+                isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass")
+            ):
+                continue
+            asked = {part.id for part in ast.walk(node.args[1]) if isinstance(part, ast.Name)}
+            for room, pattern in CONFIGS.items():
+                told = [kind for kind in asked if re.fullmatch(pattern, kind)]
+                assert not told or name.split(".")[1] == room, f"{name}:{node.lineno} tells {told} apart"
 
 
 @pytest.mark.parametrize(

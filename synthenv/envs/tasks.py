@@ -8,6 +8,7 @@ apart as ``truncated``; and Pendulum, which the SE/RN papers do not use, was v0:
 clipping it.
 """
 
+import importlib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -115,11 +116,7 @@ def kind_of(name: str) -> str:
     Raises:
         UserError: the name is unknown.
     """
-    if name in TASKS and TASKS[name].kind:
-        return TASKS[name].kind
-    from synthenv.envs import registry
-
-    return registry.make(name).kind
+    return TASKS[name].kind if name in TASKS and TASKS[name].kind else _built(name).kind
 
 
 def max_steps_of(name: str) -> int:
@@ -128,13 +125,14 @@ def max_steps_of(name: str) -> int:
     Raises:
         UserError: the name is unknown.
     """
-    if name in TASKS:
-        return TASKS[name].max_steps
-    from synthenv.envs import registry
-
-    return registry.make(name).max_steps
+    return TASKS[name].max_steps if name in TASKS else _built(name).max_steps
 
 
 def differs(name: str, what: str) -> dict[str, Any]:
     """What is otherwise for this task, by dotted path; nothing if its entry does not say so, or it has none."""
     return dict(TASKS[name].differs.get(what, {})) if name in TASKS else {}
+
+
+def _built(name: str) -> Any:
+    """The task itself, which takes JAX: for entries that do not say, and for tasks of gymnasium, which have none."""
+    return importlib.import_module("synthenv.envs.registry").make(name)

@@ -9,8 +9,7 @@ from synthenv.core.errors import UserError
 from synthenv.runs import shipped_names
 from synthenv.runs.evaluate import plot_command
 from synthenv.runs.evaluate.arguments import Evaluate, Plot, Train
-from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
-from synthenv.runs.oswm.benchmark.rows import Row
+from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark, Row
 from synthenv.runs.oswm.run import real_tasks
 from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.training import places

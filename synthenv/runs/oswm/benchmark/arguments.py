@@ -1,9 +1,10 @@
 """What ``synthenv oswm benchmark`` can be told. Imports nothing heavy."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
 
@@ -45,6 +46,29 @@ PRESETS: dict[str, dict[str, Any]] = {
         "expert_steps": 1024,
     },
 }
+
+
+class Row(NamedTuple):
+    """One row.
+
+    Attributes:
+        task: where.
+        method: a world model, or one of ``BASELINES``.
+        strategy: how contexts are collected; None of baselines, which need none.
+    """
+
+    task: str
+    method: str
+    strategy: str | None
+
+    @property
+    def place(self) -> Path:
+        """Its directory below OUT/rows; a model may be named by a path."""
+        name = self.method if self.strategy is None else f"{self.method}-{self.strategy}"
+        folder = re.sub(r"[^\w.-]+", "_", name).strip("_.")
+        return Path(self.task) / (
+            f"_{folder}" if name.startswith("./") else folder
+        )  # not that of a shipped name
 
 
 @dataclasses.dataclass(frozen=True)

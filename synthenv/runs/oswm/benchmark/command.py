@@ -6,8 +6,8 @@ from typing import Any
 from synthenv.runs.display.terminal import START, Bar, bars, listing, say
 from synthenv.runs.oswm.benchmark import run as benchmark
 from synthenv.runs.oswm.benchmark import tables as benchmark_report
-from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
-from synthenv.runs.oswm.benchmark.rows import Row, Watch
+from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark, Row
+from synthenv.runs.oswm.benchmark.rows import Watch
 
 
 def benchmark_with_bars(command: OswmBenchmark) -> dict[str, Any]:

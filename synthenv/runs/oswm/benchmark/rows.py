@@ -4,14 +4,13 @@ A row that is done is never done again. Rows of both tables may be one and the s
 """
 
 import dataclasses
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from synthenv.core.files import plain, read_json
 from synthenv.runs.oswm.benchmark import real_task_rows
-from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
+from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark, Row
 from synthenv.runs.oswm.benchmark.real_task_rows import RealRun
 from synthenv.runs.oswm.run import run as oswm_run
 from synthenv.runs.oswm.run.arguments import OswmRun
@@ -20,29 +19,6 @@ from synthenv.runs.oswm.run.run import Show
 from synthenv.runs.storage import metrics
 from synthenv.runs.storage.locked_directory import RESULT
 from synthenv.runs.storage.stored_config import CONFIG, check_same, stored_config, with_contents
-
-
-class Row(NamedTuple):
-    """One row.
-
-    Attributes:
-        task: where.
-        method: a world model, or one of ``arguments.BASELINES``.
-        strategy: how contexts are collected; None of baselines, which need none.
-    """
-
-    task: str
-    method: str
-    strategy: str | None
-
-    @property
-    def place(self) -> Path:
-        """Its directory below OUT/rows; a model may be named by a path."""
-        name = self.method if self.strategy is None else f"{self.method}-{self.strategy}"
-        folder = re.sub(r"[^\w.-]+", "_", name).strip("_.")
-        return Path(self.task) / (
-            f"_{folder}" if name.startswith("./") else folder
-        )  # not that of a shipped name
 
 
 class Watch(NamedTuple):

@@ -19,9 +19,9 @@ from synthenv.core.errors import UserError
 from synthenv.core.files import disk_error, plain, read_json, to_json, write_atomic
 from synthenv.runs.oswm.benchmark import errors_plot, one_step_errors, returns_plot
 from synthenv.runs.oswm.benchmark import tables as benchmark_report
-from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
+from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark, Row
 from synthenv.runs.oswm.benchmark.one_step_errors import ProxyLoss
-from synthenv.runs.oswm.benchmark.rows import Row, Watch, context_digests, finish, rows_of
+from synthenv.runs.oswm.benchmark.rows import Watch, context_digests, finish, rows_of
 from synthenv.runs.oswm.run.real_tasks import check_memory, world_model
 from synthenv.runs.storage import locked_directory, stored_config
 from synthenv.runs.storage.environment import environment

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from synthenv.core.files import plain, write_atomic
+from synthenv.runs.oswm.benchmark.arguments import Row
 from synthenv.runs.oswm.benchmark.paper_numbers import TABLE1, TABLE2, Return
-from synthenv.runs.oswm.benchmark.rows import Row
 from synthenv.runs.storage.csv_tables import write_csv
 
 RETURNS = {

@@ -11,13 +11,14 @@ import jax
 import numpy as np
 
 from synthenv.core.types import Prediction, Transition
-from synthenv.runs.oswm.run.setup import Dreams
+from synthenv.runs.oswm.run.real_tasks import RealTask
 from synthenv.worldmodel.context import quadratic_law
+from synthenv.worldmodel.context.action_strategies import Collection
 from synthenv.worldmodel.context.context import Context, spread
 
 Predict = Callable[[Any, jax.Array, jax.Array], Prediction]
 
-_NUM_HELD_OUT = 1000  # real steps; fewer would miss what is rare
+NUM_HELD_OUT = 1000  # real steps; fewer would miss what is rare
 _CONSTANT = 1e-9  # of the mean square: what varies by less does not vary
 _STRAYS = 0.1  # of the size of a constant reward, 0.01 of the deviation of a column that never changes
 _OUTSIDE = 0.25  # of the range of a task's first observations
@@ -37,11 +38,28 @@ def predict_all(cache: Any, obs: Any, action: Any, predict: Predict) -> Predicti
 
 
 def held_out_error(
-    dreams: Dreams, key: jax.Array, cache: Any, context: Context, seed: int
+    key: jax.Array,
+    task: RealTask | None,
+    collection: Collection,
+    predict: Predict,
+    cache: Any,
+    context: Context,
+    log: Context | None,
+    seed: int,
 ) -> tuple[dict[str, float] | None, int, list[str]]:
     """How well the world model foresees real steps that it was not shown, and how many these are.
 
     It comes after the training, so nothing that goes wrong here is worth more than a notice.
+
+    Args:
+        key: of the steps.
+        task: the real one, if there is one.
+        collection: what to collect from it.
+        predict: the world model's.
+        cache: the context, encoded.
+        context: what the model was shown.
+        log: all rows of the file that the context is from, if it is from one.
+        seed: its number, for the notices.
 
     Returns:
         mean squared errors as shares of the variance of what is predicted: ``next_obs`` (of its change, mean over the
@@ -49,25 +67,25 @@ def held_out_error(
         used. The steps, and what to say of a model that foresees nothing; without a task, it is asked how sure it is of
         its context.
     """
-    if dreams.task is None:
+    if task is None:
         steps = context.transitions
-        said = predict_all(cache, steps.obs, steps.action, dreams.model.predict)
+        said = predict_all(cache, steps.obs, steps.action, predict)
         return None, 0, by_own_account(said, context)
     try:
-        held_out = dreams.task.collect(key, dreams.collection("held", _NUM_HELD_OUT))
+        held_out = task.collect(key, collection)
     except Exception as error:  # an environment of anybody's may do anything
         cause = " ".join(str(error).partition(": ")[0].split()) or type(error).__name__
         cause = cause.replace("the context", "the held-out steps")  # that of the training is sound
         return (
             None,
-            _NUM_HELD_OUT,
+            collection.num_steps,
             [
-                f"seed {seed}: one_step_error is null, because of {_NUM_HELD_OUT:,} real steps taken after the training"
-                f" to measure it some could not be used ({cause}); nothing else depends on them"
+                f"seed {seed}: one_step_error is null, because of {collection.num_steps:,} real steps taken after the"
+                f" training to measure it some could not be used ({cause}); nothing else depends on them"
             ],
         )
     steps = held_out.transitions
-    said = predict_all(cache, steps.obs, steps.action, dreams.model.predict)
+    said = predict_all(cache, steps.obs, steps.action, predict)
 
     def share(said: Any, target: Any) -> float:
         error, variance = np.asarray(said) - target, np.var(target, axis=0)
@@ -78,8 +96,8 @@ def held_out_error(
         "next_obs": share(said.next_obs - steps.obs, steps.next_obs - steps.obs),
         "reward": share(said.reward[:, None], steps.reward[:, None]),
     }
-    doubts = of_task(said, held_out, dreams.log, context)
-    if dreams.log is None:  # every seed has a context of its own
+    doubts = of_task(said, held_out, log, context)
+    if log is None:  # every seed has a context of its own
         doubts = [f"seed {seed}: {doubt}" for doubt in doubts]
     return errors, held_out.real_steps, doubts
 

@@ -75,7 +75,10 @@ def run_seed(
 
     judged = judge(play, trainer.act, dreams.random, learned, untrained)
     dreamt = dreams.play_dreamt(keys.judge, trainer.act, learned.params, command.test_episodes, dream)
-    error, error_steps, doubts = foresight.held_out_error(dreams, keys.held_out, cache, context, seed)
+    held_out = dreams.collection("held", foresight.NUM_HELD_OUT)
+    error, error_steps, doubts = foresight.held_out_error(
+        keys.held_out, dreams.task, held_out, dreams.model.predict, cache, context, dreams.log, seed
+    )
     is_real = dreams.task is not None
     evaluation = learned.picked.num_real_steps * is_real
     judging = sum(int(np.sum(result.lengths)) for result in judged.values()) * is_real
