@@ -19,9 +19,9 @@ from synthenv.runs.oswm.pretrain.real_task_errors import Foreseen, RealConfig, c
 from synthenv.runs.oswm.pretrain.run import REAL
 from synthenv.runs.statistics.intervals import NUM_BOOTSTRAP
 from synthenv.worldmodel.small import train_step as pretrain
-from synthenv.worldmodel.small.examples import Examples
 from synthenv.worldmodel.small.network import ModelConfig, Params
 from synthenv.worldmodel.small.train_step import PretrainConfig
+from synthenv.worldmodel.small.training_examples import Examples
 from synthenv.zoo import world_models
 
 _FLOOR = 1e-6  # of errors as shares of a variance: what is smaller counts as nothing

@@ -22,7 +22,7 @@ from synthenv.worldmodel.paper import network as paper_model
 from synthenv.worldmodel.paper import world_model as paper_world_model
 from synthenv.worldmodel.paper.network import NUM_ACTION, NUM_STATE, PaperModelConfig, PaperModelParams
 from synthenv.worldmodel.paper.prior import sample as released_prior
-from synthenv.worldmodel.paper.prior.rows import moments
+from synthenv.worldmodel.paper.prior.transition_rows import moments
 from synthenv.worldmodel.small.prior import sample as prior
 from synthenv.worldmodel.small.prior.generic_families import GENERIC
 from synthenv.worldmodel.small.prior.sample import PriorBatch, PriorConfig

@@ -47,12 +47,12 @@ class ActionRepeat(AroundEnv, environment.Environment):
         # The key itself if there is one step only: then this is the inner environment, draw by draw.
         keys = jax.random.split(key, self.num_repeats) if self.num_repeats > 1 else (key,)
         transition = self.env.step_env(keys[0], state, action, params)
-        total_reward = jnp.asarray(transition[2], jnp.float32)
+        return_so_far = jnp.asarray(transition[2], jnp.float32)
         for i in range(1, self.num_repeats):
             transition = self._play_on(keys[i], transition, action, params)
-            total_reward += transition[2]
+            return_so_far += transition[2]
         obs, state, _, terminated, info = transition
-        return obs, state, total_reward, terminated, info
+        return obs, state, return_so_far, terminated, info
 
     def _play_on(self, key: jax.Array, transition: Any, action: jax.Array, params: Any) -> Any:
         """One more inner step, unless the last one ended the episode: then the same transition, without reward."""

@@ -96,7 +96,7 @@ def lay_out(members: np.ndarray, mean: np.ndarray, config: OuterConfig) -> Trial
     )
 
 
-def finite_mean(scores: np.ndarray, axis: int | None = None) -> np.ndarray:
+def mean_score(scores: np.ndarray, axis: int | None = None) -> np.ndarray:
     """Take the mean of scores. One NaN makes it NaN, without a warning; the strategy treats that as worst."""
     return np.asarray(np.mean(np.asarray(scores, np.float32), axis=axis))
 
@@ -124,11 +124,11 @@ def generation(
     outcome = run_trials(key_trials, trials)
 
     num_member_trials = strategy.population_size * config.agents_per_member
-    member_scores = finite_mean(
+    member_scores = mean_score(
         outcome.scores[:num_member_trials].reshape(strategy.population_size, config.agents_per_member), axis=1
     )
     incumbent_scores = outcome.scores[num_member_trials:]
-    incumbent_score = jnp.float32(finite_mean(incumbent_scores) if config.num_incumbents else np.nan)
+    incumbent_score = jnp.float32(mean_score(incumbent_scores) if config.num_incumbents else np.nan)
     search = strategy.tell(key_tell, members, jnp.asarray(member_scores), incumbent_score, search)
     better = (incumbent_score > state.best_score) & ~state.decided
     state = OuterState(
@@ -166,7 +166,7 @@ def choose_start(
         trials = lay_out(proxies, proxies[0], OuterConfig(num_incumbents=0, agents_per_member=repeats))
         noise = std * np.asarray(jax.random.normal(key_noise, trials.proxies.shape))
         outcome = run_trials(key_trials, trials._replace(proxies=trials.proxies + noise))
-        scores = finite_mean(outcome.scores.reshape(len(proxies), repeats), axis=1)
+        scores = mean_score(outcome.scores.reshape(len(proxies), repeats), axis=1)
         return np.nan_to_num(scores, nan=-np.inf), outcome
 
     key_all, key_best = jax.random.split(key)

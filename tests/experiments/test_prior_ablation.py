@@ -21,8 +21,8 @@ from experiments.one_shot_world_model.prior_measures import (
 from synthenv.core.errors import UserError
 from synthenv.runs.oswm.pretrain import run as pretrain
 from synthenv.runs.storage.csv_tables import read_csv
-from synthenv.worldmodel.small.examples import Examples
 from synthenv.worldmodel.small.network import ModelConfig, Question
+from synthenv.worldmodel.small.training_examples import Examples
 
 
 def test_variants_differ_in_their_families_alone():

@@ -17,7 +17,7 @@ from synthenv.runs.oswm.benchmark import tables as benchmark_report
 from synthenv.runs.oswm.benchmark.arguments import STRATEGIES, TASKS, OswmBenchmark, Row, benchmark_defaults
 from synthenv.runs.oswm.benchmark.one_step_errors import ProxyLoss
 from synthenv.runs.oswm.benchmark.real_task_rows import RealPlace, RealRun
-from synthenv.runs.oswm.benchmark.rows import Watch, rows_of
+from synthenv.runs.oswm.benchmark.table_rows import Watch, rows_of
 from synthenv.runs.oswm.run import presets as dream_presets
 from synthenv.runs.oswm.run.real_tasks import real_task
 from synthenv.runs.oswm.run.training import zero_act

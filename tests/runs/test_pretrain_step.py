@@ -18,7 +18,7 @@ import json, jax, jax.numpy as jnp, numpy as np
 from functools import partial
 from synthenv.runs.oswm.pretrain.gradient_step import Stepper
 from synthenv.worldmodel.small import train_step as pretrain
-from synthenv.worldmodel.small.examples import Examples
+from synthenv.worldmodel.small.training_examples import Examples
 from synthenv.worldmodel.small.network import NUM_EXPERTS, ModelConfig, Question, Rows
 from synthenv.worldmodel.small.train_step import PretrainConfig
 

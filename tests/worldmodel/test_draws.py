@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.worldmodel.small.prior.draws import Draws
+from synthenv.worldmodel.small.prior.random_words import Draws
 
 
 def test_no_word_is_handed_out_twice():

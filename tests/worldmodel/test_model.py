@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.worldmodel.small import bars
+from synthenv.worldmodel.small import bar_distribution
 from synthenv.worldmodel.small import network as model
 from synthenv.worldmodel.small import train_step as pretrain
-from synthenv.worldmodel.small.examples import Examples, slots
 from synthenv.worldmodel.small.network import NUM_EXPERTS, Answer, ModelConfig, Question, Rows
 from synthenv.worldmodel.small.train_step import PretrainConfig
+from synthenv.worldmodel.small.training_examples import Examples, slots
 
 TINY = ModelConfig(width=16, num_heads=2, hidden_size=16, num_layers=1, max_obs=4)
 CONFIG = PretrainConfig(model=TINY, num_steps=100, warmup_steps=1, learning_rate=3e-3)
@@ -129,14 +129,16 @@ def test_loss_by_hand():
     result = Answer(
         mean=jnp.array([1.0, 2.0, 0.0]),
         scale=jnp.array([1.0, 0.5, 1.0]),
-        logits=jnp.zeros((3, bars.NUM_BARS)),
+        logits=jnp.zeros((3, bar_distribution.NUM_BARS)),
         termination=jnp.float32(0.7),
     )
     y, used = jnp.array([1.03, 1.55, 1e6]), jnp.array([True, True, False])
     columns = []
     for error, width in ((0.03, 0.04 - 0.02), (-0.9, 1.2 - 0.8)):
         columns.append(
-            np.log(bars.NUM_BARS * width) + 0.5 * np.log1p((error / 0.03) ** 2) + np.log1p(0.5 * error**2)
+            np.log(bar_distribution.NUM_BARS * width)
+            + 0.5 * np.log1p((error / 0.03) ** 2)
+            + np.log1p(0.5 * error**2)
         )
     for ended, odds in ((False, np.log1p(np.exp(0.7))), (True, np.log1p(np.exp(-0.7)))):
         said = model.loss(result, y, jnp.bool_(ended), used)

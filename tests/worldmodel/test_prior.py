@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from synthenv.worldmodel.small.prior import sample as prior
-from synthenv.worldmodel.small.prior.draws import Draws
 from synthenv.worldmodel.small.prior.generic_families import CONTROL_SIZE, HALF, STATE_SIZE
+from synthenv.worldmodel.small.prior.random_words import Draws
 from synthenv.worldmodel.small.prior.rigid_families import RIGID
 from synthenv.worldmodel.small.prior.sample import PriorConfig
 from synthenv.worldmodel.small.prior.sensors import MAX_ACTIONS

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.worldmodel.paper.prior import rows as rows_of_prior
+from synthenv.worldmodel.paper.prior import transition_rows as rows_of_prior
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ class PeriodicTest(NamedTuple):
     active: jax.Array
     step: jax.Array  # test steps so far, of all tests
     count: jax.Array  # finished episodes of this test
-    total_reward: jax.Array  # of this test, all its episodes
+    return_so_far: jax.Array  # of this test, all its episodes
     curve: Curve
 
 
@@ -32,7 +32,7 @@ def init(key: jax.Array, task: EnvSpec, max_tests: int) -> PeriodicTest:
         active=jnp.bool_(False),
         step=jnp.int32(0),
         count=jnp.int32(0),
-        total_reward=jnp.float32(0),
+        return_so_far=jnp.float32(0),
         curve=Curve(returns=jnp.zeros(max_tests), steps=jnp.zeros(max_tests, jnp.int32)),
     )
 
@@ -45,7 +45,7 @@ def begin(key: jax.Array, test: PeriodicTest, task: EnvSpec) -> PeriodicTest:
         obs=obs,
         active=jnp.bool_(True),
         count=jnp.int32(0),
-        total_reward=jnp.float32(0),
+        return_so_far=jnp.float32(0),
     )
 
 
@@ -75,7 +75,7 @@ def play(
         obs=obs,
         step=test.step + 1,
         count=test.count + done,
-        total_reward=test.total_reward + reward,
+        return_so_far=test.return_so_far + reward,
     )
 
 

@@ -75,7 +75,7 @@ class EpisodeState(NamedTuple):
     obs: jax.Array  # [obs]
     epsilon: jax.Array
     count: jax.Array  # finished episodes
-    total_reward: jax.Array  # of the current episode
+    return_so_far: jax.Array  # of the current episode
     stop: StopState
     finished: jax.Array
 
@@ -128,7 +128,7 @@ def init(schedule: Schedule, key: jax.Array, env: Any, env_params: Any, hyperpar
             obs=obs,
             epsilon=jnp.asarray(learner.first_epsilon(hyperparams), jnp.float32),
             count=jnp.int32(0),
-            total_reward=jnp.float32(0),
+            return_so_far=jnp.float32(0),
             stop=init_stop(config.stop_window),
             finished=jnp.bool_(False),
         ),
@@ -214,7 +214,7 @@ def interact(
         if config.time_limit == "terminal":
             not_done = jnp.where(truncated, 0.0, not_done)
         row = pack_row(width, episode.obs, obs, action, reward, not_done)
-        after = episode._replace(env_state=env_state, obs=obs, total_reward=episode.total_reward + reward)
+        after = episode._replace(env_state=env_state, obs=obs, return_so_far=episode.return_so_far + reward)
         return row, after, terminated | truncated
 
     if state.test is None:
@@ -228,7 +228,7 @@ def end_episode(
     """Close a training episode: stop rule (unless a test has to come first), exploration rate, reset."""
     episode, stop = state.episode, state.episode.stop
     if state.test is None:
-        stop = update_stop(stop, episode.count, episode.total_reward, hyperparams, schedule.config.stop)
+        stop = update_stop(stop, episode.count, episode.return_so_far, hyperparams, schedule.config.stop)
     obs, env_state = env.reset_env(key, env_params)
     count = episode.count + 1
     return EpisodeState(
@@ -236,7 +236,7 @@ def end_episode(
         obs=obs,
         epsilon=schedule.learner.next_epsilon(episode.epsilon, hyperparams),
         count=count,
-        total_reward=jnp.float32(0),
+        return_so_far=jnp.float32(0),
         stop=stop,
         finished=stop.triggered | (count >= hyperparams.max_episodes),
     )
@@ -261,7 +261,7 @@ def advance_test(
     )
 
     def end() -> tuple[PeriodicTest, EpisodeState]:
-        mean, last = test.total_reward / schedule.config.test_episodes, episode.count - 1
+        mean, last = test.return_so_far / schedule.config.test_episodes, episode.count - 1
         stop = update_stop(episode.stop, last, mean, hyperparams, schedule.config.stop)
         finished = stop.triggered | (episode.count >= hyperparams.max_episodes)
         after = episode._replace(stop=stop, finished=finished)

@@ -17,7 +17,7 @@ class Envs(NamedTuple):
 
     env_state: Any
     obs: jax.Array  # [N, obs]
-    total_reward: jax.Array  # of the current episodes [N]
+    return_so_far: jax.Array  # of the current episodes [N]
     discounted_return: jax.Array  # of the current episodes, the newest reward counting most [N]
 
 
@@ -103,7 +103,7 @@ def collect(
         next_obs, env_state, reward, not_done, ended = jax.vmap(step_one)(
             words[:, :2], envs.env_state, action
         )
-        total = envs.total_reward + reward
+        total = envs.return_so_far + reward
         discounted = discount * envs.discounted_return + reward
         steps = Steps(envs.obs, action, log_prob, reward, next_obs, not_done, ended, total, discounted)
         obs, env_state = reset_ended(words[:, 2:ENV_WORDS], next_obs, env_state, ended)

@@ -26,7 +26,7 @@ from synthenv.worldmodel.paper.network import (
     PaperModelConfig,
     PaperModelParams,
 )
-from synthenv.worldmodel.paper.prior.rows import moments
+from synthenv.worldmodel.paper.prior.transition_rows import moments
 from synthenv.worldmodel.regression.columns import standardise
 
 

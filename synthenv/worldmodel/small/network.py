@@ -24,7 +24,7 @@ from synthenv.nets.linear import Linear, init_linear, linear, zero_linear
 from synthenv.nets.residual_mlp import gelu
 from synthenv.nets.transformer import TransformerConfig
 from synthenv.worldmodel.regression.closed_form import EXPERTS
-from synthenv.worldmodel.small import bars
+from synthenv.worldmodel.small import bar_distribution
 from synthenv.worldmodel.small.prior.sensors import MAX_ACTIONS
 
 NUM_EXPERTS = len(EXPERTS)
@@ -148,7 +148,7 @@ class Answer(NamedTuple):
     @property
     def std(self) -> jax.Array:
         """How far the bars spread around the prediction. [Y]"""
-        return self.scale * bars.rms(self.logits)
+        return self.scale * bar_distribution.rms(self.logits)
 
 
 def init(key: jax.Array, config: ModelConfig) -> Params:
@@ -156,8 +156,8 @@ def init(key: jax.Array, config: ModelConfig) -> Params:
     keys = jax.random.split(key, 5)
     num_inputs, num_targets = config.num_inputs, config.num_targets
     head_inputs = config.column_size + 3 * NUM_EXPERTS + 2
-    head_out = zero_linear(config.head_size, NUM_EXPERTS + 1 + bars.NUM_BARS)
-    first = jnp.concatenate([jnp.zeros(NUM_EXPERTS + 1), jnp.asarray(bars.first_logits())])
+    head_out = zero_linear(config.head_size, NUM_EXPERTS + 1 + bar_distribution.NUM_BARS)
+    first = jnp.concatenate([jnp.zeros(NUM_EXPERTS + 1), jnp.asarray(bar_distribution.first_logits())])
     return Params(
         context=init_linear(keys[0], num_inputs + 2 * num_targets + 1, config.width),
         query=init_linear(keys[1], num_inputs + 3 * num_targets, config.width),
@@ -234,7 +234,7 @@ def loss(result: Answer, y: jax.Array, terminated: jax.Array, used: jax.Array) -
         used: which targets exist. bool [Y]
     """
     error = (y - result.mean) / result.scale
-    surprise = -bars.log_density(result.logits, jax.lax.stop_gradient(error))
+    surprise = -bar_distribution.log_density(result.logits, jax.lax.stop_gradient(error))
     # By how many percent an error shrinks counts the same for small ones as for large ones, and large ones once more.
     per_column = surprise + 0.5 * jnp.log1p(jnp.square(error / _FLOOR)) + jnp.log1p(0.5 * jnp.square(error))
     ended = terminated.astype(jnp.float32)

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import optax
 
 from synthenv.worldmodel.small import network as model
-from synthenv.worldmodel.small.examples import Examples, prepare
 from synthenv.worldmodel.small.network import Answer, ModelConfig, Params
 from synthenv.worldmodel.small.prior.sample import PriorBatch, PriorConfig, sample
+from synthenv.worldmodel.small.training_examples import Examples, prepare
 
 
 @dataclass(frozen=True)
@@ -136,17 +136,17 @@ def blend_all(questions: model.Question) -> tuple[jax.Array, jax.Array]:
 def score(params: Params, config: ModelConfig, examples: Examples) -> Scores:
     """How the model does on tasks that it was not trained on."""
     given = answers(params, config, examples)
-    untrained = model.bars.first_logits()
+    untrained = model.bar_distribution.first_logits()
     centre, scale = jax.vmap(blend_all)(examples.questions)
     counts = jnp.broadcast_to(examples.counts[:, None], examples.y.shape)
 
     def mean(values: jax.Array) -> jax.Array:
         return jnp.sum(jnp.where(counts, values, 0.0)) / jnp.sum(counts)
 
-    before = model.bars.log_density(
+    before = model.bar_distribution.log_density(
         jnp.broadcast_to(untrained, given.logits.shape), (examples.y - centre) / scale
     )
-    after = model.bars.log_density(given.logits, (examples.y - given.mean) / given.scale)
+    after = model.bar_distribution.log_density(given.logits, (examples.y - given.mean) / given.scale)
     floor = 0.01 * scale
     gain = jnp.log((jnp.abs(examples.y - centre) + floor) / (jnp.abs(examples.y - given.mean) + floor))
     return Scores(mean_loss(params, config, examples), mean(after - before), mean(gain))

@@ -20,9 +20,9 @@ from synthenv.worldmodel.experts.world_model import Arrays
 from synthenv.worldmodel.regression import closed_form
 from synthenv.worldmodel.regression.columns import snap, standardise
 from synthenv.worldmodel.small import network as model
-from synthenv.worldmodel.small.examples import into_slots, rows_of
 from synthenv.worldmodel.small.network import QUESTION_AXES, ModelConfig, Params, Question, Rows
 from synthenv.worldmodel.small.prior.sensors import MAX_ACTIONS
+from synthenv.worldmodel.small.training_examples import into_slots, rows_of
 
 _TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _FLOOR = 0.01  # of errors, in units of the experts' error near the query

@@ -7,7 +7,7 @@ from synthenv.runs.display.terminal import START, Bar, bars, listing, say
 from synthenv.runs.oswm.benchmark import run as benchmark
 from synthenv.runs.oswm.benchmark import tables as benchmark_report
 from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark, Row
-from synthenv.runs.oswm.benchmark.rows import Watch
+from synthenv.runs.oswm.benchmark.table_rows import Watch
 
 
 def benchmark_with_bars(command: OswmBenchmark) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from synthenv.runs.oswm.benchmark import errors_plot, one_step_errors, returns_p
 from synthenv.runs.oswm.benchmark import tables as benchmark_report
 from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark, Row
 from synthenv.runs.oswm.benchmark.one_step_errors import ProxyLoss
-from synthenv.runs.oswm.benchmark.rows import Watch, context_digests, finish, rows_of
+from synthenv.runs.oswm.benchmark.table_rows import Watch, context_digests, finish, rows_of
 from synthenv.runs.oswm.run.real_tasks import check_memory, world_model
 from synthenv.runs.storage import locked_directory, stored_config
 from synthenv.runs.storage.environment import environment

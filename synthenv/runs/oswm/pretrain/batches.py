@@ -17,8 +17,8 @@ from synthenv.worldmodel.paper import train_step as paper_pretrain
 from synthenv.worldmodel.paper.train_step import PaperPretrainConfig
 from synthenv.worldmodel.regression.double_precision import double_on_host
 from synthenv.worldmodel.small import train_step as pretrain
-from synthenv.worldmodel.small.examples import Examples
 from synthenv.worldmodel.small.train_step import PretrainConfig
+from synthenv.worldmodel.small.training_examples import Examples
 
 HELD_OUT = 2**31 - 1  # folded into the seed, for tasks that are never trained on
 

@@ -30,10 +30,10 @@ from synthenv.worldmodel.paper.world_model import Told
 from synthenv.worldmodel.regression import columns
 from synthenv.worldmodel.regression.double_precision import double_on_host
 from synthenv.worldmodel.small import train_step as pretrain
-from synthenv.worldmodel.small.examples import Examples, prepare
 from synthenv.worldmodel.small.network import ModelConfig
 from synthenv.worldmodel.small.prior.sample import PriorBatch
 from synthenv.worldmodel.small.prior.sensors import MAX_ACTIONS
+from synthenv.worldmodel.small.training_examples import Examples, prepare
 
 TASKS = ("GridWorld", "SimpleEnv", "CartPole-v0", "MountainCar-v0", "Pendulum-v1")
 _FLOOR = 1e-6  # of errors as shares of a variance: what is smaller counts as nothing

@@ -20,9 +20,9 @@ from synthenv.runs.oswm.pretrain.real_task_errors import NOTHING_REAL, RealConfi
 from synthenv.runs.storage.run_directory import RunDir
 from synthenv.worldmodel.paper import train_step as paper_pretrain
 from synthenv.worldmodel.small import train_step as pretrain
-from synthenv.worldmodel.small.examples import Examples
 from synthenv.worldmodel.small.network import Params
 from synthenv.worldmodel.small.train_step import PretrainConfig, Scores
+from synthenv.worldmodel.small.training_examples import Examples
 
 _NUM_HELD_OUT = 4  # batches
 REAL = 2**31 - 100  # folded into the seed, for real transitions

@@ -25,7 +25,13 @@ import jax
 import jax.numpy as jnp
 
 from synthenv.worldmodel.paper.prior import momentum, networks
-from synthenv.worldmodel.paper.prior.rows import MAX_CONTEXT, Rows, normalize, sample_eval_position, shuffle
+from synthenv.worldmodel.paper.prior.transition_rows import (
+    MAX_CONTEXT,
+    Rows,
+    normalize,
+    sample_eval_position,
+    shuffle,
+)
 from synthenv.worldmodel.paper.prior.worlds import (
     STATE_SLOTS,
     STEPS,

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from synthenv.worldmodel.small.prior.draws import Draws
+from synthenv.worldmodel.small.prior.random_words import Draws
 
 STATE_SIZE, CONTROL_SIZE = 8, 2
 HALF = STATE_SIZE // 2  # second-order systems: positions, then velocities

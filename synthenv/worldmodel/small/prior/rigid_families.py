@@ -8,7 +8,6 @@ References:
 import jax
 import jax.numpy as jnp
 
-from synthenv.worldmodel.small.prior.draws import Draws
 from synthenv.worldmodel.small.prior.generic_families import (
     CONTROL_SIZE,
     HALF,
@@ -21,6 +20,7 @@ from synthenv.worldmodel.small.prior.generic_families import (
     start_numbers,
     uniform_start,
 )
+from synthenv.worldmodel.small.prior.random_words import Draws
 
 GRID_SIZE = 10
 

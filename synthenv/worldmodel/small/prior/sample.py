@@ -15,8 +15,8 @@ import jax.numpy as jnp
 
 from synthenv.core.registry import Registry
 from synthenv.worldmodel.small.prior import sensors
-from synthenv.worldmodel.small.prior.draws import Draws
 from synthenv.worldmodel.small.prior.generic_families import CONTROL_SIZE, GENERIC, STATE_SIZE, Family, System
+from synthenv.worldmodel.small.prior.random_words import Draws
 from synthenv.worldmodel.small.prior.rigid_families import RIGID, tip_of
 from synthenv.worldmodel.small.prior.sensors import MAX_ACTIONS, NUM_EXTRAS
 

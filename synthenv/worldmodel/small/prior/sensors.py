@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from synthenv.worldmodel.small.prior.draws import Draws
 from synthenv.worldmodel.small.prior.generic_families import (
     CONTROL_SIZE,
     HALF,
@@ -19,6 +18,7 @@ from synthenv.worldmodel.small.prior.generic_families import (
     apply_features,
     draw_features,
 )
+from synthenv.worldmodel.small.prior.random_words import Draws
 from synthenv.worldmodel.small.prior.rigid_families import GRID_SIZE
 
 NUM_PAIRS, NUM_EXTRAS = 2, 2
