@@ -195,6 +195,15 @@ def test_tpe_accepts_the_conditional_space():
     assert trial.params == first[0]
 
 
+def test_networks_of_a_user_have_no_width_to_search():
+    base = preset("se", "released", "CartPole-v0")
+    own = put(put(base, "agent.network", "mine"), "proxy.network", "mine")
+    gone = {param.path for param in space(base)} - {param.path for param in space(own)}
+    assert gone == {
+        f"{part}.{name}" for part in ("agent", "proxy") for name in ("hidden_size", "depth", "activation")
+    }
+
+
 def test_agents_of_no_table_keep_their_hyperparameters():
     """Of PPO, and of agents of a user's, the papers have no ranges: strategy and proxy are searched all the same."""
     paths = [param.path for param in space(preset("se", "fast", "Pendulum-v1", "ppo"))]

@@ -154,7 +154,14 @@ def space(config: Any, strategies: tuple[str, ...] = ()) -> tuple[Param, ...]:
     """
     choice = (Param("strategy.name", choices=strategies),) if len(strategies) > 1 else ()
     shape = OF_PROXY.get("table" if config.agent.needs_table else config.proxy.kind, ())
-    return (*choice, *STRATEGY, *shape, *OF_AGENT.get(config.agent.name, ()))
+    params = (*choice, *STRATEGY, *shape, *OF_AGENT.get(config.agent.name, ()))
+    fixed = {
+        f"{part}.{name}"  # a network of a user's is as wide and as deep as it is
+        for part in ("proxy", "agent")
+        if getattr(getattr(config, part), "network", "")
+        for name in ("hidden_size", "depth", "activation")
+    }
+    return tuple(param for param in params if param.path not in fixed)
 
 
 def exists(param: Param, config: Any) -> bool:
