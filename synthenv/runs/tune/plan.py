@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from synthenv.core.errors import UserError
+from synthenv.core.files import plain
 from synthenv.outer.strategy import STRATEGIES
 from synthenv.runs.meta_train.config import Config, MetaTrainConfig, check, put
 from synthenv.runs.meta_train.presets import preset
@@ -40,7 +41,11 @@ class Plan(NamedTuple):
         stored = {name: getattr(self.command, name) for name in chosen}
         if self.command.agent is not None:
             stored["agent"] = self.command.agent
-        return {"command": "tune", "seed": self.command.common.seed, **stored, "base": self.base}
+        base = plain(self.base)
+        for part in ("agent", "proxy"):  # studies of before there were networks of a user's can be gone on with
+            if not base[part].get("network", True):
+                del base[part]["network"]
+        return {"command": "tune", "seed": self.command.common.seed, **stored, "base": base}
 
 
 def make_plan(command: Tune) -> Plan:
