@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from synthenv.agents import registry as agents
-from synthenv.agents.config import DDQNConfig
+from synthenv.agents.off_policy_config import DDQNConfig
 from synthenv.agents.presets import TABLE3_CARTPOLE, TABLE5
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.hyperparams import sample

@@ -2,7 +2,7 @@
 
 from gymnax.environments import spaces
 
-from synthenv.agents.config import DDQNConfig
+from synthenv.agents.off_policy_config import DDQNConfig
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.hyperparams import fixed_hyperparams
 

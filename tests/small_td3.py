@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from synthenv.agents.config import TD3Config
+from synthenv.agents.off_policy_config import TD3Config
 
 SMALL = TD3Config(
     learning_rate=3e-3,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from synthenv.agents import registry as agents
-from synthenv.agents.config import DDQNConfig
+from synthenv.agents.off_policy_config import DDQNConfig
 from synthenv.agents.ppo_config import PPOConfig
 from synthenv.agents.training.hyperparams import sample
 from synthenv.envs import registry

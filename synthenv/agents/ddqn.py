@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from synthenv.agents.config import DDQNConfig
 from synthenv.agents.curiosity.icm import curious
+from synthenv.agents.off_policy_config import DDQNConfig
 from synthenv.agents.training.batch import sum_over_blocks
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.exploration import epsilon_greedy, next_epsilon

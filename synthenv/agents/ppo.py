@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import optax
 
 from synthenv.agents.curiosity.icm_rollouts import curious_on_policy
-from synthenv.agents.policy_gradient import (
+from synthenv.agents.policies.policy_gradient import (
     Categorical,
     Gaussian,
     clipped_surrogate,

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from synthenv.agents.config import AgentConfig, DDQNConfig, ICMConfig, TabularConfig, TD3Config, Variation
+from synthenv.agents.config import AgentConfig, ICMConfig, Variation
+from synthenv.agents.off_policy_config import DDQNConfig, TabularConfig, TD3Config
 from synthenv.agents.ppo_config import PPOConfig, PPOMonteCarloConfig
 from synthenv.core.registry import Registry
 from synthenv.envs import tasks

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from synthenv.agents.config import TabularConfig
+from synthenv.agents.off_policy_config import TabularConfig
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.exploration import epsilon_greedy, next_epsilon
 from synthenv.agents.training.replay import Replay, unpack

@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from synthenv.agents.config import TD3Config
 from synthenv.agents.curiosity.icm import curious
-from synthenv.agents.td3_policy import Actor, Policy, act, noisy_action, propose
+from synthenv.agents.off_policy_config import TD3Config
+from synthenv.agents.policies.td3_policy import Actor, Policy, act, noisy_action, propose
 from synthenv.agents.training.action_vectors import env_action
 from synthenv.agents.training.batch import sum_over_blocks
 from synthenv.agents.training.bucket import Bucket

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from synthenv.agents import ddqn
-from synthenv.agents.config import DDQNConfig
+from synthenv.agents.off_policy_config import DDQNConfig
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.hyperparams import fixed_hyperparams
 from synthenv.agents.training.replay import Rows, sample_rows

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.agents.config import DDQNConfig
+from synthenv.agents.off_policy_config import DDQNConfig
 from synthenv.agents.training.exploration import epsilon_greedy, next_epsilon
 from synthenv.agents.training.hyperparams import fixed_hyperparams
 

@@ -10,9 +10,10 @@ import pytest
 from gymnax.environments import spaces
 
 from synthenv.agents import ddqn, td3
-from synthenv.agents.config import DDQNConfig, ICMConfig, TD3Config
+from synthenv.agents.config import ICMConfig
 from synthenv.agents.curiosity import icm
 from synthenv.agents.curiosity.icm import ICMParams
+from synthenv.agents.off_policy_config import DDQNConfig, TD3Config
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.hyperparams import fixed_hyperparams
 from synthenv.agents.training.replay import Replay, Rows, sample_rows

@@ -10,7 +10,7 @@ import pytest
 from gymnax.environments import spaces
 
 from synthenv.agents import ddqn, ppo, registry
-from synthenv.agents.config import DDQNConfig
+from synthenv.agents.off_policy_config import DDQNConfig
 from synthenv.agents.ppo_config import PPOConfig, PPOMonteCarloConfig
 from synthenv.agents.presets import agent_from_stored
 from synthenv.agents.training.hyperparams import few_shapes, fixed_hyperparams, sample

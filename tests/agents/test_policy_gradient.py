@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.agents.policy_gradient import (
+from synthenv.agents.policies.policy_gradient import (
     Categorical,
     Gaussian,
     as_distrax,

@@ -10,7 +10,7 @@ import pytest
 from gymnax.environments import spaces
 
 from synthenv.agents import ppo_monte_carlo
-from synthenv.agents.policy_gradient import standardize
+from synthenv.agents.policies.policy_gradient import standardize
 from synthenv.agents.ppo_config import PPOMonteCarloConfig
 from synthenv.agents.ppo_monte_carlo import LearnerState, Policy, Weights
 from synthenv.agents.training.bucket import Bucket

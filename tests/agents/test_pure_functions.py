@@ -7,10 +7,11 @@ import chex
 import jax.numpy as jnp
 import numpy as np
 
-from synthenv.agents import ddqn, policy_gradient, ppo, ppo_monte_carlo, td3
-from synthenv.agents.policy_gradient import Categorical, Gaussian
+from synthenv.agents import ddqn, ppo, ppo_monte_carlo, td3
+from synthenv.agents.policies import policy_gradient
+from synthenv.agents.policies.policy_gradient import Categorical, Gaussian
+from synthenv.agents.policies.td3_policy import Actor
 from synthenv.agents.ppo_config import PPOConfig, PPOMonteCarloConfig
-from synthenv.agents.td3_policy import Actor
 from synthenv.agents.training.action_vectors import Actions
 from synthenv.agents.training.hyperparams import fixed_hyperparams
 from synthenv.agents.training.replay import Rows

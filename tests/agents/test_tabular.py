@@ -9,7 +9,7 @@ import pytest
 from gymnax.environments import spaces
 
 from synthenv.agents import tabular
-from synthenv.agents.config import TabularConfig
+from synthenv.agents.off_policy_config import TabularConfig
 from synthenv.agents.tabular import Tables
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.hyperparams import fixed_hyperparams, sample

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from gymnax.environments import spaces
 
-from synthenv.agents import td3, td3_policy
-from synthenv.agents.td3_policy import Actor, Policy
+from synthenv.agents import td3
+from synthenv.agents.policies import td3_policy
+from synthenv.agents.policies.td3_policy import Actor, Policy
 from synthenv.agents.training.action_vectors import gumbel_softmax
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.hyperparams import fixed_hyperparams

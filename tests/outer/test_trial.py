@@ -8,7 +8,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from synthenv.agents import registry as agents
-from synthenv.agents.config import DDQNConfig
+from synthenv.agents.off_policy_config import DDQNConfig
 from synthenv.agents.training.bucket import Bucket
 from synthenv.agents.training.hyperparams import fixed_hyperparams
 from synthenv.envs import registry

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.agents.config import DDQNConfig
+from synthenv.agents.off_policy_config import DDQNConfig
 from synthenv.agents.training.vector_rollout import collect, reset_all
 from synthenv.core.checkpoint import load_arrays, save_tree
 from synthenv.core.errors import UserError

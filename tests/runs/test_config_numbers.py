@@ -7,7 +7,8 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from synthenv.agents.config import TabularVariation, Variation
+from synthenv.agents.config import Variation
+from synthenv.agents.off_policy_config import TabularVariation
 from synthenv.agents.presets import AGENTS, reward_agent
 from synthenv.core.bounds import bounds_of, misfits
 from synthenv.core.errors import UserError

@@ -8,7 +8,7 @@ import pytest
 from flax import linen as nn
 
 from synthenv.agents import registry as agents
-from synthenv.agents.config import TD3Config
+from synthenv.agents.off_policy_config import TD3Config
 from synthenv.agents.training.hyperparams import sample
 from synthenv.core.types import Prediction, Transition, WorldModel
 from synthenv.envs import registry

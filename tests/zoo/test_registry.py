@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import synthenv
-from synthenv.agents.config import DDQNConfig
+from synthenv.agents.off_policy_config import DDQNConfig
 from synthenv.core.checkpoint import load_arrays, save_tree
 from synthenv.core.errors import UserError
 from synthenv.envs import registry as envs

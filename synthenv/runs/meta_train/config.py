@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
-from synthenv.agents.config import AgentConfig, DDQNConfig
+from synthenv.agents.config import AgentConfig
+from synthenv.agents.off_policy_config import DDQNConfig
 from synthenv.agents.presets import agent_from_stored
 from synthenv.core.bounds import misfits
 from synthenv.core.errors import UserError

@@ -6,7 +6,8 @@ References:
 
 from dataclasses import replace
 
-from synthenv.agents.config import DDQNConfig, Variation
+from synthenv.agents.config import Variation
+from synthenv.agents.off_policy_config import DDQNConfig
 from synthenv.agents.presets import AGENTS, TABLE3_CARTPOLE, TABLE5
 from synthenv.envs import tasks
 from synthenv.outer.config import OuterConfig, StrategyConfig

@@ -42,7 +42,10 @@ class Plan(NamedTuple):
         if self.command.agent is not None:
             stored["agent"] = self.command.agent
         base = plain(self.base)
-        for part in ("agent", "proxy"):  # studies of before there were networks of a user's can be gone on with
+        for part in (
+            "agent",
+            "proxy",
+        ):  # studies of before there were networks of a user's can be gone on with
             if not base[part].get("network", True):
                 del base[part]["network"]
         return {"command": "tune", "seed": self.command.common.seed, **stored, "base": base}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from synthenv.agents.config import TD3Config
+from synthenv.agents.off_policy_config import TD3Config
 from synthenv.agents.training.action_vectors import env_action, gumbel_softmax
 from synthenv.core.keys import gumbel, normal
 from synthenv.envs.action_units import Actions

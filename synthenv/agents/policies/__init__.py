@@ -1,0 +1,1 @@
+"""Policies that algorithms share, or that are too long to stand beside theirs."""
