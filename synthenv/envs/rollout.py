@@ -126,7 +126,8 @@ def rollout(key: jax.Array, env: Any, env_params: Any, act: Act, num_steps: int)
         key_act, key_step = jax.random.split(key)
         action = act(key_act, obs)
         next_obs, state, reward, terminated, truncated, info = env.step(key_step, state, action, env_params)
-        check_step(obs, info["final_observation"], 0.0, terminated)  # some environments pay several rewards
+        paid = reward if jnp.size(reward) == 1 else 0.0  # some environments pay several rewards side by side
+        check_step(obs, info["final_observation"], paid, terminated)
         transition = Transition(obs, action, reward, info["final_observation"], terminated, truncated)
         return (next_obs, state), transition
 
