@@ -88,12 +88,13 @@ def _flags(monkeypatch: pytest.MonkeyPatch) -> None:
 def _registries() -> Iterator[None]:
     """What a test registers is gone after it."""
     entries = {kind: dict(known._entries) for kind, known in registry._REGISTRIES.items()}
-    extensions = list(registry._extensions)
+    extensions, loaded, typed_in = list(registry._extensions), dict(registry._loaded), set(registry._typed_in)
     yield
     for kind, known in registry._REGISTRIES.items():
         if kind in entries:
             known._entries = entries[kind]
     registry._extensions[:] = extensions
+    registry._loaded, registry._typed_in = loaded, typed_in
     for name in [name for name in sys.modules if name.startswith("my_")]:
         del sys.modules[name]
 

@@ -2,17 +2,38 @@
 
 import json
 import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 
-from synthenv.agents.presets import AGENTS
+from synthenv.agents.config import AgentConfig, ICMConfig
+from synthenv.agents.presets import AGENTS, agent_from_stored
 from synthenv.cli import main
 from synthenv.core import registry
 from synthenv.core.errors import UserError
+from synthenv.core.files import to_json
+from synthenv.core.traced import traced
 from synthenv.envs.tasks import TASKS
 from synthenv.outer.strategy import STRATEGIES
+from synthenv.proxies.config import SyntheticConfig, from_stored
+from synthenv.runs.meta_train.config import on_schedule
+from synthenv.runs.meta_train.presets import preset
+from synthenv.runs.tune.arguments import Tune
+from synthenv.runs.tune.plan import make_plan
+from synthenv.zoo import registry as zoo
 from tests.test_docs import write_files
+
+
+class OneRange(NamedTuple):
+    """All that a curious agent of ours may be drawn from."""
+
+    hidden_size: tuple[int, int] = (4, 8)
+
 
 SHORT = "--outer.num-generations 1 --outer.num-starts 1 --outer.num-incumbents 1 --outer.num-test-episodes 1"
 SEARCH = f"meta-train --preset smoke {SHORT}"
@@ -138,6 +159,76 @@ def test_a_cell_that_is_run_twice_replaces_its_own():
     assert STRATEGIES["mine"] is second
     with pytest.raises(UserError, match="synthenv has a strategy called 'open_es' of its own"):
         registry.register(first._replace(name="open_es"))
+
+
+@dataclass(frozen=True)
+class Curious(AgentConfig):
+    """Curious unless told otherwise, without a batch, and with one range to draw from."""
+
+    module: ClassVar[str] = "synthenv.agents.ddqn"
+    name: str = "curious"
+    hidden_size: int = traced(8)
+    curiosity: ICMConfig | None = field(default_factory=ICMConfig)
+    network: str = "mine"
+    variation: Any = field(default_factory=OneRange)
+
+
+@dataclass(frozen=True)
+class OwnBandit(SyntheticConfig):
+    """A kind of its own that derives from one of ours."""
+
+    kind: ClassVar[str] = "own"
+    bound: float | None = 5.0
+
+
+def test_what_a_config_of_a_user_may_lack_or_leave_open():
+    curious, plain_one = Curious(), replace(Curious(), curiosity=None, network="")
+    registry.register(curious)
+    assert AGENTS["curious_icm"] == curious and not list(replace(curious, network="").contradictions())
+    for agent in (curious, plain_one):
+        assert agent_from_stored(json.loads(to_json(agent.stored()))) == agent
+    config = on_schedule(curious, preset("se", "fast").agent)
+    assert config.variation.hidden_size == (32, 64) and config.max_steps == 600
+    registry.register(OwnBandit())
+    for proxy in (OwnBandit(), OwnBandit(bound=None, max_steps=3)):
+        assert from_stored(json.loads(to_json(proxy.stored()))) == proxy
+
+
+def test_an_entry_may_come_before_its_registry():
+    code = "from synthenv.core.types import WorldModel; import synthenv; "
+    code += "print(synthenv.register(WorldModel('m', None, None)).name); "
+    code += (
+        "from synthenv.agents.config import AgentConfig; print(synthenv.register(AgentConfig(name='a')).name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["m", "a"], done.stderr
+
+
+def test_a_study_cannot_know_what_was_typed_in(monkeypatch):
+    monkeypatch.setattr(
+        registry.sys, "_getframe", lambda depth: SimpleNamespace(f_globals={"__name__": "__main__"})
+    )
+    registry.register(TASKS["CartPole-v0"]._replace(name="typed"))
+    with pytest.raises(
+        UserError, match=r"^typed was registered in this session, and processes of their own know"
+    ):
+        make_plan(Tune(proxy="se", task="typed"))
+
+
+def test_a_kind_that_there_is_not():
+    registry.register(TASKS["CartPole-v0"]._replace(name="odd", kind="Discrete"))
+    with pytest.raises(
+        UserError, match="said to be Discrete: pass kind=table or discrete or continuous, or leave it"
+    ):
+        preset("se", "fast", "odd")
+
+
+def test_a_task_registered_anew_is_built_anew():
+    registry.register(TASKS["CartPole-v0"]._replace(name="mine", max_steps=30))
+    first = zoo._environment("mine", SyntheticConfig())
+    assert zoo._environment("mine", SyntheticConfig()) is first
+    registry.register(TASKS["CartPole-v0"]._replace(name="mine", max_steps=20))
+    assert zoo._environment("mine", SyntheticConfig()).real_params.max_steps_in_episode == 20
 
 
 def test_names_that_are_none():

@@ -8,7 +8,7 @@ References:
 
 import importlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from synthenv.core.bounds import Count, CountOrZero, Misfit, NotNegative, Positive, Share
@@ -145,7 +145,10 @@ class AgentConfig:
 
     def stored(self) -> dict[str, Any]:
         """As files keep it: without a network where it has none, as in files of before agents could have one."""
-        return {name: value for name, value in asdict(self).items() if (name, value) != ("network", "")}
+        opened = {
+            (field.name, "") for field in fields(self) if field.name == "network" and field.default == ""
+        }
+        return {name: value for name, value in asdict(self).items() if (name, str(value)) not in opened}
 
     def contradictions(self) -> Iterator[Misfit]:
         """Numbers that make no sense beside others of the config, though each is one that its field allows.
@@ -159,7 +162,7 @@ class AgentConfig:
         path, value, most = "batch_size", own, own
         if drawn and (self.vary or own is None):
             path, value, most = "variation.batch_size", f"{drawn[0]} {drawn[1]}", drawn[1]
-        if own is None and drawn:
+        if own is None and drawn and self.vary:
             yield Misfit(path, value, f"None: {self.name} has no batch size")
         elif most is not None and most > self.buffer_size:
             yield Misfit(

@@ -137,7 +137,8 @@ def reward_agent(name: str, task: str) -> AgentConfig:
 
 def agent_from_stored(stored: Mapping[str, Any]) -> AgentConfig:
     """The agent that a run directory or a proxy file tells of; those of before agents had names are DDQN."""
-    like = AGENTS.find(stored.get("name", "ddqn"))
+    name = stored.get("name", "ddqn")
+    like = AGENTS.get(f"{name}_icm") or AGENTS.find(name)  # a user's may be curious unless told otherwise
     ranges = {name: ends and tuple(ends) for name, ends in stored["variation"].items()}
     values = {**stored, "variation": type(like.variation)(**ranges)}
     if values.get("curiosity"):

@@ -22,7 +22,19 @@ from synthenv.core.errors import UserError
 
 Entry = TypeVar("Entry")
 _REGISTRIES: dict[type, "Registry[Any]"] = {}
+_loaded: dict[str, str] = {}  # modules whose files are among the extensions
+_typed_in: set[str] = set()  # names that a session has registered, of which no other process can know
 _extensions: list[str] = []  # what was imported for what it registers
+# Where the registries stand; imported by name when an entry comes before its registry.
+_HOMES = (
+    "synthenv.agents.presets",
+    "synthenv.envs.tasks",
+    "synthenv.nets.registry",
+    "synthenv.outer.strategy",
+    "synthenv.proxies.config",
+    "synthenv.worldmodel.registry",
+    "synthenv.worldmodel.small.prior.sample",
+)
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
@@ -110,12 +122,28 @@ def register(entry: Any) -> Any:
     Raises:
         UserError: nothing of this type can be registered, or the name is one of ours.
     """
-    for kind in type(entry).__mro__:
-        if kind in _REGISTRIES:
+    for home in ("", *_HOMES):
+        if home:
+            importlib.import_module(home)
+        kind = next((kind for kind in type(entry).__mro__ if kind in _REGISTRIES), None)
+        if kind is not None:
             _REGISTRIES[kind].add(entry)
+            _keep_source(sys._getframe(1).f_globals, _REGISTRIES[kind]._name_of(entry))
             return entry
     kinds = ", ".join(sorted(kind.__name__ for kind in _REGISTRIES))
     raise UserError(f"register does not know what a {type(entry).__name__} is: pass one of {kinds}")
+
+
+def _keep_source(module: dict[str, Any], entry: str) -> None:
+    """Remember the file that has registered something, for processes that have to know of it, too."""
+    name, file = module.get("__name__", "__main__"), module.get("__file__")
+    if not file:
+        _typed_in.add(entry)
+        return
+    _typed_in.discard(entry)
+    if name != "__main__" and name not in _loaded and not name.startswith("synthenv."):
+        _loaded[name] = str(file)
+        _extensions.append(str(file))
 
 
 def load_extension(place: str) -> None:
@@ -132,23 +160,39 @@ def load_extension(place: str) -> None:
         raise UserError(
             f"there is no file {place} to import: pass the path of a Python file, or a module's name"
         )
+    if place not in _extensions:
+        _extensions.append(place)
     try:
         if is_file:
             _run_once(Path(place).resolve())
         else:
+            _loaded[place] = place
             importlib.import_module(place)
     except UserError:
+        _extensions.remove(place)
         raise
     except Exception as error:
+        _extensions.remove(place)
         line = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UserError(f"--import {place} failed ({line}): see that it runs by itself") from error
-    if place not in _extensions:
-        _extensions.append(place)
 
 
 def extensions() -> tuple[str, ...]:
     """What :func:`load_extension` has loaded, as it was asked for; a process that we start needs the same."""
     return tuple(_extensions)
+
+
+def check_known_elsewhere(*names: str) -> None:
+    """See that processes of their own can know of these names.
+
+    Raises:
+        UserError: one was registered in a cell of a notebook or at a prompt.
+    """
+    for name in set(names) & _typed_in:
+        raise UserError(
+            f"{name} was registered in this session, and processes of their own know nothing of it: put it into a file"
+            " and import that"
+        )
 
 
 def import_words() -> str:
@@ -164,7 +208,7 @@ def _run_once(path: Path) -> None:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    sys.modules[name], _loaded[name] = module, str(path)
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     try:

@@ -34,8 +34,8 @@ class Transition(NamedTuple):
 class Curve(NamedTuple):
     """Mean real test returns [K] after each of K training episodes, and the training steps used by then [K].
 
-    Episodes that were not reached hold zeros. Agents that learn in iterations (``agents.on_policy``) are tested after
-    each of these instead.
+    Episodes that were not reached hold zeros. Agents that learn in iterations (``agents.training.on_policy``) are
+    tested after each of these instead.
     """
 
     returns: jax.Array

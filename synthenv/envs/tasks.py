@@ -13,10 +13,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from synthenv.core.errors import UserError
 from synthenv.core.registry import Registry
 from synthenv.envs import paper_settings
 
 Settings = Mapping[str, Any]
+KINDS = ("table", "discrete", "continuous")
 _NOTHING: Mapping[str, Settings] = MappingProxyType({})
 
 
@@ -114,9 +116,14 @@ def kind_of(name: str) -> str:
     """Table, discrete or continuous; builds the task if its entry does not say.
 
     Raises:
-        UserError: the name is unknown.
+        UserError: the name is unknown, or its entry names a kind that there is not.
     """
-    return TASKS[name].kind if name in TASKS and TASKS[name].kind else _built(name).kind
+    kind = TASKS[name].kind if name in TASKS else ""
+    if kind not in ("", *KINDS):
+        raise UserError(
+            f"the task {name} is said to be {kind}: pass kind={' or '.join(KINDS)}, or leave it out"
+        )
+    return kind or _built(name).kind
 
 
 def max_steps_of(name: str) -> int:

@@ -1,6 +1,5 @@
 """Runs and environments by name or path, and steps in them."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,16 +30,16 @@ def load(path: Place) -> Result:
         UserError: there is no such directory, or it is damaged.
     """
     from synthenv.core.files import read_json
-    from synthenv.runs.storage.locked_directory import CONFIG, RESULT
+    from synthenv.runs.storage.locked_directory import RESULT
+    from synthenv.runs.storage.stored_config import stored_config
 
     directory = Path(path)
-    try:
-        stored = json.loads((directory / CONFIG).read_bytes())["config"]
-        name, kind = stored["command"], KINDS[stored["command"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    stored = stored_config(directory)
+    name = stored.get("command")
+    if name not in KINDS:
         raise UserError(
             f"{directory} holds no run that can be loaded: pass the directory of {', '.join(KINDS)}"
-        ) from None
+        )
     if name in ("train", "evaluate"):
         words = {
             key: value for key, value in stored.items() if key not in ("command", "learner", "tested_on")
@@ -50,7 +49,7 @@ def load(path: Place) -> Result:
         command = cli.parse([*name.split(), "--resume", "--out", str(directory)])
     result = directory / RESULT
     found = read_json(result, "put back a copy of it") if result.exists() else {}
-    return kind(directory, found, command)
+    return KINDS[name](directory, found, command)
 
 
 def make(name: Place) -> tuple[Any, Any]:

@@ -55,8 +55,11 @@ class ProxyConfig:
 
     def stored(self) -> dict[str, Any]:
         """As run directories and proxy files keep it; what it leaves open is left out."""
-        values = {name: value for name, value in dataclasses.asdict(self).items() if value not in (None, "")}
-        return values if isinstance(self, SyntheticConfig | RewardConfig) else {"kind": self.kind, **values}
+        opened = {
+            field.name: field.default for field in dataclasses.fields(self) if field.default in (None, "")
+        }
+        values = {name: x for name, x in dataclasses.asdict(self).items() if (name, x) not in opened.items()}
+        return values if type(self) in (SyntheticConfig, RewardConfig) else {"kind": self.kind, **values}
 
 
 @dataclass(frozen=True)

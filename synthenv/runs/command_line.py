@@ -26,7 +26,16 @@ from synthenv.runs.tune.arguments import Tune
 
 _HELP = {"-h", "--help", "--help-all"}
 # Flags that do not say what is to be done.
-_AROUND = {"--resume", "--out", "--json", "--devices", "--distributed", "--workers", "--num-workers"}
+_AROUND = {
+    "--resume",
+    "--out",
+    "--json",
+    "--devices",
+    "--distributed",
+    "--workers",
+    "--num-workers",
+    "--import",
+}
 
 
 class Row(NamedTuple):

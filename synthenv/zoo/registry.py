@@ -19,7 +19,9 @@ from synthenv.core.checkpoint import load_arrays, load_tree
 from synthenv.core.errors import UserError
 from synthenv.core.sealed_file import DamagedFileError
 from synthenv.envs import registry
+from synthenv.envs.on_host import gymnasium_task
 from synthenv.envs.registry import EnvSpec
+from synthenv.nets.registry import NETWORKS
 from synthenv.proxies.config import ProxyConfig, from_stored
 
 ROOT = Path(__file__).parent / "data"
@@ -89,7 +91,9 @@ def is_shipped(name: str) -> bool:
 
 def is_proxy(name: str) -> bool:
     """Whether ``load`` is the one to ask: a path, or a name as shipped proxies have."""
-    return name not in registry.names() and (Path(name).exists() or "/" in name)
+    if name in registry.names():
+        return False
+    return Path(name).exists() or ("/" in name and not gymnasium_task.has(name))
 
 
 def load(name: str) -> list[LoadedProxy]:
@@ -181,8 +185,13 @@ def _load_entry(name: str, entry: dict[str, Any]) -> LoadedProxy:
     return load_file(path, name)
 
 
-@cache
 def _environment(task: str, config: ProxyConfig) -> Any:
     """Each environment once: they hash by identity, and a second instance would retrace."""
+    spec = registry.make(task)
+    return _made(task, config, spec.env, spec.max_steps, NETWORKS.get(getattr(config, "network", "")))
+
+
+@cache
+def _made(task: str, config: ProxyConfig, *whatever_else_decides: Any) -> Any:
     spec = registry.make(task)
     return config.make(spec.env, spec.env_params)

@@ -5,9 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from synthenv.agents import registry as agents
+from synthenv.agents.off_policy_config import DDQNConfig
+from synthenv.agents.training.hyperparams import sample
 from synthenv.core.errors import UserError
 from synthenv.envs import registry, rollout
 from synthenv.envs.on_host import gymnasium_env
+from synthenv.zoo import registry as zoo
 
 gymnasium = pytest.importorskip("gymnasium")
 pytest.importorskip("mujoco")
@@ -72,18 +76,74 @@ def test_seats_are_used_again(spec, monkeypatch):
     assert len(seats._playing) + len(seats._free) <= 8
 
 
-def test_a_state_can_be_stepped_forwards_only():
+def test_stepping_is_pure(spec):
+    """From one state, several actions side by side, again and later: each as if it were the only one."""
+    _, state = jax.jit(spec.env.reset_env)(jax.random.key(5), spec.env_params)
+    step = jax.jit(spec.env.step_env)
+    for _ in range(3):
+        _, state, *_ = step(jax.random.key(0), state, jnp.array([0.5]), spec.env_params)
+    actions = jnp.array([[-2.0], [0.0], [2.0]])
+    many = jax.jit(jax.vmap(spec.env.step_env, in_axes=(None, None, 0, None)))
+    obs, after, *_ = many(jax.random.key(0), state, actions, spec.env_params)
+    assert len(np.unique(np.asarray(obs)[:, 3])) == 3
+    for i, action in enumerate(actions):
+        alone = step(jax.random.key(0), state, action, spec.env_params)
+        np.testing.assert_array_equal(alone[0], obs[i])
+        member = jax.tree.map(lambda leaf, i=i: leaf[i], after)
+        np.testing.assert_array_equal(
+            step(jax.random.key(0), member, action, spec.env_params)[0],
+            step(jax.random.key(0), alone[1], action, spec.env_params)[0],
+        )
+
+
+@pytest.mark.rank_promotion_ok
+def test_members_side_by_side_train_as_each_alone(spec):
+    """With tests on the way, during which a member stands still and its branches are carried out all the same."""
+    config = DDQNConfig(
+        hidden_size=4,
+        depth=1,
+        batch_size=4,
+        init_episodes=1,
+        max_steps=40,
+        stop="none",
+        buffer_size=40,
+        test_episodes=1,
+    )
+    gymnasium.register("Pole-v0", "gymnasium.envs.classic_control:CartPoleEnv", max_episode_steps=30)
+    task = registry.make("Pole-v0")
+    hyperparams, (bucket,) = sample(jax.random.key(0), config, 475.0, 1)
+    member = jax.tree.map(lambda leaf: leaf[0], hyperparams)
+    agent = agents.make(config, bucket, task.env.action_space(), task)
+
+    def train(key):
+        return agent.train(key, task.env, task.env_params, member)
+
+    keys = jax.random.split(jax.random.key(1), 3)
+    together = jax.jit(jax.vmap(train))(keys)
+    alone = [jax.jit(train)(key) for key in keys]
+    np.testing.assert_array_equal(together.num_episodes, [one.num_episodes for one in alone])
+    for i, one in enumerate(alone):
+        jax.tree.map(
+            lambda a, b, i=i: np.testing.assert_allclose(a[i], b, atol=1e-5), together.params, one.params
+        )
+        np.testing.assert_array_equal(together.curve.returns[i], one.curve.returns)
+
+
+def test_an_episode_that_was_left_alone_is_gone():
     seats = gymnasium_env._Seats(TASK, 50)
-    _, number = seats.reset(np.uint32(0))
-    zero = np.zeros(1, np.float32)
-    first = seats.step(number, np.int32(0), zero)
-    again = seats.step(
-        number, np.int32(0), zero
-    )  # a program may ask once more for the step that it has just made
-    np.testing.assert_array_equal(first[0], again[0])
-    seats.step(number, np.int32(1), zero)
-    with pytest.raises(RuntimeError, match="was stepped twice: only its newest one"):
-        seats.step(number, np.int32(0), zero)
+    with pytest.raises(RuntimeError, match="was left alone for so long that its episode is gone"):
+        seats.step(np.int32(7), np.int32(0), np.zeros(1, np.float32))
+
+
+def test_ids_with_a_module(tmp_path, monkeypatch):
+    """The module may lie in the current directory; commands know such ids as their own."""
+    source = "import gymnasium\nfrom gymnasium.envs.classic_control import PendulumEnv\n"
+    source += "gymnasium.register('Swing-v0', PendulumEnv, max_episode_steps=20)\n"
+    (tmp_path / "swing.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    spec = registry.make("swing:Swing-v0")
+    assert (spec.max_steps, spec.solved_return, spec.kind) == (20, float("inf"), "continuous")
+    assert not zoo.is_proxy("phys2d/CartPole-v1") and zoo.is_proxy("runs/nowhere")
 
 
 def test_tasks_that_cannot_be_had():

@@ -44,7 +44,7 @@ def test_default_params_hold_no_weights_and_are_refused_in_words(name, wrap):
 @pytest.mark.parametrize("name", [*NAMES, "reward/MountainCarContinuous-v0"])
 def test_make_inside_jit_holds_no_tracer(name):
     """A first call may be inside of jit, vmap or scan, as of a task; what it caches must serve everybody after it."""
-    zoo._environment.cache_clear()
+    zoo._made.cache_clear()
 
     def first_obs(key):
         env, params = synthenv.make(name)

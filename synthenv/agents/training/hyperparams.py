@@ -73,7 +73,7 @@ def few_shapes(key: jax.Array, config: AgentConfig, num: int) -> dict[str, np.nd
     )
     uniform = (np.asarray(order) + np.asarray(jax.random.uniform(key_place, order.shape))) / num
     values = _at(uniform, config.variation)
-    return {name: values[name] for name in ("hidden_size", "depth")}
+    return {name: values[name] for name in ("hidden_size", "depth") if name in values}
 
 
 def draw(key: jax.Array, ranges: Any, num: int) -> dict[str, np.ndarray]:

@@ -1,10 +1,12 @@
 """Any task of gymnasium as a gymnax environment: a compiled loop calls the host, for all its copies at once.
 
 gymnasium's environments change as they are stepped, and few can be set back, so ``EnvState`` holds the number of a
-seat: an instance on the host in which this one episode is played. A state can be stepped once, forwards, which is all
-that trainings and tests do. A seat is free for another episode once its own has ended, or has long been left alone.
+seat: an instance on the host in which this one episode is played. Stepping is pure all the same, as far as the task is
+the same for the same seed: whoever steps from an earlier state, as members do that stand still under ``vmap``, gets an
+episode of its own, which is played anew up to there. A seat is free for another episode once its own has ended, or has
+long been left alone.
 
-``host_task`` does better where it can: its states can be stepped from as often as one likes.
+``host_task`` does better where it can: its states hold all that there is, and nothing has to be played anew.
 
 XLA's cache cannot keep programs that call the host, so every process compiles its own.
 """
@@ -17,15 +19,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from gymnax.environments import environment, spaces
+from gymnax.environments import environment
 
 from synthenv.core.errors import UserError
 from synthenv.envs.on_host import gymnasium_task
+from synthenv.envs.vector_task import VectorTask
 
 EnvParams = environment.EnvParams
 _MOST_SEATS = 512  # instances of a task; more only where more are stepped side by side
 _FRESH = 64  # resets that may still be stepped although others came after them
-_REMEMBERED = 1 << 16  # episodes whose last observation is kept for those who step on
+_REMEMBERED = 4096  # ended episodes that may still be stepped on, or anew from an earlier state
 
 
 @struct.dataclass
@@ -37,7 +40,7 @@ class EnvState(environment.EnvState):
     time: Any
 
 
-class GymnasiumEnv(environment.Environment[EnvState, EnvParams]):
+class GymnasiumEnv(VectorTask):
     """A task of gymnasium with vector observations and discrete or bounded actions.
 
     Args:
@@ -48,13 +51,13 @@ class GymnasiumEnv(environment.Environment[EnvState, EnvParams]):
     """
 
     def __init__(self, env_id: str):
-        super().__init__()
         task = gymnasium_task.spec(env_id)
         if task.max_steps is None:
             raise UserError(
-                f"{env_id} has no time limit in gymnasium: register it as a Task with max_steps, or with gymnasium"
+                f"{env_id} has no time limit: register it with gymnasium by another name and max_episode_steps"
             )
-        self._task, self._max_steps, self._seats = task, task.max_steps, _Seats(env_id, task.max_steps)
+        super().__init__(env_id, task.units.actions, task.obs_size)
+        self._max_steps, self._seats = task.max_steps, _Seats(env_id, task.max_steps)
 
     @property
     def default_params(self) -> EnvParams:
@@ -64,11 +67,16 @@ class GymnasiumEnv(environment.Environment[EnvState, EnvParams]):
         self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[Any, Any]]:
         """Step on the host; nothing is drawn."""
-        shapes = (self._obs_shape, jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_))
-        obs, reward, terminated = jax.pure_callback(
-            self._seats.step, shapes, state.seat, state.time, action, vmap_method="broadcast_all"
+        numbers = (jax.ShapeDtypeStruct((), dtype) for dtype in (jnp.float32, jnp.bool_, jnp.int32))
+        obs, reward, terminated, seat = jax.pure_callback(
+            self._seats.step,
+            (self._obs_shape, *numbers),
+            state.seat,
+            state.time,
+            action,
+            vmap_method="broadcast_all",
         )
-        state = EnvState(obs=obs, seat=state.seat, time=state.time + 1)
+        state = EnvState(obs=obs, seat=seat, time=state.time + 1)
         discount = jnp.where(terminated, 0.0, 1.0)
         return obs, state, reward, terminated, {"discount": discount}
 
@@ -79,40 +87,23 @@ class GymnasiumEnv(environment.Environment[EnvState, EnvParams]):
         obs, seat = jax.pure_callback(self._seats.reset, shapes, seed, vmap_method="broadcast_all")
         return obs, EnvState(obs=obs, seat=seat, time=jnp.int32(0))
 
-    def get_obs(
-        self, state: EnvState, params: EnvParams | None = None, key: jax.Array | None = None
-    ) -> jax.Array:
-        return state.obs
-
-    @property
-    def name(self) -> str:
-        return self._task.env_id
-
-    @property
-    def num_actions(self) -> int:
-        return self._task.units.num_actions or len(self._task.units.low)
-
-    def action_space(self, params: EnvParams | None = None) -> spaces.Discrete | spaces.Box:
-        units = self._task.units
-        if units.num_actions is not None:
-            return spaces.Discrete(units.num_actions)
-        bound = float(units.bound or 0)
-        return spaces.Box(-bound, bound, (len(units.low),), dtype=jnp.float32)
-
-    def observation_space(self, params: EnvParams | None = None) -> spaces.Box:
-        return spaces.Box(-jnp.inf, jnp.inf, (self._task.obs_size,), dtype=jnp.float32)
-
     @property
     def _obs_shape(self) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((self._task.obs_size,), jnp.float32)
+        return jax.ShapeDtypeStruct((self.obs_size,), jnp.float32)
 
 
 class _Seat:
-    """An instance of a task, the steps of its episode, and what the last of them gave."""
+    """An instance of a task, how its episode came to where it stands, and what its last step gave."""
 
-    def __init__(self, env: Any):
-        self.env, self.time = env, 0
+    def __init__(self, env: Any, seed: int):
+        self.env, self.seed = env, seed
+        self.actions: list[np.ndarray] = []
         self.last: tuple[Any, float, bool] = (None, 0.0, False)
+
+    @property
+    def time(self) -> int:
+        """Steps of its episode so far."""
+        return len(self.actions)
 
 
 class _Seats:
@@ -137,23 +128,24 @@ class _Seats:
         seats = np.array([number for _, number in begun], np.int32)
         return obs.reshape(*seed.shape, -1), seats.reshape(seed.shape)
 
-    def step(self, seat: Any, time: Any, action: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Step every seat [...] once; returns observations [..., d], rewards and terminations [...]."""
+    def step(self, seat: Any, time: Any, action: Any) -> tuple[np.ndarray, ...]:
+        """Step every seat [...]; returns observations [..., d], rewards, terminations and seats [...]."""
         seat, time, action = np.asarray(seat), np.asarray(time).ravel(), np.asarray(action)
         actions = action.reshape(seat.size, *action.shape[seat.ndim :])
         with self._lock:
+            self._side_by_side = max(self._side_by_side, seat.size)
             each = [self._advance(int(n), int(time[i]), actions[i]) for i, n in enumerate(seat.ravel())]
-        obs = np.stack([obs for obs, _, _ in each]).astype(np.float32).reshape(*seat.shape, -1)
-        reward, terminated = (
-            np.array(part).reshape(seat.shape) for part in list(zip(*each, strict=True))[1:]
+        obs = np.stack([one[0] for one in each]).astype(np.float32).reshape(*seat.shape, -1)
+        others = (np.array(part).reshape(seat.shape) for part in list(zip(*each, strict=True))[1:])
+        return obs, *(
+            part.astype(dtype) for part, dtype in zip(others, (np.float32, bool, np.int32), strict=True)
         )
-        return obs, reward.astype(np.float32), terminated.astype(bool)
 
     def _begin(self, seed: int) -> tuple[Any, int]:
         env, number = self._instance(), self._next
         self._next = (self._next + 1) % (2**31 - 1)
         obs, _ = env.reset(seed=seed)
-        self._playing[number], self._fresh[number] = _Seat(env), None
+        self._playing[number], self._fresh[number] = _Seat(env, seed), None
         return obs, number
 
     def _instance(self) -> Any:
@@ -168,31 +160,41 @@ class _Seats:
             self._free.append(seat.env)
         return self._free.pop() if self._free else gymnasium_task.make(self._env_id)
 
-    def _advance(self, number: int, time: int, action: Any) -> tuple[Any, float, bool]:
-        if number in self._ended:  # somebody steps on behind the end, as tests do that wait for others
-            last = self._ended[number].last
-            return last if time == self._ended[number].time - 1 else (last[0], 0.0, True)
-        seat = self._playing.get(number)
-        if seat is None or time not in (seat.time, seat.time - 1):
+    def _advance(self, number: int, time: int, action: Any) -> tuple[Any, float, bool, int]:
+        seat = self._playing.get(number) or self._ended.get(number)
+        if seat is None:
             raise RuntimeError(
-                f"a state of {self._env_id} was stepped twice: only its newest one can be stepped"
+                f"a state of {self._env_id} was left alone for so long that its episode is gone: step fewer at a time"
             )
+        if (
+            number in self._ended and time >= seat.time
+        ):  # somebody steps on behind the end, as tests do that wait
+            return seat.last[0], 0.0, True, number
+        if time == seat.time - 1 and np.array_equal(action, seat.actions[-1]):
+            return *seat.last, number  # the program asks once more for the same step
+        if time < seat.time:  # another step from an earlier state: an episode of its own from here on
+            past, (_, number) = seat.actions[:time], self._begin(seat.seed)
+            for before in past:
+                self._step(number, before)
+        return *self._step(number, action), number
+
+    def _step(self, number: int, action: Any) -> tuple[Any, float, bool]:
+        seat = self._playing[number]
         self._fresh.pop(number, None)
         self._playing.move_to_end(number)
-        if time == seat.time:  # else the program asks once more for the same step
-            obs, reward, terminated, truncated, _ = seat.env.step(gymnasium_task.env_action(seat.env, action))
-            seat.time += 1
-            # What gymnasium cuts before the time limit ends the episode, too.
-            over = bool(terminated) or (bool(truncated) and seat.time < self._max_steps)
-            seat.last = obs, float(reward), over
-            if over or seat.time >= self._max_steps:
-                self._end(number, seat)
+        obs, reward, terminated, truncated, _ = seat.env.step(gymnasium_task.env_action(seat.env, action))
+        seat.actions.append(np.array(action))
+        # What gymnasium cuts before the time limit ends the episode, too.
+        over = bool(terminated) or (bool(truncated) and seat.time < self._max_steps)
+        seat.last = np.array(obs, np.float32), float(reward), over
+        if over or seat.time >= self._max_steps:
+            self._end(number)
         return seat.last
 
-    def _end(self, number: int, seat: _Seat) -> None:
-        del self._playing[number]
+    def _end(self, number: int) -> None:
+        seat = self._playing.pop(number)
         self._free.append(seat.env)
         seat.env = None
         self._ended[number] = seat
-        if len(self._ended) > _REMEMBERED:
+        if len(self._ended) > max(_REMEMBERED, 4 * self._side_by_side):
             self._ended.popitem(last=False)

@@ -43,12 +43,28 @@ def has(env_id: str) -> bool:
     """Whether gymnasium is installed and knows the id; nothing is made."""
     try:
         gymnasium: Any = importlib.import_module("gymnasium")
-        gymnasium.spec(env_id)
-    except (ImportError, AttributeError):
+    except ImportError:
         return False
-    except gymnasium.error.Error:
+    try:
+        return spec_on_record(env_id) is not None
+    except (ImportError, gymnasium.error.Error):
         return False
-    return True
+
+
+def spec_on_record(env_id: str) -> Any:
+    """What gymnasium has on record of an id; the module of an id such as ``module:Task-v0`` is imported first."""
+    gymnasium: Any = importlib.import_module("gymnasium")
+    module, _, name = env_id.rpartition(":")
+    if module:
+        _look_here_too()
+        importlib.import_module(module)
+    return gymnasium.spec(name)
+
+
+def _look_here_too() -> None:
+    """Let modules of the current directory be imported, last, so that they hide no package that is installed."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
 
 
 def make(env_id: str) -> Any:
@@ -64,8 +80,8 @@ def make(env_id: str) -> Any:
         gymnasium: Any = importlib.import_module("gymnasium")
     except ImportError as error:
         raise UserError(f"{env_id} needs gymnasium ({error}): pip install -e '.[gymnasium]'") from error
-    if ":" in env_id and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # last, so that nothing there hides a package that is installed
+    if ":" in env_id:
+        _look_here_too()
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", DeprecationWarning

@@ -141,7 +141,7 @@ def make(env_id: str) -> EnvSpec:
         UserError: it cannot be stepped here, or gymnasium or MuJoCo is not installed.
     """
     env = HostTask(env_id) if env_id in TASKS else GymnasiumEnv(env_id)
-    threshold = importlib.import_module("gymnasium").spec(env_id).reward_threshold
+    threshold = gymnasium_task.spec_on_record(env_id).reward_threshold
     params: Any = env.default_params
     solved_return = float("inf") if threshold is None else float(threshold)
     return EnvSpec(env_id, env, params, solved_return, int(params.max_steps_in_episode))

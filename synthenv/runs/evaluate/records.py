@@ -25,8 +25,8 @@ from synthenv.envs import registry
 from synthenv.runs.evaluate.arguments import Evaluate, Train
 from synthenv.runs.storage import locked_directory
 from synthenv.runs.storage.csv_tables import read_csv, write_csv
+from synthenv.runs.storage.environment import environment
 from synthenv.runs.storage.locked_directory import RESULT
-from synthenv.runs.storage.run_directory import environment
 from synthenv.runs.storage.stored_config import stored_config
 from synthenv.runs.storage.stored_config import write as write_config
 

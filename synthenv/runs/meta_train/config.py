@@ -75,12 +75,13 @@ def on_schedule(agent: AgentConfig, former: AgentConfig) -> AgentConfig:
     """
     kept: dict[str, Any] = {name: getattr(former, name) for name in _SCHEDULE}
     kept["max_steps"] = max(former.max_steps, _LEAST_UPDATES * agent.steps_per_update)
-    own, others = agent.variation, former.variation
-    if hasattr(own, "hidden_size") and hasattr(others, "hidden_size"):
-        sizes = {"hidden_size": others.hidden_size, "depth": others.depth}
-        if own.batch_size is not None and others.batch_size is not None:
-            sizes["batch_size"] = others.batch_size
-        kept["variation"] = own._replace(**sizes)
+    own, others = agent.variation._asdict(), former.variation._asdict()
+    both = {
+        name: others[name]
+        for name in ("hidden_size", "depth", "batch_size")
+        if own.get(name) and others.get(name)
+    }
+    kept["variation"] = agent.variation._replace(**both)
     room = max(former.buffer_size, min(agent.buffer_size, kept["max_steps"]))
     return replace(agent, **kept).with_time_limit(former.time_limit).with_room(room)
 

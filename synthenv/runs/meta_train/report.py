@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import make_directory, read_json, write_atomic
+from synthenv.core.registry import import_words
 from synthenv.envs import registry
 from synthenv.runs.meta_train.report_plot import draw_progress
 from synthenv.runs.storage import metrics, stored_config
@@ -158,7 +160,7 @@ def headlines(story: Story) -> Iterator[tuple[str, str]]:
     """Numbers for the top of the page, with what they are."""
     lines, _, threshold, score = story
     last = lines[-1] if lines else {}
-    goal = "" if threshold is None else f", solved at {threshold:g}"
+    goal = "" if threshold is None or not math.isfinite(threshold) else f", solved at {threshold:g}"
     yield _number(last.get("best_incumbent")), f"best mean {score} of the incumbents{goal}"
     yield _number(last.get("incumbent_mean")), f"incumbents' mean {score}, last generation"
     if score != "return":
@@ -191,7 +193,7 @@ def _duration(seconds: float | None) -> str:
 
 def _commands(run: Path, config: Mapping[str, Any], result: Mapping[str, Any] | None) -> str:
     """What to type next: evaluate a finished run, resume another."""
-    path, proxy = shlex.quote(str(run)), config.get("proxy")
+    path, proxy = f"{shlex.quote(str(run))}{import_words()}", config.get("proxy")
     if result is None:
         return f"synthenv meta-train --resume --out {path}"
     if isinstance(proxy, dict) and "variant" in proxy:  # a reward network: what counts is how fast

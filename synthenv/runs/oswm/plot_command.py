@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from synthenv.core.errors import UserError
+from synthenv.core.registry import import_words
 from synthenv.runs.display.terminal import say
 from synthenv.runs.oswm.arguments import OswmPlot
 from synthenv.runs.oswm.pretrain import plot as pretrain_plot
@@ -31,7 +32,7 @@ def plot(command: OswmPlot) -> dict[str, Any]:
         raise UserError(f"{path} holds no oswm run and no oswm pretrain: pass the directory of one")
     lines = metrics.read(path)
     if not lines:
-        named = shlex.quote(str(path))
+        named = f"{shlex.quote(str(path))}{import_words()}"
         raise UserError(f"nothing of {path} is done: go on with synthenv {kind} --resume --out {named}")
     if kind == "oswm pretrain":
         file = pretrain_plot.write(lines, path / "plots", config["preset"] or "a world model")

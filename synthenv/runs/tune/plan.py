@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain
+from synthenv.core.registry import check_known_elsewhere
 from synthenv.outer.strategy import STRATEGIES
 from synthenv.runs.meta_train.config import Config, MetaTrainConfig, check, put
 from synthenv.runs.meta_train.presets import preset
@@ -73,6 +74,9 @@ def make_plan(command: Tune) -> Plan:
     task_for(base.agent, base.task)
     for name in command.strategies:
         STRATEGIES.find(name)
+    check_known_elsewhere(
+        task, base.agent.full_name, base.proxy.kind, base.strategy.name, *command.strategies
+    )
     return Plan(replace(command, task=task), base, space(base, command.strategies))
 
 

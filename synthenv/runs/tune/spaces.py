@@ -153,7 +153,9 @@ def space(config: Any, strategies: tuple[str, ...] = ()) -> tuple[Param, ...]:
         strategies: to choose from; one or none leaves the config's.
     """
     choice = (Param("strategy.name", choices=strategies),) if len(strategies) > 1 else ()
-    shape = OF_PROXY.get("table" if config.agent.needs_table else config.proxy.kind, ())
+    shape = OF_PROXY.get(config.proxy.kind, ())
+    if shape and config.agent.needs_table:
+        shape = OF_PROXY["table"]
     params = (*choice, *STRATEGY, *shape, *OF_AGENT.get(config.agent.name, ()))
     fixed = {
         f"{part}.{name}"  # a network of a user's is as wide and as deep as it is

@@ -22,7 +22,7 @@ STRATEGIES = ("random", "repeat", "expert", "p-expert", "mixture", "held")
 _LISTS = {
     "tables": TABLES,
     "tasks": (*TASKS, BRAX),
-    "models": None,  # runs.dream_places knows them
+    "models": None,  # oswm.run.real_tasks knows them
     "baselines": BASELINES,
     "strategies": STRATEGIES,
 }

@@ -42,7 +42,7 @@ class DreamPreset:
         strategy: how the actions of a context are chosen.
         episode_cap: context episodes are cut after so many steps; None leaves it to the task.
         dream_steps: time limit of a dreamt episode; None is the task's own.
-        post_failure_steps: see ``worldmodel.strategies.Collection``.
+        post_failure_steps: see ``worldmodel.context.action_strategies.Collection``.
         pessimism: standard deviations of the reward that a dreamt step costs.
     """
 

@@ -54,7 +54,7 @@ class RealTask(NamedTuple):
         return self.units.actions
 
     def collect(self, key: jax.Array, collection: Collection, act: Act | None = None) -> Context:
-        """A context of the task; see ``worldmodel.collect``."""
+        """A context of the task; see ``worldmodel.context.collect``."""
         if self.spec is not None:
             return collect(key, self.spec, collection, act)
         return collect_gymnasium(key, self.name, collection, act)

@@ -1,4 +1,4 @@
-"""Families of systems with physical or discrete content; ``worldmodel.families`` says which tasks they overlap with.
+"""Families of systems with physical or discrete content; ``generic_families`` says which tasks they overlap with.
 
 References:
     Spong, Hutchinson and Vidyasagar (2006), Robot modeling and control, section 6.4, for the arm of two links.
