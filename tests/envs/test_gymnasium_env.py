@@ -8,6 +8,7 @@ import pytest
 from synthenv.agents import registry as agents
 from synthenv.agents.off_policy_config import DDQNConfig
 from synthenv.agents.training.hyperparams import sample
+from synthenv.cli import main
 from synthenv.core.errors import UserError
 from synthenv.envs import registry, rollout
 from synthenv.envs.on_host import gymnasium_env
@@ -64,16 +65,40 @@ def test_episodes_side_by_side_end_each_at_its_own_time(spec):
 
 def test_seats_are_used_again(spec, monkeypatch):
     """Of many resets that nobody steps, and many episodes that end, few instances are left."""
-    seats = gymnasium_env._Seats(TASK, 5)
+    seats, none = gymnasium_env._Seats(TASK, 5), np.int32(-1)
     monkeypatch.setattr(gymnasium_env, "_FRESH", 4)
     for seed in range(40):
         seats.reset(np.uint32(seed))
-    assert len(seats._playing) + len(seats._free) <= 6
+    assert len(seats._fresh) + len(seats._free) <= 6
     for seed in range(40):
-        _, number = seats.reset(np.uint32(seed))
+        seats.reset(np.uint32(seed))
+        number = none
         for time in range(5):
-            seats.step(number, np.int32(time), np.zeros(1, np.float32))
-    assert len(seats._playing) + len(seats._free) <= 8
+            *_, number = seats.step(number, np.uint32(seed), np.int32(time), np.zeros(1, np.float32))
+    assert len(seats._fresh) + len(seats._playing) + len(seats._free) <= 8
+
+
+def test_a_start_may_wait_for_as_long_as_it_likes():
+    """XLA may reset for a test before the training that comes first: thousands of resets later it is still there."""
+    seats = gymnasium_env._Seats(TASK, 50)
+    first = seats.reset(np.uint32(7))
+    for seed in range(100, 400):
+        seats.reset(np.uint32(seed))
+    zero, again = np.zeros(1, np.float32), gymnasium_env._Seats(TASK, 50)
+    np.testing.assert_array_equal(again.reset(np.uint32(7)), first)
+    late = seats.step(np.int32(-1), np.uint32(7), np.int32(0), zero)
+    at_once = again.step(np.int32(-1), np.uint32(7), np.int32(0), zero)
+    np.testing.assert_array_equal(late[0], at_once[0])
+
+
+@pytest.mark.rank_promotion_ok
+@pytest.mark.parametrize(
+    "words", ["train --env {} --num-agents 1", "meta-train --proxy rn --task {} --preset smoke"]
+)
+def test_agents_that_step_several_copies_learn_there(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    limit = "--agent.max-steps 1024 --outer.num-generations 1" if "rn" in words else "--max-steps 1024"
+    assert main(f"{words.format(TASK)} --agent ppo {limit}".split()) == 0
 
 
 def test_stepping_is_pure(spec):
@@ -132,7 +157,7 @@ def test_members_side_by_side_train_as_each_alone(spec):
 def test_an_episode_that_was_left_alone_is_gone():
     seats = gymnasium_env._Seats(TASK, 50)
     with pytest.raises(RuntimeError, match="was left alone for so long that its episode is gone"):
-        seats.step(np.int32(7), np.int32(0), np.zeros(1, np.float32))
+        seats.step(np.int32(7), np.uint32(0), np.int32(3), np.zeros(1, np.float32))
 
 
 def test_ids_with_a_module(tmp_path, monkeypatch):

@@ -27,15 +27,16 @@ from synthenv.envs.vector_task import VectorTask
 
 EnvParams = environment.EnvParams
 _MOST_SEATS = 512  # instances of a task; more only where more are stepped side by side
-_FRESH = 64  # resets that may still be stepped although others came after them
+_FRESH = 64  # instances that are kept as a reset left them, so that a first step need not reset them again
 _REMEMBERED = 4096  # ended episodes that may still be stepped on, or anew from an earlier state
 
 
 @struct.dataclass
 class EnvState(environment.EnvState):
-    """The observation [d], the seat of this episode and its steps so far, int32 [] each."""
+    """The observation [d], the seed of this episode, uint32 [], its seat (-1 before the first step) and its steps."""
 
     obs: Any
+    seed: Any
     seat: Any
     time: Any
 
@@ -72,20 +73,20 @@ class GymnasiumEnv(VectorTask):
             self._seats.step,
             (self._obs_shape, *numbers),
             state.seat,
+            state.seed,
             state.time,
             action,
             vmap_method="broadcast_all",
         )
-        state = EnvState(obs=obs, seat=seat, time=state.time + 1)
+        state = EnvState(obs=obs, seed=state.seed, seat=seat, time=state.time + 1)
         discount = jnp.where(terminated, 0.0, 1.0)
         return obs, state, reward, terminated, {"discount": discount}
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, EnvState]:
         """Begin as gymnasium does with a seed drawn from the key."""
-        shapes = (self._obs_shape, jax.ShapeDtypeStruct((), jnp.int32))
         seed = jax.random.bits(key, dtype=jnp.uint32)
-        obs, seat = jax.pure_callback(self._seats.reset, shapes, seed, vmap_method="broadcast_all")
-        return obs, EnvState(obs=obs, seat=seat, time=jnp.int32(0))
+        obs = jax.pure_callback(self._seats.reset, self._obs_shape, seed, vmap_method="broadcast_all")
+        return obs, EnvState(obs=obs, seed=seed, seat=jnp.int32(-1), time=jnp.int32(0))
 
     @property
     def _obs_shape(self) -> jax.ShapeDtypeStruct:
@@ -95,8 +96,8 @@ class GymnasiumEnv(VectorTask):
 class _Seat:
     """An instance of a task, how its episode came to where it stands, and what its last step gave."""
 
-    def __init__(self, env: Any, seed: int):
-        self.env, self.seed = env, seed
+    def __init__(self, env: Any):
+        self.env = env
         self.actions: list[np.ndarray] = []
         self.last: tuple[Any, float, bool] = (None, 0.0, False)
 
@@ -113,54 +114,59 @@ class _Seats:
         self._env_id, self._max_steps = env_id, max_steps
         self._lock = threading.Lock()  # programs of several threads call at once
         self._playing: OrderedDict[int, _Seat] = OrderedDict()
-        self._fresh: OrderedDict[int, None] = OrderedDict()  # reset and not stepped yet
+        self._fresh: OrderedDict[int, Any] = OrderedDict()  # instances by the seed that they were reset with
         self._ended: OrderedDict[int, _Seat] = OrderedDict()
         self._free: list[Any] = []
         self._next, self._side_by_side = 0, 1
 
-    def reset(self, seed: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Begin an episode for every seed [...]; returns observations [..., d] and seats [...]."""
+    def reset(self, seed: Any) -> np.ndarray:
+        """First observations [..., d] for every seed [...]; an episode takes a seat when it is stepped."""
         seed = np.asarray(seed)
         with self._lock:
             self._side_by_side = max(self._side_by_side, seed.size)
-            begun = [self._begin(int(one)) for one in seed.ravel()]
-        obs = np.stack([obs for obs, _ in begun]).astype(np.float32)
-        seats = np.array([number for _, number in begun], np.int32)
-        return obs.reshape(*seed.shape, -1), seats.reshape(seed.shape)
+            obs = np.stack([self._reset(int(one)) for one in seed.ravel()]).astype(np.float32)
+        return obs.reshape(*seed.shape, -1)
 
-    def step(self, seat: Any, time: Any, action: Any) -> tuple[np.ndarray, ...]:
+    def step(self, seat: Any, seed: Any, time: Any, action: Any) -> tuple[np.ndarray, ...]:
         """Step every seat [...]; returns observations [..., d], rewards, terminations and seats [...]."""
-        seat, time, action = np.asarray(seat), np.asarray(time).ravel(), np.asarray(action)
+        seat, action = np.asarray(seat), np.asarray(action)
         actions = action.reshape(seat.size, *action.shape[seat.ndim :])
+        rows = zip(*(np.asarray(part).ravel().tolist() for part in (seat, seed, time)), actions, strict=True)
         with self._lock:
             self._side_by_side = max(self._side_by_side, seat.size)
-            each = [self._advance(int(n), int(time[i]), actions[i]) for i, n in enumerate(seat.ravel())]
+            each = [self._advance(*row) for row in rows]
         obs = np.stack([one[0] for one in each]).astype(np.float32).reshape(*seat.shape, -1)
         others = (np.array(part).reshape(seat.shape) for part in list(zip(*each, strict=True))[1:])
         return obs, *(
             part.astype(dtype) for part, dtype in zip(others, (np.float32, bool, np.int32), strict=True)
         )
 
-    def _begin(self, seed: int) -> tuple[Any, int]:
-        env, number = self._instance(), self._next
-        self._next = (self._next + 1) % (2**31 - 1)
-        obs, _ = env.reset(seed=seed)
-        self._playing[number], self._fresh[number] = _Seat(env, seed), None
-        return obs, number
+    def _reset(self, seed: int) -> Any:
+        env = self._fresh.pop(seed, None) or self._instance()
+        self._fresh[seed] = env
+        return env.reset(seed=seed)[0]
+
+    def _begin(self, seed: int) -> int:
+        """Give an episode a seat."""
+        if seed not in self._fresh:
+            self._reset(seed)
+        number, self._next = self._next, (self._next + 1) % (2**31 - 1)
+        self._playing[number] = _Seat(self._fresh.pop(seed))
+        return number
 
     def _instance(self) -> Any:
         """One whose episode has ended; else one that was reset in vain, or a new one, or the longest left alone."""
         room = 4 * self._side_by_side
         if not self._free and len(self._fresh) > max(_FRESH, room):
-            number, _ = self._fresh.popitem(last=False)
-            self._free.append(self._playing.pop(number).env)
+            self._free.append(self._fresh.popitem(last=False)[1])
         if not self._free and len(self._playing) >= max(_MOST_SEATS, room):
-            number, seat = self._playing.popitem(last=False)
-            self._fresh.pop(number, None)
-            self._free.append(seat.env)
+            self._free.append(self._playing.popitem(last=False)[1].env)
         return self._free.pop() if self._free else gymnasium_task.make(self._env_id)
 
-    def _advance(self, number: int, time: int, action: Any) -> tuple[Any, float, bool, int]:
+    def _advance(self, number: int, seed: int, time: int, action: Any) -> tuple[Any, float, bool, int]:
+        if number < 0:
+            number = self._begin(seed)
+            return *self._step(number, action), number
         seat = self._playing.get(number) or self._ended.get(number)
         if seat is None:
             raise RuntimeError(
@@ -173,14 +179,13 @@ class _Seats:
         if time == seat.time - 1 and np.array_equal(action, seat.actions[-1]):
             return *seat.last, number  # the program asks once more for the same step
         if time < seat.time:  # another step from an earlier state: an episode of its own from here on
-            past, (_, number) = seat.actions[:time], self._begin(seat.seed)
+            past, number = seat.actions[:time], self._begin(seed)
             for before in past:
                 self._step(number, before)
         return *self._step(number, action), number
 
     def _step(self, number: int, action: Any) -> tuple[Any, float, bool]:
         seat = self._playing[number]
-        self._fresh.pop(number, None)
         self._playing.move_to_end(number)
         obs, reward, terminated, truncated, _ = seat.env.step(gymnasium_task.env_action(seat.env, action))
         seat.actions.append(np.array(action))
