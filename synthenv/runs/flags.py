@@ -129,7 +129,8 @@ def _flag(path: str, hint: Any, default: Any, text: str) -> Flag:
     kind = next(_bare(part) for part in parts if part is not types.NoneType)
     kinds = get_args(kind) if get_origin(kind) is tuple else () if kind is bool else (kind,)
     bare_kinds = tuple(_bare(part) for part in kinds if part is not Ellipsis)
-    return Flag(names, bare_kinds, Ellipsis in kinds, types.NoneType in parts, is_positional, default, text)
+    repeats = Ellipsis in kinds and tyro.conf.UseAppendAction not in _marks(hint)
+    return Flag(names, bare_kinds, repeats, types.NoneType in parts, is_positional, default, text)
 
 
 def _texts(kind: type) -> dict[str, str]:

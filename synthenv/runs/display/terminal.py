@@ -44,8 +44,8 @@ def is_live() -> bool:
 
 
 def busy(doing: str) -> contextlib.AbstractContextManager[Any]:
-    """A spinner beside a few words, for a ``with`` statement; in a notebook without widgets the words alone."""
-    if console.is_jupyter and not is_live():
+    """A spinner beside a few words, for a ``with`` statement; the words alone where nobody would see it turn."""
+    if not is_live():
         say(f"{doing} ...")
         return contextlib.nullcontext()
     return console.status(Text(doing))

@@ -31,6 +31,8 @@ def train(command: Train) -> dict[str, Any]:
     records.write(command, summary, {row: rows["proxy"].returns}, *learnt)
     returns = rows["proxy"].returns.mean(axis=1)
     say(f"real returns, agent by agent: {' '.join(f'{x:.0f}' for x in returns)}")
+    if not np.isfinite(returns).all():
+        say("not all of these are numbers: see what the task observes and pays for NaN", style="yellow")
     if early := int(np.sum(rows["proxy"].num_steps < summary["max_steps"])):
         rule = "" if summary["stop"] == "none" else f", or by their stop rule ({summary['stop']})"
         budget = f"{summary['max_steps']:,} steps"

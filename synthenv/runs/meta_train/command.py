@@ -43,10 +43,11 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
     say(verdict(result, config.outer.objective), style=_STYLES[result["solved"]])
     curves = " --curves --baselines" if config.proxy.shapes_rewards else ""
     named = f"{shlex.quote(str(out))}{import_words()}"
-    say(
-        f"report: {out / 'report.html'}\nnext:   synthenv evaluate --proxy {named} --num-agents 40{curves}\n"
-        f"        synthenv plot {named}"
-    )
+    say(f"report: {out / 'report.html'}\nnext:   synthenv evaluate --proxy {named} --num-agents 40{curves}")
+    if (
+        curves or config.agent.replayed_actions != "none"
+    ):  # of a synthetic environment it draws what agents replayed
+        say(f"        synthenv plot {named}")
     return result
 
 
