@@ -74,6 +74,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 def pytest_collection_finish() -> None:
     """Every collection of garbage would walk the million objects of all modules again: a 20th of the suite's time."""
+    registry._extensions.clear()  # what test modules have registered is no extension that a user has imported
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
 

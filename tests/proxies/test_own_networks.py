@@ -106,7 +106,7 @@ def test_a_search_evolves_one_and_its_file_plays_on(tmp_path, monkeypatch):
     params = loaded.env.env_params(loaded.proxy_params)
     assert np.isfinite(rollout(KEY, loaded.env, params, lambda key, obs: jnp.int32(0), 5).reward).all()
     monkeypatch.delitem(NETWORKS._entries, GATED.name)  # as in a process that has not imported it
-    zoo._environment.cache_clear()
+    zoo._made.cache_clear()
     with pytest.raises(UserError, match=r"unknown network 'own gated'.*--import FILE"):
         zoo.load(str(tmp_path / "whole"))
 
