@@ -1,5 +1,6 @@
 """The files that the documents show, outside of the package, reach every command with --import, as a user runs them."""
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -150,6 +151,23 @@ def test_a_file_that_does_not_do_is_told_in_a_line(place, tmp_path, monkeypatch,
     (tmp_path / "thing.py").write_text(everything + task + "register(3)")
     assert main(["list", "--import", place]) == 2
     assert capsys.readouterr().err == f"synthenv: {BROKEN[place]}\n"
+
+
+def test_a_module_that_is_mended_in_the_session_counts_as_an_extension(tmp_path, monkeypatch):
+    """A notebook mends what ``--import`` could not run, and imports it as Python does."""
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "mended_module.py"
+    module.write_text("1 / 0")
+    with pytest.raises(UserError, match="--import mended_module failed"):
+        registry.load_extension("mended_module")
+    module.write_text(
+        "from synthenv import register\n"
+        "from synthenv.outer.strategy import STRATEGIES\n"
+        "register(STRATEGIES['open_es']._replace(name='mended'))\n"
+    )
+    importlib.invalidate_caches()
+    importlib.import_module("mended_module")
+    assert str(module) in registry.extensions()
 
 
 def test_a_cell_that_is_run_twice_replaces_its_own():

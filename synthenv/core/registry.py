@@ -168,11 +168,11 @@ def load_extension(place: str) -> None:
         else:
             _loaded[place] = place
             importlib.import_module(place)
-    except UserError:
-        _extensions.remove(place)
-        raise
     except Exception as error:
         _extensions.remove(place)
+        _loaded.pop(place, None)  # so that it counts once it is mended and imported
+        if isinstance(error, UserError):
+            raise
         line = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UserError(f"--import {place} failed ({line}): see that it runs by itself") from error
 
@@ -214,5 +214,5 @@ def _run_once(path: Path) -> None:
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[name]
+        del sys.modules[name], _loaded[name]
         raise
