@@ -352,6 +352,12 @@ def test_the_parameter_that_matters_is_found():
     assert "agent.discount" in shares, "an inverse one goes by the name of its field"
 
 
+@pytest.mark.parametrize(("form", "value"), {"scb": "generations", "rn": "minus the best"}.items())
+def test_the_picture_says_what_any_proxy_is_valued_by(form, value):
+    (axes,) = tune_plot.draw_history([(0, "complete", 1.0)], form).axes
+    assert axes.get_title(loc="left").startswith(f"value: {value}")
+
+
 def test_too_few_or_equal_trials_tell_nothing(tmp_path):
     assert tune_results.importances(*studied(7, lambda config: config.strategy.std)) == {}
     assert tune_results.importances(*studied(9, lambda config: 1.0)) == {}

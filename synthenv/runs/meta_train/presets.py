@@ -12,6 +12,15 @@ from synthenv.runs.meta_train.config import MetaTrainConfig, on_schedule
 DEFAULT = "fast"
 
 
+def default_task(form: str) -> str:
+    """The task of a form of proxy where none is named.
+
+    Raises:
+        UserError: there is no such proxy.
+    """
+    return "CliffWalking" if PROXIES.find(form).shapes_rewards else "CartPole-v0"
+
+
 def preset(
     form: str = "se", name: str | None = None, task: str | None = None, agent: str | None = None
 ) -> MetaTrainConfig:
@@ -31,7 +40,7 @@ def preset(
     presets = reward_presets if proxy.shapes_rewards else synthetic_presets
     if name not in presets.ABOUT_PRESETS:
         raise UserError(unknown(f"preset of --proxy {form}", name, presets.ABOUT_PRESETS))
-    config = presets.for_task(name, task or ("CliffWalking" if proxy.shapes_rewards else "CartPole-v0"))
+    config = presets.for_task(name, task or default_task(form))
     if form == "scb":
         config = synthetic_presets.bandit_form(config)
     elif type(proxy) is not type(config.proxy):

@@ -54,7 +54,9 @@ class Tune:
     @property
     def chosen_task(self) -> str:
         """The task, or the one that stands for none."""
-        return self.task or ("CliffWalking" if self.proxy == "rn" else "CartPole-v0")
+        from synthenv.runs.meta_train.presets import default_task
+
+        return self.task or default_task(self.proxy)
 
     def stem(self) -> str:
         """What its directory under runs/ is called if --out is not given."""

@@ -7,11 +7,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from synthenv.proxies.config import PROXIES
 from synthenv.runs.display.figures import BLUE, INK, ORANGE, QUIET, RED, dress, new_figure, save
 
-VALUES = {
-    "se": "generations until solved, summed over searches",
-    "rn": "minus the best mean score of an incumbent's agents",
+VALUES = {  # by whether the proxy shapes rewards
+    False: "generations until solved, summed over searches",
+    True: "minus the best mean score of an incumbent's agents",
 }
 
 
@@ -56,11 +57,11 @@ def draw_history(trials: Sequence[tuple[int, str, float | None]], form: str) -> 
 
     Args:
         trials: number, state and value.
-        form: se or rn, which says what the value is.
+        form: name of the proxy, which says what the value is.
     """
     figure = new_figure(8.5, 4.6, "How the best configuration was found")
     axes = figure.subplots()
-    dress(axes, f"value: {VALUES[form]}", "trial", "value")
+    dress(axes, f"value: {VALUES[PROXIES.find(form).shapes_rewards]}", "trial", "value")
     completed = [
         (number, value) for number, state, value in trials if state == "complete" and value is not None
     ]
