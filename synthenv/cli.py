@@ -57,7 +57,7 @@ def parse(argv: list[str]) -> Command:
 
     Raises:
         UserError: it cannot be understood; the message names the wrong word and the nearest right one.
-        SystemExit: help was asked for and printed.
+        SystemExit: help or the version was asked for and printed.
     """
     return command_line.read(argv, COMMANDS)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import tyro
 
+import synthenv
 from synthenv.cli import COMMANDS, main, parse
 from synthenv.runs import argument_errors
 from synthenv.runs.flags import flags_of
@@ -162,6 +163,12 @@ def test_commands_are_listed_in_a_line_each(words, capsys):
     assert stop.value.code == 0 and len(listed) == len(names)
     for line, name in zip(listed, names, strict=True):
         assert re.fullmatch(rf"  {name}  +\S.*\.", line) and len(line) <= 100
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0 and capsys.readouterr().out == f"synthenv {synthenv.__version__}\n"
 
 
 def told(capsys, *words: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import tyro
 
+from synthenv import __version__
 from synthenv.core.errors import UserError
 from synthenv.core.registry import load_extension
 from synthenv.runs import argument_errors, help_text
@@ -64,8 +65,11 @@ def read(argv: list[str], rows: Rows) -> Any:
 
     Raises:
         UserError: it cannot be understood; the message names the wrong word and the nearest right one.
-        SystemExit: help was asked for and printed.
+        SystemExit: help or the version was asked for and printed.
     """
+    if argv == ["--version"]:
+        print(f"synthenv {__version__}")
+        raise SystemExit(0)
     names = {row.name: kind for kind, row in rows.items()}
     name = next((name for name in names if argv[: name.count(" ") + 1] == name.split()), None)
     is_help = not _HELP.isdisjoint(argv)
