@@ -59,6 +59,19 @@ ERRORS = {
         "meta-train has no flag --num-generations: did you mean --outer.num-generations? "
         "(tune has --num-generations)"
     ),
+    "meta-train --agent.lr 1": "meta-train has no flag --agent.lr: did you mean --agent.learning-rate?",
+    "meta-train --lr 1": "meta-train has no flag --lr: did you mean --agent.learning-rate?",
+    "meta-train --agent.learn 1": "meta-train has no flag --agent.learn: did you mean --agent.learning-rate?",
+    "meta-train --agent.max 1": (
+        "meta-train has no flag --agent.max: did you mean --agent.max-episodes or --agent.max-steps?"
+    ),
+    "meta-train --agent.std 1": "meta-train has no flag --agent.std: did you mean --strategy.std?",
+    "meta-train --agnt.learning-rate 1": (
+        "meta-train has no flag --agnt.learning-rate: did you mean --agent.learning-rate?"
+    ),
+    "meta-train --agent.gamma 1": (
+        "meta-train has no flag --agent.gamma: synthenv meta-train --help lists those that it has"
+    ),
     "meta-train --stop foo": "meta-train has no flag --stop: did you mean --agent.stop?",
     "meta-train --proxy rn --proxy.done raw": (
         "meta-train has no flag --proxy.done, but meta-train --proxy se has: "

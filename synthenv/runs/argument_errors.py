@@ -97,8 +97,7 @@ def _unknown_flag(name: str, key: str, own: Sequence[str], others: Mapping[str, 
     spelling = f"--{key.lstrip('-').replace('_', '-')}"
     owners = [other for other, flags in others.items() if any(spelling in flag.spellings for flag in flags)]
     owners = [] if spelling in own else owners
-    close = [word for word in own if word.endswith(f".{spelling[2:]}")]
-    close = close or [word for word in [nearest(spelling, own)] if word is not None]
+    close = _like(spelling, own)
     if any(owner.startswith(f"{name} ") for owner in owners):  # the same command has it in another form
         close = []
     said = f"{name} has no flag {key}"
@@ -109,6 +108,30 @@ def _unknown_flag(name: str, key: str, own: Sequence[str], others: Mapping[str, 
     if owners:
         return f"{said}, but {any_of(owners)} has: synthenv {name} --help lists its own"
     return f"{said}: synthenv {name} --help lists those that it has"
+
+
+def _like(spelling: str, own: Sequence[str]) -> list[str]:
+    """The flags that may have been meant, by the last parts of their names; of an unknown place by the whole."""
+    place, _, asked = spelling[2:].lower().rpartition(".")
+    lasts = {word: word[2:].rpartition(".")[2] for word in own if word.startswith("--")}
+    near = {word: last for word, last in lasts.items() if not place or word == f"--{place}.{last}"}
+    elsewhere = [word for word, last in lasts.items() if last == asked]
+    shortened = [word for word, last in near.items() if len(asked) > 1 and _shortens(asked, last)]
+    for found in (elsewhere, shortened):
+        outermost = min((word.count(".") for word in found), default=0)
+        found = [word for word in found if word.count(".") == outermost]
+        if 0 < len(found) < 4:
+            return found
+    if place and near:
+        last = nearest(asked, near.values())
+        return [f"--{place}.{last}"] if last else []
+    close = nearest(spelling, own)
+    return [close] if close else []
+
+
+def _shortens(asked: str, last: str) -> bool:
+    """Whether it is the beginning of the last part of a flag's name, or its initials, as ``lr`` of learning-rate."""
+    return last.startswith(asked) or asked == "".join(part[0] for part in last.split("-"))
 
 
 def _bare_word(name: str, word: str, own: Mapping[str, Flag]) -> str:
