@@ -45,6 +45,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         kind: the type of an entry; entries may be of a type derived from it.
         ours: what the package brings along; a user cannot put something else in its place.
         name_of: what an entry goes by.
+        others: what errors say of names that need no entry.
     """
 
     def __init__(
@@ -53,8 +54,9 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         kind: type[Entry],
         ours: Iterable[Entry] = (),
         name_of: Callable[[Entry], Any] = attrgetter("name"),
+        others: str = "",
     ):
-        self.what, self._name_of = what, name_of
+        self.what, self._name_of, self._others = what, name_of, others
         self._entries: dict[str, Entry] = {}
         _REGISTRIES[kind] = self
         for entry in ours:
@@ -83,8 +85,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             UserError: the name is unknown; the message gives the closest known one and all of them.
         """
         if name not in self._entries:
-            own = "one of your own needs --import FILE"
-            raise UserError(f"{unknown(self.what, name, self._entries)}; {own}")
+            known = unknown(self.what, name, self._entries)
+            raise UserError(f"{known}{self._others}; one of your own needs --import FILE")
         return self._entries[name]
 
     def __getitem__(self, name: str) -> Entry:

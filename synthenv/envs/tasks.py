@@ -109,6 +109,7 @@ TASKS: Registry[Task] = Registry(
         # brax's own limit. The threshold is a convention of ours, see brax_adapter.
         Task("brax/reacher", f"{_BRAX}:reacher", 1000, -31.0, "continuous"),
     ),
+    others=", and any gymnasium id with vector observations where gymnasium is installed",
 )
 
 

@@ -67,7 +67,9 @@ def test_unknown_name_says_what_is_known():
     message = str(error.value)
     assert "\n" not in message
     assert message.startswith("unknown task 'CartPole-v2'; ")
-    assert message.endswith(f"known ones: {', '.join(registry.names())}; one of your own needs --import FILE")
+    others = "any gymnasium id with vector observations where gymnasium is installed"
+    known = f"{', '.join(registry.names())}, and {others}"
+    assert message.endswith(f"known ones: {known}; one of your own needs --import FILE")
 
 
 def test_first_make_inside_jit_holds_no_tracer():
