@@ -268,7 +268,7 @@ def test_the_command(capsys):
     words += " --evaluations 1 --eval-episodes 1 --test-episodes 2 --out run --json result.json"
     assert main(["oswm", "benchmark", *words.split()]) == 0
     said = capsys.readouterr().out
-    assert "row 3/3 of table 1: SimpleEnv, random" in said and "-256.2 ± 16.6" in said and "1/1 seeds" in said
+    assert "row 3/3 of table 1: SimpleEnv, random" in said and "-256.2 ± 16.6" in said and "1/1 seed " in said
     assert "[-" not in said, "one seed has no interval"
     assert json.loads(Path("result.json").read_text())["command"] == "oswm benchmark"
     again = parse(["oswm", "benchmark", "--resume", "--out", "run", "--seeds", "3"])

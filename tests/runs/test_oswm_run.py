@@ -370,7 +370,7 @@ def test_the_command_prints_and_writes(capsys):
     assert written["command"] == "oswm run" and written["config"]["task"] == "SimpleEnv"
     assert written["results"] == json.loads(Path("run/result.json").read_text())
     said = capsys.readouterr().out
-    assert "1/1 seeds" in said and "best of 2 untrained policies" in said and "40 of context" in said
+    assert "1/1 seed " in said and "best of 2 untrained policies" in said and "40 of context" in said
     assert "last 2 tests" in said and "best of 2 checkpoints by real tests, played again" in said
     kept = json.loads(Path("run/config.json").read_text())["config"]["resolved"]
     assert kept == {"strategy": "held", "termination": "learned", "pessimism": 0.0}
@@ -383,7 +383,7 @@ def test_the_command_prints_and_writes(capsys):
         load_policy(".", 0)
     Path("run/plots/learning_curves.png").unlink()
     assert main(["oswm", "plot", "run"]) == 0
-    assert Path("run/plots/learning_curves.png").exists() and "1 of 1 seeds" in capsys.readouterr().out
+    assert Path("run/plots/learning_curves.png").exists() and "1 of 1 seed done" in capsys.readouterr().out
     assert main(words) == 2 and "is finished: choose another --out" in capsys.readouterr().err
     stored = parse(["oswm", "run", "--resume", "--out", "run"])
     assert isinstance(stored, OswmRun) and stored.task == "SimpleEnv" and stored.model == "still"

@@ -66,6 +66,22 @@ def test_how_a_search_went_is_told_without_markup(said):
         assert line.startswith(f"{word} after 3 generations")
 
 
+def test_one_of_a_kind_is_no_plural():
+    assert [terminal.counted(num, "seed") for num in (0, 1, 2)] == ["0 seeds", "1 seed", "2 seeds"]
+    assert terminal.counted(2, "untrained policy") == "2 untrained policies"
+    result = {"generations": 1, "seconds": 1.0, "best_incumbent": 196.0, "solved": None}
+    assert meta_train_command.verdict(result, "max_reward").startswith("finished after 1 generation,")
+    study = {
+        "num_ended": 1,
+        "value": None,
+        "state": "pruned",
+        "trial": 0,
+        "generations": 1,
+        "best_value": None,
+    }
+    assert tune_command.trial_line(study, 1) == "1/1  trial 0 pruned after 1 generation"
+
+
 @pytest.mark.parametrize("name", ["a$b$c", r"$\frac$", "_run", r"\$x$", "lr[a]"])
 def test_pictures(name, tmp_path):
     """No formula is made of it, which might be none, and no label is left out of a legend."""

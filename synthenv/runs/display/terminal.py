@@ -51,6 +51,13 @@ def busy(doing: str) -> contextlib.AbstractContextManager[Any]:
     return console.status(Text(doing))
 
 
+def counted(num: int, what: str) -> str:
+    """``1 seed``, ``2 seeds``; of ``untrained policy`` ``2 untrained policies``."""
+    if num == 1:
+        return f"1 {what}"
+    return f"{num} {what[:-1]}ies" if what.endswith("y") else f"{num} {what}s"
+
+
 def text_of(show: Callable[..., None], *args: Any) -> str:
     """What a function would print, without colours."""
     with console.capture() as captured:

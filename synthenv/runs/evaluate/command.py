@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.runs.display.terminal import bars, busy, curve_table, return_table, say
+from synthenv.runs.display.terminal import bars, busy, counted, curve_table, return_table, say
 from synthenv.runs.evaluate import learning_curves, learning_curves_plot, records
 from synthenv.runs.evaluate.arguments import Evaluate, Train
 from synthenv.runs.training import evaluation
@@ -17,7 +17,7 @@ def train(command: Train) -> dict[str, Any]:
     assert out is not None
     records.check_free(out)
     learnt = []
-    with busy(f"training {num_agents} agents in {env}"):
+    with busy(f"training {counted(num_agents, 'agent')} in {env}"):
         summary, rows = evaluation.evaluate(
             env,
             num_agents,
@@ -51,7 +51,7 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
     records.check_free(command.out)
     if command.agent is not None and len(command.agent) != 1:
         raise UserError("one agent at a time: pass one --agent, or add --curves")
-    with busy(f"training {num_agents} agents for each row"):
+    with busy(f"training {counted(num_agents, 'agent')} for each row"):
         summary, rows = evaluation.evaluate(
             command.proxy,
             num_agents,
@@ -77,7 +77,7 @@ def show(command: Train | Evaluate, summary: dict[str, Any]) -> None:
         rows |= {f"baseline: {row}": numbers for row, numbers in summary.get("baselines", {}).items()}
         return_table(f"{summary['agent']}, tested on {summary['tested_on']}", rows)
     else:
-        agents = f"{summary['num_agents']} {summary['agent']} agents"
+        agents = counted(summary["num_agents"], f"{summary['agent']} agent")
         title = f"{agents} trained in {command.env}, tested on the real task"
         return_table(title, {command.env: summary})
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from synthenv.core.errors import UserError
 from synthenv.envs.gridworld import GridWorld
 from synthenv.runs.display.figures import save
-from synthenv.runs.display.terminal import busy, say
+from synthenv.runs.display.terminal import busy, counted, say
 from synthenv.runs.evaluate import proxy_contents, proxy_contents_plot, records
 from synthenv.runs.evaluate.arguments import Plot
 from synthenv.runs.statistics.distributions import Histogram, as_rows, histogram, overlap
@@ -69,15 +69,15 @@ def _title(place: Place) -> str:
 def _synthetic(place: Place, command: Plot, out: Path) -> dict[str, Any]:
     """Histograms of states and rewards, then densities of returns: the dear training on the real task comes last."""
     num, seed = command.num_agents, command.common.seed
-    with busy(f"training {num} agents in {place.name}"):
+    with busy(f"training {counted(num, 'agent')} in {place.name}"):
         met = proxy_contents.experience(place, num, seed)
     histograms = proxy_contents.histograms(place, met)
-    title = f"{_title(place)}: {num} {place.agent.full_name} agents"
+    title = f"{_title(place)}: {counted(num, f'{place.agent.full_name} agent')}"
     _write(out, "states", proxy_contents_plot.draw_histograms(histograms, title), as_rows(histograms))
     _tell(histograms)
     if not command.returns:
         return {"states": _described(histograms)}
-    with busy(f"training {num} agents in {place.spec.name}"):
+    with busy(f"training {counted(num, 'agent')} in {place.spec.name}"):
         real = places.resolve(place.spec.name, agent=place.agent.full_name)
         scores = {
             "proxy": met.scores,
@@ -122,7 +122,7 @@ def grid_rows(rewards: np.ndarray, cells: np.ndarray) -> Iterable[dict[str, Any]
 def _rewards(place: Place, command: Plot, out: Path) -> dict[str, Any]:
     """Learned and real rewards along test episodes; a map of the network where states are pairs of numbers."""
     env, spec = place.ground.env, place.spec
-    with busy(f"training {command.num_agents} agents in {place.name}"):
+    with busy(f"training {counted(command.num_agents, 'agent')} in {place.name}"):
         paid = proxy_contents.paid_rewards(place, command.num_agents, command.common.seed)
     names = proxy_contents.dimensions(spec.name, env.obs_size)
     found = histogram(
@@ -134,7 +134,8 @@ def _rewards(place: Place, command: Plot, out: Path) -> dict[str, Any]:
         x, y, values = proxy_contents.phi_map(place)
         phi = (x, y, values, paid.obs)
         write_csv(out / "network.csv", _phi_rows(names, x, y, values))
-    title = f"{_title(place)}: {env.config.variant}, {command.num_agents} {place.agent.full_name} agents"
+    agents = counted(command.num_agents, f"{place.agent.full_name} agent")
+    title = f"{_title(place)}: {env.config.variant}, {agents}"
     _write(out, "rewards", proxy_contents_plot.draw_rewards(found, title, phi, names), as_rows([found]))
     _tell([found])
     return {

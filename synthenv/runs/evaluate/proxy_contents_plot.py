@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from synthenv.runs.display.figures import BLUE, GREEN, INK, ORANGE, QUIET, RED, dress, new_figure, panels
+from synthenv.runs.display.terminal import counted
 from synthenv.runs.statistics.distributions import Histogram, density
 
 ROWS = {"proxy": ORANGE, "chosen": GREEN, "real": BLUE, "untrained": QUIET}
@@ -91,9 +92,8 @@ def draw_densities(
     grid = np.linspace(low - margin, high + margin, 500)
     for row, color in ((row, ROWS[row]) for row in flat):
         interval = "{:.1f}, {:.1f}".format(*rows[row]["ci95_return"])
-        label = (
-            f"{LABELS[row]}: {rows[row]['mean_return']:.1f} [{interval}], {rows[row]['num_agents']} agents"
-        )
+        agents = counted(rows[row]["num_agents"], "agent")
+        label = f"{LABELS[row]}: {rows[row]['mean_return']:.1f} [{interval}], {agents}"
         axes.hist(flat[row], bins=40, range=(low, high), density=True, color=color, alpha=0.16)
         axes.plot(grid, density(flat[row], grid), color=color, linewidth=2, label=label)
     axes.axvline(solved, color=RED, linestyle="--", linewidth=1.2, label=f"solved: {solved:g}")

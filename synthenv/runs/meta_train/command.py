@@ -8,7 +8,7 @@ import numpy as np
 
 from synthenv.core.errors import UserError
 from synthenv.core.registry import import_words
-from synthenv.runs.display.terminal import bars, listing, say
+from synthenv.runs.display.terminal import bars, counted, listing, say
 from synthenv.runs.meta_train import run as search_run
 from synthenv.runs.meta_train.arguments import MetaTrain
 from synthenv.runs.meta_train.config import MetaTrainConfig
@@ -66,7 +66,7 @@ def verdict(result: dict[str, Any], objective: str) -> str:
         if np.isfinite(best)
         else "no incumbents were tested"
     )
-    return f"{word} after {result['generations']} generations, {result['seconds']:.0f} s: {said}"
+    return f"{word} after {counted(result['generations'], 'generation')}, {result['seconds']:.0f} s: {said}"
 
 
 def progress_numbers(line: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from synthenv.core.errors import UserError
 from synthenv.core.files import make_directory, read_json, write_atomic
 from synthenv.core.registry import import_words
 from synthenv.envs import registry
+from synthenv.runs.display.terminal import counted
 from synthenv.runs.meta_train.report_plot import draw_progress
 from synthenv.runs.storage import metrics, stored_config
 from synthenv.runs.storage.locked_directory import RESULT
@@ -148,8 +149,7 @@ def _objective(config: Mapping[str, Any]) -> str:
 
 
 def _state(lines: Sequence[Mapping[str, Any]], result: Mapping[str, Any] | None) -> str:
-    num = metrics.num_generations(lines)
-    generations = f"{num} generation{'s' if num != 1 else ''}"
+    generations = counted(metrics.num_generations(lines), "generation")
     if result is None:
         return f"not finished: {generations} so far"
     solved = {True: ", solved", False: ", not solved"}.get(result.get("solved"), "")  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from typing import Any
 
 from synthenv.core.errors import UserError
 from synthenv.core.registry import import_words
-from synthenv.runs.display.terminal import say
+from synthenv.runs.display.terminal import counted, say
 from synthenv.runs.oswm.arguments import OswmPlot
 from synthenv.runs.oswm.pretrain import plot as pretrain_plot
 from synthenv.runs.oswm.run import plot as oswm_plot
@@ -40,6 +40,6 @@ def plot(command: OswmPlot) -> dict[str, Any]:
     else:
         file = oswm_plot.write(lines, path / "plots", *told_of(config))
         count = {"num_seeds": len(lines)}
-        say(f"{len(lines)} of {config['seeds']} seeds are done")
+        say(f"{len(lines)} of {counted(config['seeds'], 'seed')} done")
     say(f"curves: {file}")
     return {"file": str(file), **count}

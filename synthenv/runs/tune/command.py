@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from synthenv.core.errors import UserError
-from synthenv.runs.display.terminal import bars, listing, say
+from synthenv.runs.display.terminal import bars, counted, listing, say
 from synthenv.runs.tune.arguments import Tune
 from synthenv.runs.tune.plan import make_plan
 
@@ -50,7 +50,7 @@ def trial_line(event: dict[str, Any], num_trials: int) -> str:
     )
     return (
         f"{event['num_ended']}/{num_trials}  trial {event['trial']} {event['state']}{value}{why}"
-        f" after {event['generations']} generations{best}"
+        f" after {counted(event['generations'], 'generation')}{best}"
     )
 
 
@@ -71,8 +71,8 @@ def show_best(summary: dict[str, Any]) -> None:
 
 def _print_end(summary: dict[str, Any], out: Path) -> None:
     say(
-        f"{summary['completed']} trials completed, {summary['pruned']} pruned, {summary['failed']} failed;"
-        f" {summary['generations']} generations, {summary['seconds']:.0f} s of search"
+        f"{counted(summary['completed'], 'trial')} completed, {summary['pruned']} pruned, {summary['failed']} failed;"
+        f" {counted(summary['generations'], 'generation')}, {summary['seconds']:.0f} s of search"
     )
     say(f"trials: {out / 'trials.csv'}   pictures: {out / 'importance.png'}, {out / 'history.png'}")
     say("the best configuration again:")

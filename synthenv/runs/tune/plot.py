@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from synthenv.proxies.config import PROXIES
 from synthenv.runs.display.figures import BLUE, INK, ORANGE, QUIET, RED, dress, new_figure, save
+from synthenv.runs.display.terminal import counted
 
 VALUES = {  # by whether the proxy shapes rewards
     False: "generations until solved, summed over searches",
@@ -27,7 +28,7 @@ def draw_importances(shares: Mapping[str, float], num_completed: int, num_trials
     figure = new_figure(8.5, 1.9 + 0.32 * max(3, len(shares)), "Which hyperparameters mattered")
     axes = figure.subplots()
     title = (
-        f"{num_completed} completed of {num_trials} trials: survivors of pruning only\n"
+        f"{num_completed} completed of {counted(num_trials, 'trial')}: survivors of pruning only\n"
         "PED-ANOVA, the best quarter against all of them"
     )
     dress(axes, title, "share of importance", "")

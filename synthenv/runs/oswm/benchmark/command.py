@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from synthenv.runs.display.terminal import START, Bar, bars, listing, say
+from synthenv.runs.display.terminal import START, Bar, bars, counted, listing, say
 from synthenv.runs.oswm.benchmark import run as benchmark
 from synthenv.runs.oswm.benchmark import tables as benchmark_report
 from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark, Row
@@ -46,6 +46,6 @@ def _watched(make_bar: Callable[..., Bar], num_seeds: int) -> tuple[Watch, Any, 
     def tell(line: dict[str, Any]) -> None:
         done = line["generation"] + 1
         told = f"return {line['final_return']:.4g}  {line['train_seconds']:.1f} s of training"
-        seeds.show(told, f"  {done}/{num_seeds} seeds  {told}", completed=done)
+        seeds.show(told, f"  {done}/{counted(num_seeds, 'seed')}  {told}", completed=done)
 
     return Watch(show, tell, say), tell_row, tell_error

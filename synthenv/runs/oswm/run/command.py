@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from synthenv.runs.display.terminal import START, bars, bracketed, listing, say
+from synthenv.runs.display.terminal import START, bars, bracketed, counted, listing, say
 from synthenv.runs.oswm.run import plot as oswm_plot
 from synthenv.runs.oswm.run import run as oswm_run
 from synthenv.runs.oswm.run.arguments import OswmRun
@@ -10,9 +10,9 @@ from synthenv.runs.oswm.run.setup import termination_of
 
 _ABOUT = {
     "final_return": "at the end of training",
-    "last_evaluations_return": "last {last} tests during training",
-    "best_return": "best of {tests} checkpoints by {real} tests, played again",
-    "untrained_control": "best of {tests} untrained policies, likewise",
+    "last_evaluations_return": "last {last} during training",
+    "best_return": "best of {checkpoints} by {real} tests, played again",
+    "untrained_control": "best of {untrained}, likewise",
     "random_return": "uniform actions",
     "dream_return": "at the end of training, in the dream",
 }
@@ -34,7 +34,7 @@ def run(command: OswmRun) -> dict[str, Any]:
         def tell(line: dict[str, Any]) -> None:
             done = line["generation"] + 1
             told = f"return {line['final_return']:.4g}  {line['train_seconds']:.1f} s of training"
-            bar.show(told, f"{done}/{command.seeds} seeds  {told}", completed=done)
+            bar.show(told, f"{done}/{counted(command.seeds, 'seed')}  {told}", completed=done)
             if termination_of(command) is None and not line["context_ends"]:
                 say(f"seed {line['generation']}: no episode of its context ended, so none of its dream did")
 
@@ -51,8 +51,9 @@ def table(result: dict[str, Any], command: OswmRun) -> None:
     measure = "return of one seed" if num_seeds == 1 else f"mean return over {num_seeds} seeds [95 % CI]"
     title = f"{command.agent} in dreams by {command.model}, tested on {result['tested_on']}: {measure}"
     words = {
-        "tests": result["num_tests"],
-        "last": min(oswm_run.NUM_LAST, result["num_tests"]),
+        "checkpoints": counted(result["num_tests"], "checkpoint"),
+        "untrained": counted(result["num_tests"], "untrained policy"),
+        "last": counted(min(oswm_run.NUM_LAST, result["num_tests"]), "test"),
         "real": "real" if command.task else "dreamt",
     }
     rows = [

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from synthenv.runs.display.figures import BLUE, INK, ORANGE, QUIET, RED, dress, new_figure, save, thousands
+from synthenv.runs.display.terminal import counted
 from synthenv.runs.statistics.intervals import bootstrap_band
 from synthenv.runs.storage.metrics import column
 
@@ -22,7 +23,7 @@ def draw(lines: Sequence[Mapping[str, Any]], name: str, solved_return: float | N
         name: of the task.
         solved_return: where to draw a line, if anywhere.
     """
-    figure = new_figure(8.4, 4.8, f"{name}: {len(lines)} seeds, trained in dreams")
+    figure = new_figure(8.4, 4.8, f"{name}: {counted(len(lines), 'seed')}, trained in dreams")
     axes = figure.subplots()
     dress(axes, "mean return of a test, 95 % band over seeds", "training steps in the dream", "return")
     curves = [(np.array(line["curve"]["steps"]), np.array(line["curve"]["returns"], float)) for line in lines]
