@@ -12,7 +12,9 @@ from rich.progress import Progress
 
 from synthenv.core.types import Curve
 from synthenv.runs.display import figures, terminal
+from synthenv.runs.evaluate import command as evaluate_command
 from synthenv.runs.evaluate import learning_curves_plot
+from synthenv.runs.evaluate.arguments import Evaluate
 from synthenv.runs.evaluate.learning_curves import Learned, summarise
 from synthenv.runs.meta_train import command as meta_train_command
 from synthenv.runs.meta_train import synthetic_presets
@@ -99,6 +101,23 @@ def test_pictures(name, tmp_path):
         shown, is_formula = text._preprocess_math(text.get_text())  # type: ignore[attr-defined]
         assert (shown.strip(), is_formula) == (name, False)
     assert returns_plot.literal is figures.literal
+
+
+@pytest.mark.parametrize(("curves", "num"), [(False, 400), (True, 40)])
+def test_who_does_not_say_how_many_agents_is_told(said, monkeypatch, tmp_path, curves, num):
+    """At once: nothing is looked up or trained before."""
+
+    def train(*args, **_):
+        assert num in args
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate_command.evaluation, "evaluate", train)
+    monkeypatch.setattr(evaluate_command.learning_curves, "evaluate_curves", train)
+    for num_agents in (None, num):
+        with pytest.raises(KeyboardInterrupt):
+            evaluate_command.evaluate(Evaluate(curves=curves, out=tmp_path / "x", num_agents=num_agents))
+    told = f"{num} agents for each row, to train in synthetic/CartPole-v0: --num-agents asks for fewer\n"
+    assert said.getvalue().startswith(told) and said.getvalue().count("--num-agents") == 1
 
 
 def test_commands_to_copy_are_quoted(said, monkeypatch):

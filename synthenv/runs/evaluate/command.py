@@ -46,11 +46,11 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
     """Figure 3's protocol on one or many proxies, or learning curves."""
     if command.curves:
         return evaluate_curves(command)
-    num_agents = 400 if command.num_agents is None else command.num_agents
     assert command.out is not None
     records.check_free(command.out)
     if command.agent is not None and len(command.agent) != 1:
         raise UserError("one agent at a time: pass one --agent, or add --curves")
+    num_agents = _num_agents(command, 400)
     with busy(f"training {counted(num_agents, 'agent')} for each row"):
         summary, rows = evaluation.evaluate(
             command.proxy,
@@ -84,17 +84,25 @@ def show(command: Train | Evaluate, summary: dict[str, Any]) -> None:
 
 def evaluate_curves(command: Evaluate) -> dict[str, Any]:
     """Figure 5's protocol on several proxies, agents and baselines, with a picture."""
-    num_agents, out = 40 if command.num_agents is None else command.num_agents, command.out
+    out = command.out
     assert out is not None
     records.check_free(out, is_curves=True)
     if command.test_task is not None:
         raise UserError("--curves tests on the proxy's own task: drop --test-task")
-    summary, learned = _learn_curves(command, num_agents)
+    summary, learned = _learn_curves(command, _num_agents(command, 40))
     learning_curves_plot.write(summary, learned, out)
     records.write(command, summary, {})
     show(command, summary)
     say(f"curves: {out / 'curves.png'}   numbers: {out / 'curves.csv'}")
     return summary
+
+
+def _num_agents(command: Evaluate, default: int) -> int:
+    """Agents for each row; who has not said how many is told, before any of them trains."""
+    if command.num_agents is not None:
+        return command.num_agents
+    say(f"{default} agents for each row, to train in {', '.join(command.proxy)}: --num-agents asks for fewer")
+    return default
 
 
 def _learn_curves(
