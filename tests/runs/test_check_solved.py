@@ -29,7 +29,7 @@ class Confirmer:
         return SimpleNamespace(score=scores, num_steps=np.full(num_agents, 7))
 
 
-def verdict(incumbent_scores, confirmer, best=None, decided=False, own=None, **outer):
+def verdict(incumbent_scores, confirmer, best=None, decided=False, own=None, notify=print, **outer):
     """What a search says of a generation whose incumbent is all threes; ``best`` was the best proxy so far.
 
     More of the search's own agents find it solved, unless ``own`` says otherwise.
@@ -44,7 +44,8 @@ def verdict(incumbent_scores, confirmer, best=None, decided=False, own=None, **o
     if best is not None:
         state = state._replace(best_proxy=jnp.full_like(state.best_proxy, best), best_score=jnp.float32(198))
         state = state._replace(decided=jnp.bool_(decided))
-    return search.check_solved(state, GenerationLog(incumbent, np.asarray(incumbent_scores), NOBODY, outcome))
+    log = GenerationLog(incumbent, np.asarray(incumbent_scores), NOBODY, outcome)
+    return search.check_solved(state, log, notify)
 
 
 def test_incumbents_alone_decide_without_confirming_agents():
@@ -190,6 +191,17 @@ def test_confirming_agents_share_six_shapes_all_through_a_search():
         name: values.tolist() for name, values in again.items()
     }
     assert first["hidden_size"].tolist() != other["hidden_size"].tolist()
+
+
+@pytest.mark.parametrize(("own", "deciding", "low"), [(190, 200, 190), (200, 196, 196), (200, 199, None)])
+def test_a_best_score_does_not_fall_without_a_word(own, deciding, low):
+    """Be it that more of the search's own agents say less than the few of a generation, or those that decide."""
+    said = []
+    verdict(
+        [200, 200], Confirmer([deciding] * 4), 3, False, Confirmer([own] * 32), said.append, confirm_agents=4
+    )
+    told = f"best falls from 198.0, a mean over few agents, to {low}.0, retested with more of them"
+    assert [line for line in said if line.startswith("best")] == ([told] if low else [])
 
 
 @pytest.mark.rank_promotion_ok

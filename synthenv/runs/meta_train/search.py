@@ -116,12 +116,12 @@ class Search:
             return Verdict(state, False)
         if not config.confirm_agents:
             mean = float(np.mean(scores))
-            return Verdict(keep(state, log.incumbent, mean), True, mean)
+            return Verdict(keep(state, log.incumbent, mean, notify), True, mean)
         key_own, key_others = jax.random.split(jax.random.fold_in(self.key_decide, state.generation))
         own, steps = try_agents(key_own, self.runner, log.incumbent, min(NUM_OWN, config.confirm_agents))
         if not np.mean(own) >= self.solved_score:
             if not state.decided and np.array_equal(state.best_proxy, log.incumbent):
-                state = keep(state, log.incumbent, float(np.mean(own)))
+                state = keep(state, log.incumbent, float(np.mean(own)), notify)
             return Verdict(state, False, train_steps=steps)
         notify(
             f"incumbents reach {np.mean(scores):.1f}: up to {config.confirm_agents} fresh agents of table 2"
@@ -130,7 +130,7 @@ class Search:
         scores, more_steps = self.confirm(key_others, log.incumbent, notify)
         mean = float(np.mean(scores))
         if not state.decided or mean > state.best_score:
-            state = keep(state, log.incumbent, mean)._replace(decided=jnp.bool_(True))
+            state = keep(state, log.incumbent, mean, notify)._replace(decided=jnp.bool_(True))
         solved = bool(mean - standard_error(scores) >= self.solved_score)
         return Verdict(state, solved, mean, steps + more_steps)
 
@@ -152,11 +152,14 @@ class Search:
         return scores, steps
 
 
-def keep(state: OuterState, proxy: np.ndarray, score: float) -> OuterState:
-    """The state with ``proxy`` [D] as its best one; a score of NaN is the worst there can be."""
-    return state._replace(
-        best_proxy=jnp.asarray(proxy), best_score=jnp.float32(np.nan_to_num(score, nan=-np.inf))
-    )
+def keep(state: OuterState, proxy: np.ndarray, score: float, notify: Callable[[str], None]) -> OuterState:
+    """The state with ``proxy`` [D] as its best one, a fall told; a score of NaN is the worst there can be."""
+    before, score = float(state.best_score), float(np.nan_to_num(score, nan=-np.inf))
+    if score < before:
+        notify(
+            f"best falls from {before:.1f}, a mean over few agents, to {score:.1f}, retested with more of them"
+        )
+    return state._replace(best_proxy=jnp.asarray(proxy), best_score=jnp.float32(score))
 
 
 def try_agents(key: jax.Array, runner: TrialRunner, proxy: np.ndarray, num: int) -> tuple[np.ndarray, int]:
