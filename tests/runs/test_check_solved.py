@@ -215,8 +215,9 @@ def test_a_search_sets_out_from_where_a_short_climb_has_led(monkeypatch):
         scores = trials.proxies.sum(axis=1)
         return Outcome(scores, scores, np.ones(len(scores), int), np.ones(len(scores), int), 1.0)
 
-    search.runner = trials
-    state, steps = search.choose_start()
+    search.runner, shown = trials, []
+    state, steps = search.choose_start(lambda done, total: shown.append((done, total, len(seen))))
+    assert shown == [(done, 8, done) for done in range(9)], "the last round is the last that is shown"
     assert int(state.generation) == 0 and float(state.best_score) == -np.inf and not state.decided
     assert len(seen) == 2 + 3 * 2 and steps == sum(seen)
     assert not np.array_equal(search.strategy.mean(state.strategy), search.start().best_proxy)

@@ -84,6 +84,20 @@ def test_one_of_a_kind_is_no_plural():
     assert tune_command.trial_line(study, 1) == "1/1  trial 0 pruned after 1 generation"
 
 
+def test_the_choice_of_a_start_shows_how_it_goes(said, monkeypatch, tmp_path):
+    """It takes longer than many generations: a few lines where there is no bar."""
+
+    def search(*args):
+        for done in range(39):
+            args[-1](done, 38)
+        return {}
+
+    monkeypatch.setattr(meta_train_command.search_run, "meta_train", search)
+    meta_train_command.meta_train(synthetic_presets.FAST, 0, tmp_path / "x", False)
+    lines = [f"choosing a start: {done}/38 rounds of trials" for done in (8, 16, 23, 31, 38)]
+    assert said.getvalue().splitlines() == lines
+
+
 @pytest.mark.parametrize("name", ["a$b$c", r"$\frac$", "_run", r"\$x$", "lr[a]"])
 def test_pictures(name, tmp_path):
     """No formula is made of it, which might be none, and no label is left out of a legend."""

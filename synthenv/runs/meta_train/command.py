@@ -1,5 +1,6 @@
 """What ``synthenv meta-train`` shows on the terminal."""
 
+import functools
 import shlex
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,18 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
     total = config.outer.num_generations
     with bars() as make_bar:
         bar = make_bar("generation", total)
+        start_bar = functools.cache(lambda rounds: make_bar("choosing a start", rounds))
 
         def show(line: dict[str, Any]) -> None:
             done, told = line["generation"] + 1, progress_numbers(line)
             bar.show(told, f"generation {done}/{total}  {told}", completed=done)
 
-        result = search_run.meta_train(config, seed, out, resume, show, say)
+        def show_start(done: int, rounds: int) -> None:
+            is_told = done * 5 // rounds > (done - 1) * 5 // rounds  # five lines where there is no bar
+            line = f"choosing a start: {done}/{rounds} rounds of trials" if done and is_told else None
+            start_bar(rounds).show("rounds of trials", line, completed=done)
+
+        result = search_run.meta_train(config, seed, out, resume, show, say, show_start)
     if not result:  # the first process has it
         return result
     try:

@@ -18,7 +18,7 @@ from synthenv.core.checkpoint import CheckpointStore, save_tree
 from synthenv.core.errors import UserError
 from synthenv.outer.bilevel import GenerationLog, OuterState
 from synthenv.runs.meta_train.config import MetaTrainConfig, to_stored
-from synthenv.runs.meta_train.search import Search
+from synthenv.runs.meta_train.search import Search, ShowStart
 from synthenv.runs.storage import run_directory
 from synthenv.runs.storage.first_process import from_first, on_first
 from synthenv.runs.storage.run_directory import RunDir
@@ -59,6 +59,7 @@ def meta_train(
     resume: bool = False,
     on_generation: Callable[[dict[str, Any]], None] = lambda line: None,
     notify: Callable[[str], None] = print,
+    on_start: ShowStart = lambda done, total: None,
 ) -> dict[str, Any]:
     """Evolve a proxy and leave a run directory.
 
@@ -69,6 +70,7 @@ def meta_train(
         resume: go on with an unfinished run, or with a finished one that is asked for more generations.
         on_generation: called with every metrics line, for progress; it may raise ``StopSearch``.
         notify: called with a line about anything the user should know (a damaged checkpoint, another machine).
+        on_start: called with the rounds of trials that are done and all there are, while a start is chosen.
 
     Returns:
         the result, as in ``result.json``; empty on all processes but the first.
@@ -85,7 +87,7 @@ def meta_train(
         state, finished = from_first(on_first(_begin, search, run, resume, notify) or (search.start(), False))
         while not finished and int(state.generation) < config.outer.num_generations:
             start, cpu_start = time.perf_counter(), time.process_time()
-            state, start_steps = search.choose_start() if int(state.generation) == 0 else (state, 0)
+            state, start_steps = search.choose_start(on_start) if int(state.generation) == 0 else (state, 0)
             state, log = search.advance(state)
             verdict = search.check_solved(state, log, tell)
             state = verdict.state

@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from synthenv.agents.training.hyperparams import few_shapes
 from synthenv.core.errors import UserError
 from synthenv.outer import bilevel
-from synthenv.outer.bilevel import GenerationLog, OuterState
+from synthenv.outer.bilevel import GenerationLog, Outcome, OuterState, Trials
 from synthenv.outer.objectives import make_objective
 from synthenv.outer.strategy import make_strategy
 from synthenv.runs.meta_train.config import MetaTrainConfig, check
@@ -23,6 +23,8 @@ NUM_OWN = 32  # more agents of the search's own that have to agree before dearer
 # Of the networks of those of table 2: each takes as long to compile as several agents to train.
 NUM_SHAPES = 6
 ROUND = 12  # of them are asked at a time: every shape twice
+# Told how many rounds of trials are done while a start is chosen, and how many there are.
+ShowStart = Callable[[int, int], None]
 
 
 class Verdict(NamedTuple):
@@ -72,33 +74,43 @@ class Search:
         proxy = self.first_proxy if proxy is None else proxy
         return bilevel.init_state(self.key_init, self.strategy, jnp.asarray(proxy))
 
-    def choose_start(self) -> tuple[OuterState, int]:
+    def choose_start(self, show: ShowStart = lambda done, total: None) -> tuple[OuterState, int]:
         """The same at the best of ``num_starts`` random proxies, and the training steps that finding it took."""
         outer = self.config.outer
         if outer.num_starts <= 1:
             return self.start(), 0
+        climbs = min(outer.num_climbs, outer.num_starts) if outer.num_climbs > 1 else 0
+        done, total = 0, 2 + climbs * outer.climb_generations
+        show(done, total)
+
+        def run_trials(key: jax.Array, trials: Trials) -> Outcome:
+            nonlocal done
+            outcome = self.runner(key, trials)
+            show(done := done + 1, total)
+            return outcome
+
+        def advance(key: jax.Array, state: OuterState) -> tuple[OuterState, GenerationLog]:
+            return bilevel.generation(key, state, self.strategy, run_trials, outer)
+
         keys = jax.random.split(self.key_starts, outer.num_starts)
         candidates = jax.vmap(lambda key: ravel_pytree(self.proxy.init_params(key))[0])(keys)
         best, outcomes = bilevel.choose_start(
             self.key_choice,
             np.asarray(candidates),
-            self.runner,
+            run_trials,
             self.config.strategy.std,
             outer.num_climbs,
         )
         state = self.start(best[0])
         if outer.num_climbs > 1:
             starts = [self.start(proxy) for proxy in best]
-            state, climbs = bilevel.race(self.key_race, starts, outer.climb_generations, self._advance)
-            outcomes += climbs
+            state, climbed = bilevel.race(self.key_race, starts, outer.climb_generations, advance)
+            outcomes += climbed
         return state, int(sum(outcome.num_steps.sum() for outcome in outcomes))
 
     def advance(self, state: OuterState) -> tuple[OuterState, GenerationLog]:
         """One generation."""
-        return self._advance(self.root_key, state)
-
-    def _advance(self, key: jax.Array, state: OuterState) -> tuple[OuterState, GenerationLog]:
-        return bilevel.generation(key, state, self.strategy, self.runner, self.config.outer)
+        return bilevel.generation(self.root_key, state, self.strategy, self.runner, self.config.outer)
 
     def check_solved(
         self, state: OuterState, log: GenerationLog, notify: Callable[[str], None] = lambda line: None
