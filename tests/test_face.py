@@ -40,6 +40,18 @@ def search(tmp_path_factory):
         return synthenv.meta_train(**TINY, out=tmp_path_factory.mktemp("face") / "run")
 
 
+@pytest.mark.parametrize("place", ["synthetic/CartPole-v0", "bandit/CartPole-v0:1", "reward/CliffWalking"])
+def test_params_are_printed_in_a_line(place):
+    """Not weight by weight, as dataclasses are."""
+    _, params = synthenv.make(place)
+    assert len(repr(params)) < 400 and "\n" not in repr(params)
+    assert f"max_steps_in_episode={params.max_steps_in_episode}, " in repr(params)
+    weights = params.net if place.startswith("reward") else params.nets
+    size = sum(leaf.size for leaf in jax.tree.leaves(weights))
+    assert f"=<{size:,} numbers>, " in repr(params)
+    jax.jit(lambda params: print(params) or 0)(params)
+
+
 def test_importing_the_package_costs_nothing():
     code = "import sys, synthenv; synthenv.register, dir(synthenv); assert 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=REPO)

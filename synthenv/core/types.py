@@ -9,12 +9,24 @@ Three words that never mix: ``config`` is static and hashable, ``hyperparams`` a
 differ between population members, ``params`` are weights.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 
 PyTree = Any
+
+
+def brief(self: Any) -> str:
+    """What a dataclass prints, in a line: of a field that holds arrays only how many numbers there are."""
+
+    def shown(value: Any) -> str:
+        sizes = [getattr(leaf, "size", 1) for leaf in jax.tree.leaves(value)]
+        return f"<{sum(sizes):,} numbers>" if max(sizes, default=0) > 1 else repr(value)
+
+    fields = [f"{field.name}={shown(getattr(self, field.name))}" for field in dataclasses.fields(self)]
+    return f"{type(self).__name__}({', '.join(fields)})"
 
 
 class Transition(NamedTuple):

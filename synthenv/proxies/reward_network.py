@@ -27,6 +27,7 @@ from flax import struct
 from gymnax.environments import environment
 
 from synthenv.core.errors import UserError
+from synthenv.core.types import brief
 from synthenv.envs.gridworld import GridWorld
 from synthenv.nets.mlp import Layer
 from synthenv.nets.network import Network, apply_network, init_network
@@ -53,6 +54,8 @@ class RewardParams(environment.EnvParams):
     discount: Any = 0.99
     potentials: Any = None
     real: Any = None
+
+    __repr__ = brief
 
 
 def _box(space: Any, inputs: str, info_size: int) -> tuple[np.ndarray, np.ndarray]:

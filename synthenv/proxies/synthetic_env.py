@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
+from synthenv.core.types import brief
 from synthenv.nets.network import Network, apply_network, init_network
 from synthenv.proxies.around_task import AroundTask, held
 from synthenv.proxies.config import SyntheticConfig
@@ -41,6 +42,8 @@ class SyntheticParams(environment.EnvParams):
 
     nets: Any = None
     real: Any = None
+
+    __repr__ = brief
 
 
 class _Synthetic(AroundTask):

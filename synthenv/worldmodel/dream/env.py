@@ -15,7 +15,7 @@ from flax import struct
 from gymnax.environments import environment
 
 from synthenv.core.errors import UserError
-from synthenv.core.types import Prediction
+from synthenv.core.types import Prediction, brief
 from synthenv.envs.action_units import Actions
 from synthenv.envs.vector_task import VectorTask
 from synthenv.worldmodel.context.context import Context
@@ -58,6 +58,8 @@ class EnvParams(environment.EnvParams):
     surface: Any = None
     has_ends: Any = True
     pessimism: Any = 0.0
+
+    __repr__ = brief
     max_steps_in_episode: Any = 200
 
 
