@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from synthenv.core.errors import UserError
+from synthenv.core.errors import UserError, told_of
 from synthenv.core.files import check_place, disk_error, is_special, to_json, write_atomic
 from synthenv.runs import command_line, interruption
 from synthenv.runs.command_line import Row
@@ -72,6 +72,11 @@ def main(argv: list[str] | None = None) -> int:
                 run(command)
         except UserError as error:
             print(f"synthenv: {error}", file=sys.stderr)
+            return 2
+        except Exception as error:
+            if (told := told_of(error)) is None or "JAX_TRACEBACK_FILTERING" in os.environ:
+                raise
+            print(f"synthenv: {told} (JAX_TRACEBACK_FILTERING=off shows the traceback)", file=sys.stderr)
             return 2
         except KeyboardInterrupt as interrupt:
             print(f"\nsynthenv: interrupted{_how_to_go_on(command)}", file=sys.stderr)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import pytest
 
+import synthenv
 from synthenv.agents.config import AgentConfig, ICMConfig
 from synthenv.agents.presets import AGENTS, agent_from_stored
 from synthenv.cli import main
@@ -70,6 +71,60 @@ def test_an_agent(run):
     )
     assert dreamt["num_seeds"] == 1
     assert "boltzmann" in run("my_agent.py", "list")["agents"]
+
+
+MISTAKES = {
+    "in a line": (
+        "values = network.apply(weights.params, obs)",
+        "values = obs @ jnp.ones(7)",
+        "obs @ jnp.ones(7)",
+    ),
+    "of a shape": (
+        "return Weights(params, target, moments)",
+        "return Weights(params, target, None)",
+        "def make(",
+    ),
+}
+
+
+@pytest.mark.rank_promotion_ok
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_an_agent_is_told_in_a_line(mistake, tmp_path, monkeypatch, capsys):
+    """Found while it is traced, in a line of the user's or by JAX after that; whoever asks gets the traceback."""
+    write_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    right, wrong, blamed = MISTAKES[mistake]
+    source = (tmp_path / "my_agent.py").read_text()
+    assert right in source
+    source = source.replace(right, wrong)
+    (tmp_path / "my_agent.py").write_text(source)
+    number = next(i for i, line in enumerate(source.splitlines(), 1) if blamed in line)
+    words = [
+        "train",
+        "--import",
+        "my_agent.py",
+        "--env",
+        "CartPole-v0",
+        "--agent",
+        "boltzmann",
+        "--num-agents",
+        "1",
+    ]
+    monkeypatch.delenv("JAX_TRACEBACK_FILTERING", raising=False)
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    place = (
+        f"synthenv: the agent 'boltzmann' failed at {tmp_path / 'my_agent.py'}, line {number}: TypeError: "
+    )
+    assert said.startswith(place) and said.endswith(" (JAX_TRACEBACK_FILTERING=off shows the traceback)\n")
+    assert said.count("\n") == 1
+    with pytest.raises(TypeError) as raised:
+        synthenv.train("CartPole-v0", agent="boltzmann", num_agents=1)
+    (note,) = [note for note in raised.value.__notes__ if "boltzmann" in note]
+    assert said.startswith(f"synthenv: {note} (")
+    monkeypatch.setenv("JAX_TRACEBACK_FILTERING", "off")
+    with pytest.raises(TypeError):
+        main(words)
 
 
 @pytest.mark.rank_promotion_ok

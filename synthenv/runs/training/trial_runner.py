@@ -130,12 +130,13 @@ class TrialRunner:
             hyperparams=jax.tree.map(lambda x: x[agents], hyperparams),
         )
         workload = Workload(tasks, [buckets[i] for i in agents], expected[agents])
-        served = serve(
-            self.program,
-            workload,
-            group_size=1 if self.on_cpu else -(-len(agents) // jax.device_count()),
-            workers_per_device=self.workers,
-        )
+        with agents_by_name.blamed(self.agent):
+            served = serve(
+                self.program,
+                workload,
+                group_size=1 if self.on_cpu else -(-len(agents) // jax.device_count()),
+                workers_per_device=self.workers,
+            )
         useful = served.results.useful_steps.sum() / served.results.slot_steps.sum()
         return served.results, served.busy_share * float(useful)
 
