@@ -1,8 +1,10 @@
 """What every command can be told. Imports nothing heavy, so that ``--help`` prints at once."""
 
 import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -47,6 +49,23 @@ class Common:
         if self.json is not None and (self.json.is_dir() or not self.json.parent.is_dir()):
             cause = "it is a directory" if self.json.is_dir() else f"{self.json.parent} is no directory"
             raise UserError(f"cannot write {self.json}, because {cause}: pass another --json FILE")
+
+
+Shared = Annotated[Common, tyro.conf.arg(name="")]  # its flags are spelled without a prefix
+Command = TypeVar("Command")
+
+
+def resumed(kind: Callable[..., Command], stored: Mapping[str, Any], **own: Any) -> Command:
+    """The command whose run has this config, as far as its fields stand there by name.
+
+    Args:
+        kind: the dataclass of what the command can be told.
+        stored: the config.
+        own: fields that stand there in another form.
+    """
+    names = inspect.signature(kind).parameters
+    asked = {name: value for name, value in stored.items() if name in names}
+    return kind(**asked | own, common=Common(seed=stored.get("seed", 0)))
 
 
 def check_agents(*names: str | None) -> None:

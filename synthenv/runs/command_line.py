@@ -15,6 +15,7 @@ from synthenv import __version__
 from synthenv.core.errors import UserError
 from synthenv.core.registry import load_extension
 from synthenv.runs import argument_errors, help_text
+from synthenv.runs.arguments import resumed
 from synthenv.runs.demo.arguments import Demo
 from synthenv.runs.flags import flags_of
 from synthenv.runs.meta_train.arguments import MetaTrain, meta_train_defaults
@@ -130,9 +131,9 @@ def _default(kind: type, words: list[str], rows: Rows) -> Any:
         return meta_train_defaults(option, stored, "--resume" in words)
     if kind is OswmBenchmark:
         return benchmark_defaults(option("--preset"), stored)
-    if stored is None or not issubclass(kind, Demo | Tune | OswmRun | OswmPretrain):
-        return None
-    return kind.resumed(stored)
+    if stored is not None and issubclass(kind, Tune | OswmRun | OswmPretrain):
+        return kind.resumed(stored)
+    return resumed(Demo, stored) if stored is not None and kind is Demo else None
 
 
 def _stored(kind: type, words: list[str], rows: Rows) -> dict[str, Any] | None:

@@ -1,13 +1,9 @@
 """What ``synthenv demo`` can be told. Imports nothing heavy."""
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
 
-import tyro
-
-from synthenv.runs.arguments import Common
+from synthenv.runs.arguments import Common, Shared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,13 +19,8 @@ class Demo:
 
     out: Path | None = None
     resume: bool = False
-    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+    common: Shared = dataclasses.field(default_factory=Common)
 
     def stem(self) -> str:
         """What its directory under runs/ is called if --out is not given."""
         return f"demo-seed{self.common.seed}"
-
-    @staticmethod
-    def resumed(stored: Mapping[str, Any]) -> "Demo":
-        """What holds where no flag says otherwise, of the demo with this config."""
-        return Demo(common=Common(seed=stored.get("seed", 0)))

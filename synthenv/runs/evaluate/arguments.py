@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from synthenv.runs.arguments import Common, check_agents, check_counts
+from synthenv.runs.arguments import Common, Shared, check_agents, check_counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Train:
     vary_hyperparams: bool = False
     max_steps: int | None = None
     out: Path | None = None
-    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+    common: Shared = dataclasses.field(default_factory=Common)
 
     def stem(self) -> str:
         """What its directory under runs/ is called if --out is not given."""
@@ -78,7 +78,7 @@ class Evaluate:
     max_steps: int | None = None
     curves: bool = False
     out: Path | None = None
-    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+    common: Shared = dataclasses.field(default_factory=Common)
 
     def stem(self) -> str:
         """What its directory under runs/ is called if --out is not given."""
@@ -121,7 +121,7 @@ class Plot:
     num_agents: int = 10
     max_steps: int | None = None
     returns: bool = True
-    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+    common: Shared = dataclasses.field(default_factory=Common)
 
     def check(self) -> None:
         """Refuse what trains nobody.

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from synthenv.core.errors import UserError
-from synthenv.runs.arguments import Common
+from synthenv.runs.arguments import Common, Shared
 from synthenv.runs.meta_train import presets
 from synthenv.runs.meta_train.config import MetaTrainConfig, from_stored
 
@@ -38,7 +38,7 @@ class MetaTrain:
     config: Annotated[MetaTrainConfig, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=presets.preset
     )
-    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+    common: Shared = dataclasses.field(default_factory=Common)
 
     def stem(self) -> str:
         """What its directory under runs/ is called if --out is not given."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from synthenv.runs.arguments import Common
+from synthenv.runs.arguments import Common, Shared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,4 +18,4 @@ class OswmPlot:
     """
 
     run: Annotated[Path, tyro.conf.Positional]
-    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+    common: Shared = dataclasses.field(default_factory=Common)

@@ -3,11 +3,9 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-
-from synthenv.runs.arguments import Common, check_counts
+from synthenv.runs.arguments import Common, Shared, check_counts, resumed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Tune:
     num_generations: int | None = None
     num_searches: int = 1
     resume: bool = False
-    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+    common: Shared = dataclasses.field(default_factory=Common)
 
     @property
     def chosen_task(self) -> str:
@@ -73,6 +71,4 @@ class Tune:
     @staticmethod
     def resumed(stored: Mapping[str, Any]) -> "Tune":
         """What holds where no flag says otherwise, of the study with this config."""
-        asked = {field.name: stored[field.name] for field in dataclasses.fields(Tune) if field.name in stored}
-        asked["strategies"] = tuple(asked.get("strategies", ()))
-        return Tune(**asked, common=Common(seed=stored.get("seed", 0)))
+        return resumed(Tune, stored, strategies=tuple(stored.get("strategies", ())))

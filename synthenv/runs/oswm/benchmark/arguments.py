@@ -4,13 +4,11 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
-
-import tyro
+from typing import Any, Literal, NamedTuple
 
 from synthenv.core.errors import UserError
 from synthenv.core.registry import nearest
-from synthenv.runs.arguments import Common, check_counts
+from synthenv.runs.arguments import Common, Shared, check_counts, resumed
 from synthenv.runs.oswm.run.arguments import NUMBERS
 
 TABLES = ("1", "2", "3")
@@ -122,7 +120,7 @@ class OswmBenchmark:
     expert_steps: int | None = None
     out: Path | None = None
     resume: bool = False
-    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+    common: Shared = dataclasses.field(default_factory=Common)
 
     def __post_init__(self) -> None:
         """Separate names that commas join."""
@@ -168,9 +166,7 @@ def benchmark_defaults(preset: str | None, stored: Mapping[str, Any] | None) -> 
         stored: the config of the benchmark to resume, or of something else, which its directory will refuse.
     """
     if stored is not None and stored.get("command") == "oswm benchmark" and preset is None:
-        names = {field.name for field in dataclasses.fields(OswmBenchmark)}
-        asked = {name: value for name, value in stored.items() if name in names}
-        return OswmBenchmark(**asked, common=Common(seed=stored["seed"]))
+        return resumed(OswmBenchmark, stored)
     name: Any = preset if preset in PRESETS else "cpu"
     return OswmBenchmark(preset=name, **PRESETS[name])
 

@@ -3,11 +3,9 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-
-from synthenv.runs.arguments import Common, check_counts
+from synthenv.runs.arguments import Common, Shared, check_counts, resumed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +35,7 @@ class OswmPretrain:
     families: tuple[str, ...] = ()
     out: Path | None = None
     resume: bool = False
-    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+    common: Shared = dataclasses.field(default_factory=Common)
 
     def stem(self) -> str:
         """What its directory under runs/ is called if --out is not given."""
@@ -54,9 +52,4 @@ class OswmPretrain:
     @staticmethod
     def resumed(stored: Mapping[str, Any]) -> "OswmPretrain":
         """What holds where no flag says otherwise, of the run with this config."""
-        return OswmPretrain(
-            preset=stored.get("preset"),
-            steps=stored.get("pretrain", {}).get("num_steps"),
-            steps_per_line=stored.get("steps_per_line"),
-            common=Common(seed=stored.get("seed", 0)),
-        )
+        return resumed(OswmPretrain, stored, steps=stored.get("pretrain", {}).get("num_steps"))

@@ -3,12 +3,10 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import tyro
+from typing import Any, Literal
 
 from synthenv.core.errors import UserError
-from synthenv.runs.arguments import AS_EVOLVED, Common, check_agents, check_counts
+from synthenv.runs.arguments import AS_EVOLVED, Common, Shared, check_agents, check_counts, resumed
 
 StrategyName = Literal["held", "random", "repeat", "expert", "p-expert", "mixture"]
 
@@ -66,7 +64,7 @@ class OswmRun:
     test_episodes: int = 100
     out: Path | None = None
     resume: bool = False
-    common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+    common: Shared = dataclasses.field(default_factory=Common)
 
     def stem(self) -> str:
         """What its directory under runs/ is called if --out is not given."""
@@ -108,9 +106,5 @@ class OswmRun:
     @staticmethod
     def resumed(stored: Mapping[str, Any]) -> "OswmRun":
         """What holds where no flag says otherwise, of the run with this config."""
-        asked = {
-            field.name: stored[field.name] for field in dataclasses.fields(OswmRun) if field.name in stored
-        }
-        if asked.get("context_file") is not None:
-            asked["context_file"] = Path(asked["context_file"])
-        return OswmRun(**asked, common=Common(seed=stored.get("seed", 0)))
+        file = stored.get("context_file")
+        return resumed(OswmRun, stored, context_file=file if file is None else Path(file))
