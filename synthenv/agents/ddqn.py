@@ -176,13 +176,11 @@ def make_learner(config: DDQNConfig, bucket: Bucket, num_actions: int) -> Learne
     return Learner(
         init=partial(init, num_actions=num_actions, config=config, bucket=bucket),
         explore=explore_step,
-        env_action=lambda action: action,
         learn=partial(learn, config=config, bucket=bucket),
         policy=lambda weights: weights.params,
         act=lambda key, params, obs: act(params, obs, config),
         first_epsilon=lambda hyperparams: hyperparams.epsilon_init,
         next_epsilon=next_epsilon,
-        action_size=1,
         num_explore_words=2,
         num_learn_words=bucket.batch_rows,
     )

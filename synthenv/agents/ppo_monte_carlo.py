@@ -211,12 +211,9 @@ def make_learner(config: PPOMonteCarloConfig, bucket: Bucket, actions: Actions) 
     return Learner(
         init=partial(init, bucket=bucket, **bound),
         explore=explore,
-        env_action=lambda action: action,
         learn=partial(learn, **bound),
         policy=lambda learner: learner.weights.policy,
         act=partial(act, **bound),
-        first_epsilon=lambda hyperparams: 0.0,
-        next_epsilon=lambda epsilon, hyperparams: epsilon,
         action_size=1 if actions.discrete else actions.size,
         num_explore_words=num_noise_words(actions),
         num_learn_words=1,

@@ -70,13 +70,11 @@ def make_learner(config: TabularConfig, num_actions: int) -> Learner:
     return Learner(
         init=init,
         explore=explore,
-        env_action=lambda action: action,
         learn=partial(learn, config=config),
         policy=lambda tables: tables.values,
         act=lambda key, values, obs: act(values, obs),
         first_epsilon=lambda hyperparams: hyperparams.epsilon_init,
         next_epsilon=next_epsilon,
-        action_size=1,
         num_explore_words=2,
         num_learn_words=2,
     )

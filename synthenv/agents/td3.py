@@ -204,8 +204,6 @@ def make_learner(config: TD3Config, bucket: Bucket, actions: Actions) -> Learner
         learn=partial(learn, bucket=bucket, **bound),
         policy=lambda weights: Policy(weights.actor, weights.critic_opt.count, weights.action_std),
         act=partial(act, **bound),
-        first_epsilon=lambda hyperparams: 0.0,
-        next_epsilon=lambda epsilon, hyperparams: epsilon,
         action_size=actions.size,
         num_explore_words=4 * actions.size,
         num_learn_words=bucket.batch_rows * (1 + 4 * actions.size),

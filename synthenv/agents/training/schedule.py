@@ -40,31 +40,31 @@ class Learner(NamedTuple):
         init: (key, obs [obs], hyperparams) -> learner.
         explore: (words uint32 [num_explore_words], learner, obs, epsilon, warm_up, hyperparams) -> the action as
             replay keeps it, [action_size] or [] if that is 1.
-        env_action: an action as replay keeps it -> as the environment takes it.
         learn: (words uint32 [num_learn_words], learner, replay, obs_size, epsilon, hyperparams) -> learner after a
             gradient step. Those that replay batches take ``transform`` too, rows -> rows, applied before the targets
             are computed; their words are equally many for each row of the batch, and the first of them picks the row.
         policy: learner -> params of the policy that is tested.
         act: (key, params, obs) -> action for the environment, as in a test.
+        num_explore_words: random words for an action.
+        num_learn_words: random words for a gradient step.
+        env_action: an action as replay keeps it -> as the environment takes it.
         first_epsilon: hyperparams -> exploration rate of the first episode.
         next_epsilon: (epsilon, hyperparams) -> that of the next one.
         action_size: floats of an action in replay.
-        num_explore_words: random words for an action.
-        num_learn_words: random words for a gradient step.
         warms_up: whether ``learn`` is called only once the first ``init_episodes`` episodes are over, or in every step.
     """
 
     init: Callable[..., PyTree]
     explore: Callable[..., jax.Array]
-    env_action: Callable[[jax.Array], jax.Array]
     learn: Callable[..., PyTree]
     policy: Callable[[PyTree], PyTree]
     act: Callable[[jax.Array, PyTree, jax.Array], jax.Array]
-    first_epsilon: Callable[[Any], Any]
-    next_epsilon: Callable[[jax.Array, Any], jax.Array]
-    action_size: int
     num_explore_words: int
     num_learn_words: int
+    env_action: Callable[[jax.Array], jax.Array] = lambda action: action
+    first_epsilon: Callable[[Any], Any] = lambda hyperparams: 0.0
+    next_epsilon: Callable[[jax.Array, Any], jax.Array] = lambda epsilon, hyperparams: epsilon
+    action_size: int = 1
     warms_up: bool = True
 
 
