@@ -36,11 +36,6 @@ class Variation(NamedTuple):
     depth: tuple[Count, Count] = (1, 3)
     max_steps: tuple[Count, Count] | None = None
 
-    @property
-    def logarithmic(self) -> bool:
-        """Whether numbers are drawn on a logarithmic scale."""
-        return True
-
 
 @dataclass(frozen=True)
 class AgentConfig:
@@ -75,6 +70,8 @@ class AgentConfig:
         "none"  # as the replay that it leaves has them
     )
     blocks_of_batch: ClassVar[bool] = True  # whether a gradient may be summed over blocks of the batch
+    actions: ClassVar[tuple[str, ...]] = ("discrete", "continuous")  # the kinds that it can choose
+    steps_per_update: ClassVar[int] = 1  # environment steps between two times that it learns
 
     name: str = ""
     discount: Share = traced(0.99)
@@ -92,19 +89,9 @@ class AgentConfig:
     variation: Variation = field(default_factory=Variation)
 
     @property
-    def actions(self) -> tuple[str, ...]:
-        """The kinds of actions that it can choose: discrete, continuous."""
-        return ("discrete", "continuous")
-
-    @property
     def full_name(self) -> str:
         """What it is registered by: its name, with _icm if it is curious."""
         return f"{self.name}_icm" if getattr(self, "curiosity", None) else self.name
-
-    @property
-    def steps_per_update(self) -> int:
-        """Environment steps between two times that it learns."""
-        return 1
 
     def make(self, bucket: Any, action_space: Any, task: Any = None) -> Any:
         """Build the learner.

@@ -36,6 +36,7 @@ class DDQNConfig(AgentConfig):
 
     module: ClassVar[str] = "synthenv.agents.ddqn"
     replayed_actions: ClassVar[Literal["none", "index", "vector"]] = "index"
+    actions: ClassVar[tuple[str, ...]] = ("discrete",)
 
     name: Literal["ddqn", "dueling_ddqn"] = "ddqn"
     learning_rate: Positive = traced(1e-3)
@@ -51,11 +52,6 @@ class DDQNConfig(AgentConfig):
     advantage_mean: Literal["state", "batch"] = "state"
     curiosity: ICMConfig | None = None
     network: str = ""
-
-    @property
-    def actions(self) -> tuple[str, ...]:
-        """Discrete ones."""
-        return ("discrete",)
 
     @property
     def blocks_of_batch(self) -> bool:  # type: ignore[override]
@@ -114,7 +110,7 @@ class TD3Config(AgentConfig):
     network: str = ""
 
     @property
-    def actions(self) -> tuple[str, ...]:
+    def actions(self) -> tuple[str, ...]:  # type: ignore[override]
         """Continuous ones, or discrete ones as ``td3_discrete``."""
         return ("discrete",) if self.name == "td3_discrete" else ("continuous",)
 
@@ -134,10 +130,7 @@ class TabularVariation(NamedTuple):
     learning_rate: tuple[Positive, Positive] = (0.1, 1.0)
     discount: tuple[Share, Share] = (0.1, 1.0)
 
-    @property
-    def logarithmic(self) -> bool:
-        """Whether numbers are drawn on a logarithmic scale."""
-        return False
+    logarithmic = False  # as numbers are drawn of ranges that do not say so
 
 
 @dataclass(frozen=True)
@@ -156,6 +149,7 @@ class TabularConfig(AgentConfig):
 
     module: ClassVar[str] = "synthenv.agents.tabular"
     needs_table: ClassVar[bool] = True
+    actions: ClassVar[tuple[str, ...]] = ("discrete",)
 
     name: Literal["q_learning", "sarsa"] = "q_learning"
     discount: Share = 0.8
@@ -169,11 +163,6 @@ class TabularConfig(AgentConfig):
     count_bonus: NotNegative = traced(0.0)
     count_form: Literal["n", "sqrt_n"] = "n"
     variation: Any = field(default_factory=TabularVariation)
-
-    @property
-    def actions(self) -> tuple[str, ...]:
-        """Discrete ones."""
-        return ("discrete",)
 
     def with_room(self, num_transitions: int) -> Self:
         """Itself: it learns from the last transition only."""

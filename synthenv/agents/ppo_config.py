@@ -72,7 +72,7 @@ class PPOConfig(AgentConfig):
     network: str = ""
 
     @property
-    def steps_per_update(self) -> int:
+    def steps_per_update(self) -> int:  # type: ignore[override]
         """Those of an iteration."""
         return self.num_envs * self.rollout_length
 
@@ -139,7 +139,7 @@ class PPOMonteCarloConfig(AgentConfig):
     network: str = ""
 
     @property
-    def steps_per_update(self) -> int:
+    def steps_per_update(self) -> int:  # type: ignore[override]
         """Those of a rollout."""
         return self.rollout_length
 
