@@ -14,10 +14,8 @@ import jax
 
 from synthenv.core.host import on_host
 from synthenv.worldmodel.paper import train_step as paper_pretrain
-from synthenv.worldmodel.paper.train_step import PaperPretrainConfig
 from synthenv.worldmodel.regression.double_precision import double_on_host
 from synthenv.worldmodel.small import train_step as pretrain
-from synthenv.worldmodel.small.train_step import PretrainConfig
 from synthenv.worldmodel.small.training_examples import Examples
 
 HELD_OUT = 2**31 - 1  # folded into the seed, for tasks that are never trained on
@@ -31,7 +29,8 @@ _draw_paper = jax.jit(paper_pretrain.draw_batch, static_argnames="config")
 class Ahead:
     """What ``make`` returns for ``first``, ``first + 1``, ...; use it in a ``with`` statement."""
 
-    def __init__(self, first: int, num_workers: int):
+    def __init__(self, key: jax.Array, config: Any, first: int, num_workers: int):
+        self._key, self._config = key, config
         self._pool = ThreadPoolExecutor(num_workers)
         self._next = first
         self._ahead: list[Future[Any]] = []
@@ -62,11 +61,6 @@ class Ahead:
 class Batches(Ahead):
     """Of the small model: tasks, and the experts fitted to each."""
 
-    def __init__(self, key: jax.Array, config: PretrainConfig, first: int, num_workers: int):
-        super().__init__(first, num_workers)
-        self._config = config
-        self._key = key
-
     def make(self, index: int, size: int | None = None) -> Examples:
         """Batch ``index``, with contexts of at most ``size`` rows, or of as many as it is its turn to have."""
         key_tasks, key_slots = jax.random.split(jax.random.fold_in(self._key, index))
@@ -84,11 +78,6 @@ class Batches(Ahead):
 
 class PaperBatches(Ahead):
     """Of the paper's model: environments of its prior."""
-
-    def __init__(self, key: jax.Array, config: PaperPretrainConfig, first: int, num_workers: int):
-        super().__init__(first, num_workers)
-        self._config = config
-        self._key = key
 
     def make(self, index: int) -> paper_pretrain.Examples:
         """Batch ``index``."""
