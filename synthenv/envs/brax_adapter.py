@@ -54,14 +54,10 @@ class BraxEnvironment(VectorTask):
     """
 
     def __init__(self, name: str, env: Any, info_metrics: tuple[str, ...], max_steps: int):
-        super().__init__(name, Actions(env.action_size, 1.0, False))
+        params = EnvParams(max_steps_in_episode=max_steps)
+        super().__init__(name, Actions(env.action_size, 1.0, False), params)
         self.brax_env = env
         self._info_metrics = info_metrics
-        self._default_params = EnvParams(max_steps_in_episode=max_steps)
-
-    @property
-    def default_params(self) -> EnvParams:
-        return self._default_params
 
     @property
     def info_size(self) -> int:

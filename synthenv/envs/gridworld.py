@@ -66,8 +66,7 @@ class GridWorld(VectorTask):
 
     def __init__(self, name: str, layout: tuple[str, ...], default_params: EnvParams):
         self.cells = cells = parse_layout(layout)
-        super().__init__(name, Actions(len(MOVES), 1.0, True), cells.size)
-        self._default_params = default_params
+        super().__init__(name, Actions(len(MOVES), 1.0, True), default_params, cells.size)
         self.num_rows, self.num_cols = cells.shape
         # NumPy, not jax: the first construction may happen while something is being traced.
         self._start = np.int32(np.flatnonzero(cells == "S")[0])
@@ -79,10 +78,6 @@ class GridWorld(VectorTask):
     def num_cells(self) -> int:
         """Number of cells of the map, walls included."""
         return self.num_rows * self.num_cols
-
-    @property
-    def default_params(self) -> EnvParams:
-        return self._default_params
 
     def step_env(
         self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams

@@ -55,11 +55,7 @@ class GridWorld(VectorTask):
     """
 
     def __init__(self):
-        super().__init__("GridWorld", Actions(len(MOVES), 1.0, True), obs_size=2)
-
-    @property
-    def default_params(self) -> GridWorldParams:
-        return GridWorldParams()
+        super().__init__("GridWorld", Actions(len(MOVES), 1.0, True), GridWorldParams(), obs_size=2)
 
     def step_env(
         self, key: jax.Array, state: GridWorldState, action: jax.Array, params: GridWorldParams
@@ -133,11 +129,8 @@ class SimpleEnv(VectorTask):
     """
 
     def __init__(self):
-        super().__init__("SimpleEnv", Actions(1, SimpleEnvParams().max_action, False), obs_size=1)
-
-    @property
-    def default_params(self) -> SimpleEnvParams:
-        return SimpleEnvParams()
+        params = SimpleEnvParams()
+        super().__init__("SimpleEnv", Actions(1, params.max_action, False), params, obs_size=1)
 
     def step_env(
         self, key: jax.Array, state: SimpleEnvState, action: jax.Array, params: SimpleEnvParams

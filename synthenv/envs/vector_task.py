@@ -15,12 +15,13 @@ class VectorTask(environment.Environment):
     Args:
         name: what ``env.name`` answers.
         actions: what can be done.
+        default_params: what ``env.default_params`` answers.
         obs_size: length of an observation; None where the subclass finds it out when it is asked.
     """
 
-    def __init__(self, name: str, actions: Actions, obs_size: int | None = None):
+    def __init__(self, name: str, actions: Actions, default_params: Any, obs_size: int | None = None):
         super().__init__()
-        self._name, self.actions = name, actions
+        self._name, self.actions, self._default_params = name, actions, default_params
         if obs_size is not None:
             self.obs_size = obs_size
 
@@ -31,6 +32,10 @@ class VectorTask(environment.Environment):
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def default_params(self) -> Any:
+        return self._default_params
 
     @property
     def num_actions(self) -> int:

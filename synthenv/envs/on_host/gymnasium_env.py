@@ -57,12 +57,9 @@ class GymnasiumEnv(VectorTask):
             raise UserError(
                 f"{env_id} has no time limit: register it with gymnasium by another name and max_episode_steps"
             )
-        super().__init__(env_id, task.units.actions, task.obs_size)
-        self._max_steps, self._seats = task.max_steps, _Seats(env_id, task.max_steps)
-
-    @property
-    def default_params(self) -> EnvParams:
-        return EnvParams(max_steps_in_episode=self._max_steps)
+        params = EnvParams(max_steps_in_episode=task.max_steps)
+        super().__init__(env_id, task.units.actions, params, task.obs_size)
+        self._seats = _Seats(env_id, task.max_steps)
 
     def step_env(
         self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams

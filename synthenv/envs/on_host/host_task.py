@@ -53,17 +53,14 @@ class HostTask(VectorTask):
 
     def __init__(self, env_id: str):
         wrapped = gymnasium_task.make(env_id)
-        self._task: Any = gymnasium_task.describe(wrapped)
-        super().__init__(env_id, self._task.units.actions, self._task.obs_size)
+        task: Any = gymnasium_task.describe(wrapped)
+        params = EnvParams(max_steps_in_episode=task.max_steps)
+        super().__init__(env_id, task.units.actions, params, task.obs_size)
         self._env: Any = wrapped.unwrapped
         self._mujoco: Any = importlib.import_module("mujoco")
         self._parts = sum(getattr(self._mujoco.mjtState, part).value for part in _PARTS)
         self._size = self._mujoco.mj_stateSize(self._env.model, self._parts)
         self._one_at_a_time = threading.Lock()  # several devices may call at once, there is one instance
-
-    @property
-    def default_params(self) -> EnvParams:
-        return EnvParams(max_steps_in_episode=self._task.max_steps)
 
     def step_env(
         self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams

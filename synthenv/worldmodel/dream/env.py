@@ -82,14 +82,10 @@ class WorldModelEnv(VectorTask):
         actions: Actions,
         obs_size: int,
     ):
-        super().__init__(name, actions, obs_size)
+        # Without a context: some loops evaluate them whatever they are given. ``reset`` and ``step`` refuse.
+        super().__init__(name, actions, EnvParams(), obs_size)
         self._predict = predict
         self._termination = termination
-
-    @property
-    def default_params(self) -> EnvParams:
-        """Params without a context: some loops evaluate them whatever they are given. ``reset`` and ``step`` refuse."""
-        return EnvParams()
 
     def step_env(
         self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
