@@ -84,7 +84,6 @@ VARIED_STABLE = replace(
         num_starts=512,
         num_climbs=1,
         num_incumbents=VARIED.outer.num_incumbents,
-        confirm_agents=48,
     ),
 )
 

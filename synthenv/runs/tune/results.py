@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from synthenv.core.errors import UserError
 from synthenv.core.files import plain, to_json, write_atomic
 from synthenv.core.registry import import_words
-from synthenv.runs.meta_train.config import MetaTrainConfig, put
+from synthenv.runs.meta_train.config import MetaTrainConfig, put_all
 from synthenv.runs.meta_train.presets import preset
 from synthenv.runs.storage import metrics
 from synthenv.runs.storage.csv_tables import write_csv
@@ -73,10 +73,7 @@ def news(study: optuna.Study, number: int) -> dict[str, Any]:
 
 def config_of(trial: FrozenTrial, plan: Plan) -> MetaTrainConfig:
     """The config of a trial's searches."""
-    config = plan.base
-    for path, value in chosen(trial, plan).items():
-        config = put(config, path, value)
-    return config
+    return put_all(plan.base, chosen(trial, plan))
 
 
 def seeds(seed: int, number: int, num_searches: int) -> tuple[int, ...]:
