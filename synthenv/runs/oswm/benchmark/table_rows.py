@@ -13,7 +13,7 @@ from synthenv.runs.oswm.benchmark import real_task_rows
 from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark, Row
 from synthenv.runs.oswm.benchmark.real_task_rows import RealRun
 from synthenv.runs.oswm.run import run as oswm_run
-from synthenv.runs.oswm.run.arguments import OswmRun
+from synthenv.runs.oswm.run.arguments import NUMBERS, OswmRun
 from synthenv.runs.oswm.run.presets import dreaming_agent, preset
 from synthenv.runs.oswm.run.run import Show
 from synthenv.runs.storage import metrics
@@ -82,12 +82,8 @@ def _dream(command: OswmBenchmark, row: Row) -> OswmRun:
         context=command.context,
         strategy=row.strategy,  # type: ignore[arg-type]  # one of STRATEGIES, which are its names
         model=row.method,
-        seeds=command.seeds,
-        max_steps=command.max_steps,
-        evaluations=command.evaluations,
-        eval_episodes=command.eval_episodes,
-        test_episodes=command.test_episodes,
         common=command.common,
+        **{name: getattr(command, name) for name in NUMBERS},
     )
 
 
@@ -102,11 +98,8 @@ def _real(command: OswmBenchmark, row: Row, out: Path) -> RealRun:
         task=row.task,
         policy=policy,
         max_steps=max_steps,
-        seeds=command.seeds,
-        evaluations=command.evaluations,
-        eval_episodes=command.eval_episodes,
-        test_episodes=command.test_episodes,
         seed=command.common.seed,
+        **{name: getattr(command, name) for name in NUMBERS if name != "max_steps"},
     )
 
 
