@@ -115,7 +115,7 @@ def trained(config: Config, done: set[tuple[str, str, int]]) -> Iterator[dict[st
                 if (place, name, seed) in done:
                     continue
                 if place != "real" and dream is None:
-                    context = context_of_seed(dreams, keys.context).context
+                    context, _ = context_of_seed(dreams, keys.context)
                     dream = dreams.dream(encode(dreams.model, context)[0], context)
                 env, params = (spec.env, spec.env_params) if place == "real" else (dreams.env, dream)
                 if place == "dream off its surface":

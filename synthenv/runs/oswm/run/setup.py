@@ -168,17 +168,14 @@ def termination_of(command: OswmRun) -> Termination | None:
     return None if command.termination == "learned" else known
 
 
-class Shown(NamedTuple):
-    """A context, and the real steps that its expert took."""
+def context_of_seed(dreams: Dreams, key: jax.Array) -> tuple[Context, int]:
+    """Collect the context, training an expert first if the strategy needs one; or take the file's.
 
-    context: Context
-    expert_steps: int
-
-
-def context_of_seed(dreams: Dreams, key: jax.Array) -> Shown:
-    """Collect the context, training an expert first if the strategy needs one; or take the file's."""
+    Returns:
+        the context, and the real steps that its expert took.
+    """
     if dreams.logged is not None:
-        return Shown(dreams.logged, 0)
+        return dreams.logged, 0
     assert dreams.task is not None
     key_expert, key_steps = jax.random.split(key)
     act: Act | None = None
@@ -186,4 +183,4 @@ def context_of_seed(dreams: Dreams, key: jax.Array) -> Shown:
     if dreams.expert is not None:
         act, expert_steps = train_expert(key_expert, dreams.expert, dreams.task)
     collection = dreams.collection(dreams.strategy, dreams.command.context)
-    return Shown(dreams.task.collect(key_steps, collection, act), expert_steps)
+    return dreams.task.collect(key_steps, collection, act), expert_steps
