@@ -44,7 +44,7 @@ class Train:
             UserError: an agent is unknown, a number is too small.
         """
         check_agents(self.agent)
-        check_counts(self, "max_steps", idle="trains nobody")
+        check_counts(self, "num_agents", "max_steps", idle="trains nobody")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Evaluate:
             UserError: an agent is unknown, a number is too small.
         """
         check_agents(*(self.agent or ()))
-        check_counts(self, "max_steps", idle="trains nobody")
+        check_counts(self, "num_agents", "max_steps", idle="trains nobody")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,4 +130,4 @@ class Plot:
             UserError: an agent is unknown, a number is too small.
         """
         check_agents(self.agent)
-        check_counts(self, "max_steps", idle="trains nobody")
+        check_counts(self, "num_agents", "max_steps", idle="trains nobody")

@@ -171,8 +171,6 @@ def evaluate_curves(
     Raises:
         UserError: if a name is unknown, the proxies are of several tasks, or an agent does not fit.
     """
-    if num_agents < 1:
-        raise UserError(f"--num-agents {num_agents} trains nobody: pass 1 or more")
     spec, todo = plan(names, agents, baselines, max_steps, vary)
     if store is not None:
         check_place(store)

@@ -28,8 +28,6 @@ def plot(command: Plot) -> dict[str, Any]:
     Raises:
         UserError: if a name is unknown or no proxy, or the agent keeps no replay.
     """
-    if command.num_agents < 1:
-        raise UserError(f"--num-agents {command.num_agents} trains nobody: pass 1 or more")
     if not command.proxy:
         raise UserError("nothing to plot: pass a run directory or a shipped proxy")
     place = places.resolve(*command.proxy, agent=command.agent)

@@ -16,7 +16,6 @@ import jax
 import numpy as np
 
 from synthenv.agents.config import AgentConfig
-from synthenv.core.errors import UserError
 from synthenv.runs.statistics.intervals import bootstrap_interval
 from synthenv.runs.training.places import Place, budgeted, real_schedule, resolve, test_spec
 from synthenv.runs.training.trial_runner import TrialRunner
@@ -118,10 +117,8 @@ def evaluate(
         the JSON summary (with one of its own for each proxy meant) and the raw scores by row.
 
     Raises:
-        UserError: if a name is unknown, the tasks do not fit each other or there are no agents.
+        UserError: if a name is unknown, or the tasks do not fit each other.
     """
-    if num_agents < 1:
-        raise UserError(f"--num-agents {num_agents} trains nobody: pass 1 or more")
     place = resolve(*((name,) if isinstance(name, str) else name), agent=agent)
     if test_task is not None:
         place = place._replace(spec=test_spec(place, test_task))
