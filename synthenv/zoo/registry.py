@@ -9,6 +9,7 @@ of each file, and a file that does not match is refused.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -124,7 +125,7 @@ def load(name: str) -> list[LoadedProxy]:
             last = sum(key.split(":")[0] == stem for key in entries) - 1
             raise UserError(f"no shipped proxy {name!r}: choose from {stem}:0 to :{last}, or {stem} for all")
         raise UserError(f"no shipped proxy {name!r}: choose from {', '.join(known)}, or :i for one of them")
-    return [_load_entry(key, entries[key]) for key in chosen]
+    return [load_file(shipped_file("proxy", key, entries[key]), key) for key in chosen]
 
 
 def make(name: str) -> tuple[Any, Any]:
@@ -146,6 +147,18 @@ def make(name: str) -> tuple[Any, Any]:
             return proxy.env, proxy.env.env_params(proxy.proxy_params)
     spec = registry.make(name)
     return spec.env, spec.env_params
+
+
+def shipped_file(what: str, name: str, entry: Mapping[str, Any]) -> Path:
+    """Where a shipped file is.
+
+    Raises:
+        UserError: if it is missing, or is not what was shipped.
+    """
+    path = ROOT / entry["file"]
+    if not path.exists() or sha256(path) != entry["sha256"]:
+        raise UserError(f"shipped {what} {name} is damaged or missing ({entry['file']}): reinstall synthenv")
+    return path
 
 
 def sha256(path: Path) -> str:
@@ -176,13 +189,6 @@ def _proxy_file(path: Path) -> Path:
             f" ({file.name} is missing)"
         )
     return file
-
-
-def _load_entry(name: str, entry: dict[str, Any]) -> LoadedProxy:
-    path = ROOT / entry["file"]
-    if not path.exists() or sha256(path) != entry["sha256"]:
-        raise UserError(f"shipped proxy {name} is damaged or missing ({entry['file']}): reinstall synthenv")
-    return load_file(path, name)
 
 
 def _environment(task: str, config: ProxyConfig) -> Any:

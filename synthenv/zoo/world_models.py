@@ -23,7 +23,7 @@ from synthenv.worldmodel.paper.train_step import PaperPretrainConfig
 from synthenv.worldmodel.small import network as model
 from synthenv.worldmodel.small import world_model as small_model
 from synthenv.worldmodel.small.train_step import PretrainConfig
-from synthenv.zoo.registry import ROOT, sha256
+from synthenv.zoo.registry import ROOT, shipped_file
 
 FILE = "best_proxy.safetensors"  # of a run directory
 _REMEDY = "pass the directory of a finished synthenv oswm pretrain, or its best_proxy.safetensors"
@@ -66,11 +66,7 @@ def load(name: str) -> WorldModel:
         return load_file(path, name)
     if entry is None:
         raise UserError(f"no world model {name!r} is shipped with this version: {_REMEDY}")
-    if not (ROOT / entry["file"]).exists() or sha256(ROOT / entry["file"]) != entry["sha256"]:
-        raise UserError(
-            f"shipped world model {name} is damaged or missing ({entry['file']}): reinstall synthenv"
-        )
-    return load_file(ROOT / entry["file"], name)
+    return load_file(shipped_file("world model", name, entry), name)
 
 
 def file_of(name: str) -> Path:
