@@ -27,7 +27,7 @@ _EPS = 1e-9
 _BETTER = 1e-6  # how much better than the incumbent counts as better
 
 
-def _ranks(scores: jax.Array) -> jax.Array:
+def ranks(scores: jax.Array) -> jax.Array:
     """0 for the lowest score, n-1 for the highest; ties in order of appearance."""
     return jnp.argsort(jnp.argsort(scores))
 
@@ -40,11 +40,11 @@ def linear(scores: jax.Array, baseline: jax.Array) -> jax.Array:
 
 def rank(scores: jax.Array, baseline: jax.Array) -> jax.Array:
     """Ranks mapped to [0, 1] (equation 3)."""
-    return _ranks(scores) / (scores.size - 1)
+    return ranks(scores) / (scores.size - 1)
 
 
 def _log_utility(scores: jax.Array) -> jax.Array:
-    best_first = scores.size - _ranks(scores)  # 1 = best
+    best_first = scores.size - ranks(scores)  # 1 = best
     utility = jnp.maximum(0.0, jnp.log(scores.size / 2 + 1) - jnp.log(best_first))
     return utility / jnp.sum(utility)
 

@@ -26,7 +26,7 @@ from evosax.algorithms import SNES, Open_ES, Sep_CMA_ES
 
 from synthenv.core.registry import Registry
 from synthenv.outer.config import StrategyConfig
-from synthenv.outer.fitness_shaping import SHAPINGS, shape
+from synthenv.outer.fitness_shaping import SHAPINGS, ranks, shape
 
 
 class Strategy(NamedTuple):
@@ -71,7 +71,7 @@ def _shared_weights(population: jax.Array, fitness: jax.Array, state: Any, param
 
     evosax gives all of them the weight of their mean rank, and such weights no longer add up.
     """
-    weights = params.weights[_ranks(fitness)]
+    weights = params.weights[ranks(fitness)]
     equal = fitness[:, None] == fitness[None, :]
     return jnp.sum(jnp.where(equal, weights[None, :], 0.0), axis=1) / jnp.sum(equal, axis=1)
 
@@ -82,15 +82,10 @@ def _ordered_weights(population: jax.Array, fitness: jax.Array, state: Any, para
     Evolution paths take the sum of the selected steps to be of the length that unequal weights give it: shared weights
     make it shorter, and the spread shrinks. What the ranks of infinite fitness weigh goes to the others.
     """
-    weights = params.weights[_ranks(fitness)]
+    weights = params.weights[ranks(fitness)]
     failed = jnp.isinf(fitness)
     lost = jnp.sum(jnp.where(failed, weights, 0.0))
     return jnp.where(failed, 0.0, weights) / jnp.where(jnp.all(failed), 1.0, 1.0 - lost)
-
-
-def _ranks(fitness: jax.Array) -> jax.Array:
-    """0 for the lowest fitness; equal ones in order of appearance."""
-    return jnp.argsort(jnp.argsort(fitness))
 
 
 def mirrored_update(
@@ -157,15 +152,19 @@ def open_es(config: StrategyConfig, num_dims: int, solved_score: float) -> Strat
     return from_evosax(algorithm, algorithm.default_params, shorten)
 
 
-def snes(config: StrategyConfig, num_dims: int, solved_score: float) -> Strategy:
-    """evosax's SNES; it adapts a step size for every dimension."""
-    algorithm = SNES(2 * config.num_pairs, jnp.zeros(num_dims), fitness_shaping_fn=_shared_weights)
-    return from_evosax(algorithm, algorithm.default_params.replace(std_init=config.std))
+def adaptive(
+    kind: Any, weights: Callable[..., jax.Array], config: StrategyConfig, num_dims: int, solved_score: float
+) -> Strategy:
+    """evosax's SNES, which adapts a step size for every dimension; or its separable CMA-ES, which has one for all too.
 
-
-def sep_cma_es(config: StrategyConfig, num_dims: int, solved_score: float) -> Strategy:
-    """evosax's separable CMA-ES; it adapts a step size for every dimension, and one for all."""
-    algorithm = Sep_CMA_ES(2 * config.num_pairs, jnp.zeros(num_dims), fitness_shaping_fn=_ordered_weights)
+    Args:
+        kind: SNES or Sep_CMA_ES.
+        weights: what members weigh, as evosax asks for it.
+        config: population and first spread.
+        num_dims: numbers of a proxy.
+        solved_score: not looked at.
+    """
+    algorithm = kind(2 * config.num_pairs, jnp.zeros(num_dims), fitness_shaping_fn=weights)
     return from_evosax(algorithm, algorithm.default_params.replace(std_init=config.std))
 
 
@@ -210,8 +209,8 @@ STRATEGIES: Registry[StrategyKind] = Registry(
     ours=(
         StrategyKind("paper_nes", paper_nes),
         StrategyKind("open_es", open_es),
-        StrategyKind("snes", snes),
-        StrategyKind("sep_cma_es", sep_cma_es),
+        StrategyKind("snes", partial(adaptive, SNES, _shared_weights)),
+        StrategyKind("sep_cma_es", partial(adaptive, Sep_CMA_ES, _ordered_weights)),
     ),
 )
 
