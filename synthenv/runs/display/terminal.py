@@ -94,18 +94,9 @@ def bars() -> Iterator[Callable[..., Bar]]:
 
 def return_table(title: str, rows: dict[str, dict[str, Any]]) -> None:
     """Returns and costs, a row for each summary of ``evaluate``."""
-    table = Table(title=title, title_justify="left")
-    for column in (
-        "trained in",
-        "mean return [95 % CI]",
-        "median",
-        "mean training steps",
-        "episodes",
-        "agents",
-    ):
-        table.add_column(column, justify="left" if column == "trained in" else "right")
-    for name, row in rows.items():
-        table.add_row(
+    columns = ("trained in", "mean return [95 % CI]", "median", "mean training steps", "episodes", "agents")
+    told = [
+        (
             name,
             bracketed(row, "return", "mean_"),
             f"{row['median_return']:.0f}",
@@ -113,7 +104,9 @@ def return_table(title: str, rows: dict[str, dict[str, Any]]) -> None:
             f"{row['mean_train_episodes']:.0f}",
             str(row["num_agents"]),
         )
-    console.print(table)
+        for name, row in rows.items()
+    ]
+    listing(title, columns, told, justify="right")
 
 
 def curve_table(summary: dict[str, Any]) -> None:
@@ -154,9 +147,11 @@ def bracketed(row: dict[str, Any], name: str, prefix: str = "", form: str = ".1f
     return f"{row[prefix + name]:{form}} [{low:{form}}, {high:{form}}]"
 
 
-def listing(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Any table."""
-    table = Table(*columns, title=title, title_justify="left")
+def listing(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], justify: Any = "left") -> None:
+    """Any table; ``justify`` is of all columns but the first."""
+    table = Table(columns[0], title=title, title_justify="left")
+    for column in columns[1:]:
+        table.add_column(column, justify=justify)
     for row in rows:
         table.add_row(*row)
     console.print(table)
