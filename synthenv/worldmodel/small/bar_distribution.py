@@ -18,21 +18,10 @@ NUM_BARS = len(BORDERS) + 1  # the first and the last are the tails
 TAIL_SCALE, TAIL_POWER = 6.0, 3.0  # density falls as (1 + distance / scale) ** -(power + 1)
 _TAIL_MEAN = TAIL_SCALE / (TAIL_POWER - 1)
 _TAIL_VARIANCE = TAIL_SCALE**2 * TAIL_POWER / ((TAIL_POWER - 1) ** 2 * (TAIL_POWER - 2))
-_CENTRES = np.concatenate(
-    [
-        [BORDERS[0] - _TAIL_MEAN],
-        (BORDERS[1:] + BORDERS[:-1]) / 2,
-        [BORDERS[-1] + _TAIL_MEAN],
-    ]
-).astype(np.float32)
+_ENDS = (BORDERS[0] - _TAIL_MEAN, BORDERS[-1] + _TAIL_MEAN)
+_CENTRES = np.pad((BORDERS[1:] + BORDERS[:-1]) / 2, 1, constant_values=_ENDS)
 # Mean squares of a bar around its own centre.
-_VARIANCES = np.concatenate(
-    [
-        [_TAIL_VARIANCE],
-        np.square(BORDERS[1:] - BORDERS[:-1]) / 12,
-        [_TAIL_VARIANCE],
-    ]
-).astype(np.float32)
+_VARIANCES = np.pad(np.square(np.diff(BORDERS)) / 12, 1, constant_values=_TAIL_VARIANCE)
 
 
 def first_logits() -> np.ndarray:
