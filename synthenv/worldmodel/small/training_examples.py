@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from synthenv.worldmodel.experts import world_model as experts_model
 from synthenv.worldmodel.experts.ensemble import MetricRows
-from synthenv.worldmodel.experts.world_model import Cache
+from synthenv.worldmodel.experts.world_model import Cache, Word
 from synthenv.worldmodel.regression.columns import standardise
 from synthenv.worldmodel.small.network import ModelConfig, Question, Rows
 from synthenv.worldmodel.small.prior.sample import PriorBatch
@@ -70,17 +70,10 @@ def _prepare_one(
     y = standardise(wide[2], columns.target_mean, columns.target_std)
     input_slots, target_slots = slots(key, obs_size, config)
     rows = rows_of(cache, x[:num_context], y[:num_context], task.terminated[:num_context], mask)
-    questions = Question(
-        x=x[num_context:] @ input_slots,
-        said=word.said @ target_slots,
-        error=cache.error @ target_slots,
-        weights=word.weights @ target_slots,
-        local=word.local @ target_slots,
-        used=task.used @ target_slots > 0.5,
-    )
+    used = task.used @ target_slots > 0.5
     return Examples(
         rows=into_slots(rows, input_slots, target_slots),
-        questions=questions,
+        questions=question_of(x[num_context:], word, cache.error, used, input_slots, target_slots),
         y=y[num_context:] @ target_slots,
         terminated=task.terminated[num_context:],
         counts=((task.used & (columns.target_std > 0.0)) @ target_slots > 0.5) & task.sound,
@@ -100,6 +93,22 @@ def rows_of(cache: Cache, x: jax.Array, y: jax.Array, terminated: jax.Array, mas
     missed = jnp.einsum("ky,kyc->cy", cache.weights, cache.left_out)
     size = jnp.sqrt(jnp.sum(cache.weights * cache.error, axis=0))
     return Rows(x, y, missed / (size + 1e-9)[None], terminated, mask)
+
+
+def question_of(
+    x: jax.Array, word: Word, error: jax.Array, used: jax.Array, inputs: jax.Array, targets: jax.Array
+) -> Question:
+    """What the model is asked, in its slots: of inputs [..., D], what the experts say there and how far off they are.
+
+    Args:
+        x: standardised inputs.
+        word: the experts' answers; their typical errors are ``error`` [K, Y].
+        used: the slots of targets that there are.
+        inputs: see ``slots``.
+        targets: see ``slots``.
+    """
+    said, local, weights = (each @ targets for each in word)
+    return Question(x @ inputs, said, error @ targets, weights, local, used)
 
 
 def into_slots(rows: Rows, inputs: jax.Array, targets: jax.Array) -> Rows:

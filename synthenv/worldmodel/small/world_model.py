@@ -22,7 +22,7 @@ from synthenv.worldmodel.regression.columns import snap, standardise
 from synthenv.worldmodel.small import network as model
 from synthenv.worldmodel.small.network import QUESTION_AXES, ModelConfig, Params, Question, Rows
 from synthenv.worldmodel.small.prior.sensors import MAX_ACTIONS
-from synthenv.worldmodel.small.training_examples import into_slots, rows_of
+from synthenv.worldmodel.small.training_examples import into_slots, question_of, rows_of
 
 _TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _FLOOR = 0.01  # of errors, in units of the experts' error near the query
@@ -113,15 +113,7 @@ def _left_out_questions(
     local = jax.lax.map(near, (x, every), batch_size=_AT_ONCE)
     weights = jax.vmap(closed_form.weights)(local)
     said = y[:, None] - jnp.moveaxis(fitted.left_out, 2, 0)  # [C, K, Y]
-    input_slots, target_slots = slots
-    return Question(
-        x=x @ input_slots,
-        said=said @ target_slots,
-        error=fitted.error @ target_slots,
-        weights=weights @ target_slots,
-        local=local @ target_slots,
-        used=used,
-    )
+    return question_of(x, experts_model.Word(said, local, weights), fitted.error, used, *slots)
 
 
 def _trust(params: Params, config: ModelConfig, rows: Rows, questions: Question) -> jax.Array:
@@ -157,14 +149,7 @@ def predict(cache: Cache, obs: jax.Array, action: jax.Array, config: ModelConfig
     word = experts_model.ask(cache.experts, obs, action)
     x = standardise(jnp.concatenate([obs, action]), columns.input_mean, columns.input_std)
     input_slots, target_slots = _slots(obs_size, num_inputs, config)
-    question = Question(
-        x=x @ input_slots,
-        said=word.said @ target_slots,
-        error=cache.experts.error @ target_slots,
-        weights=word.weights @ target_slots,
-        local=word.local @ target_slots,
-        used=cache.used,
-    )
+    question = question_of(x, word, cache.experts.error, cache.used, input_slots, target_slots)
     given, (centre, _) = model.answer(cache.params, config, cache.context, question), model.blend(question)
     mean = centre + cache.trust * (given.mean - centre)
     mean, std = (values @ target_slots.T for values in (mean, given.std))
