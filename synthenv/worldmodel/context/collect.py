@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from synthenv.core.types import Transition
-from synthenv.envs.action_units import Actions, actions_of
+from synthenv.envs.action_units import Actions, ActionUnits, actions_of
 from synthenv.envs.registry import EnvSpec
 from synthenv.worldmodel.context.action_strategies import (
     Act,
@@ -42,18 +42,28 @@ def collect(key: jax.Array, spec: EnvSpec, collection: Collection, act: Act | No
     """
     check_collection(collection, act)
     actions = actions_of(spec.env.action_space(spec.env_params), spec.name)
-    units = actions.units
     key_resets, key_steps = jax.random.split(key)
     transitions = _jitted_steps(key_steps, spec.env, spec.env_params, actions, collection, act)
     keys = jax.random.split(key_resets, collection.num_resets)
     first_obs = _jitted_resets(keys, spec.env, spec.env_params)
+    return collected(transitions, first_obs, actions.units, spec.name, collection)
+
+
+def collected(
+    transitions: Transition, first_obs: Any, units: ActionUnits, task: str, collection: Collection
+) -> Context:
+    """The context of these steps [C] and first observations [R, d].
+
+    Raises:
+        UserError: as ``check_context``.
+    """
     return check_context(
         Context(
-            transitions=as_host(transitions, is_discrete=actions.discrete),
+            transitions=as_host(transitions, units.is_discrete),
             first_obs=np.asarray(first_obs, np.float32),
             num_actions=units.num_actions,
             action_bound=units.bound,
-            task=spec.name,
+            task=task,
             strategy=collection.strategy,
             real_steps=collection.num_steps,
             units=units,

@@ -18,7 +18,8 @@ from synthenv.worldmodel.context.action_strategies import (
     nothing_held,
     propose,
 )
-from synthenv.worldmodel.context.context import Context, as_host, check_context
+from synthenv.worldmodel.context.collect import collected
+from synthenv.worldmodel.context.context import Context
 
 
 def collect_gymnasium(key: jax.Array, env_id: str, collection: Collection, act: Act | None = None) -> Context:
@@ -50,18 +51,7 @@ def collect_gymnasium(key: jax.Array, env_id: str, collection: Collection, act: 
     finally:
         env.close()
     columns: Any = (np.stack(column) for column in zip(*rows, strict=True))
-    return check_context(
-        Context(
-            transitions=as_host(Transition(*columns), is_discrete=actions.discrete),
-            first_obs=first_obs.astype(np.float32),
-            num_actions=units.num_actions,
-            action_bound=units.bound,
-            task=env_id,
-            strategy=collection.strategy,
-            real_steps=collection.num_steps,
-            units=units,
-        )
-    )
+    return collected(Transition(*columns), first_obs, units, env_id, collection)
 
 
 def _rows(
