@@ -1,6 +1,7 @@
-"""What a person may choose about an agent, and what others ask of it. Imports nothing heavy: ``--help`` reads it.
+"""What a person may choose about an agent, and what others ask of it. ``--help`` reads it, so it imports nothing heavy.
 
-Fields that are ``traced`` may differ between members of one compiled program; each value of the others has its own.
+Fields that are ``traced`` may differ between members of one compiled program; every value of another field needs a
+program of its own.
 
 References:
     Ferreira et al. (2022), tables 2-5, 9, 11, 15 and 17.
@@ -90,7 +91,7 @@ class AgentConfig:
 
     @property
     def full_name(self) -> str:
-        """What it is registered by: its name, with _icm if it is curious."""
+        """Return the name that it is registered by: its own, with _icm if it is curious."""
         return f"{self.name}_icm" if getattr(self, "curiosity", None) else self.name
 
     def make(self, bucket: Any, action_space: Any, task: Any = None) -> Any:
@@ -107,38 +108,41 @@ class AgentConfig:
         return importlib.import_module(self.module).make(self, bucket, action_space, task)
 
     def with_room(self, num_transitions: int) -> Self:
-        """The same with a replay of another capacity."""
+        """Return the config with a replay of another capacity."""
         return replace(self, buffer_size=num_transitions)
 
     def with_time_limit(self, time_limit: str) -> Self:
-        """The same with another view of time limits, if it can have one."""
+        """Return the config with another view of time limits, if it can have one."""
         return replace(self, time_limit=time_limit)
 
     def bare(self) -> Self:
-        """The same without a bonus for exploring."""
+        """Return the config without a bonus for exploring."""
         changes: dict[str, Any] = {"curiosity": None} if hasattr(self, "curiosity") else {}
         return replace(self, **changes)
 
     def exploring(self) -> tuple[str, Self] | None:
-        """The papers' baseline that explores, by name; its own bonus stays if it has one. None: there is none."""
+        """Return the papers' baseline that explores, and its name; None if there is none. A bonus of its own stays."""
         if not hasattr(self, "curiosity"):
             return None
         changes: dict[str, Any] = {"curiosity": self.curiosity or ICMConfig()}  # type: ignore[attr-defined]
         return "icm", replace(self, **changes)
 
     def as_released(self) -> Self:
-        """The same with what the papers' code does otherwise than their text."""
+        """Return the config with what the papers' code does otherwise than their text."""
         return self
 
     def stored(self) -> dict[str, Any]:
-        """As files keep it: without a network where it has none, as in files of before agents could have one."""
+        """Return the config as files keep it.
+
+        A network is left out where there is none, as in files from before agents could have one.
+        """
         opened = {
             (field.name, "") for field in fields(self) if field.name == "network" and field.default == ""
         }
         return {name: value for name, value in asdict(self).items() if (name, str(value)) not in opened}
 
     def contradictions(self) -> Iterator[Misfit]:
-        """Numbers that make no sense beside others of the config, though each is one that its field allows.
+        """Yield numbers that make no sense beside others of the config, though each is one that its field allows.
 
         Raises:
             UserError: nobody has registered its network.
@@ -158,7 +162,7 @@ class AgentConfig:
 
 
 def around(agent: Any) -> Any:
-    """Ranges from a third to three times what an agent has, and one layer more or less, the rule of tables 2 and 9.
+    """Return ranges from a third to three times what an agent has, and one layer more or less, as in tables 2 and 9.
 
     Agents without layers keep the ranges that they have.
     """

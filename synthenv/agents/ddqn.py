@@ -1,7 +1,8 @@
 """Double DQN, plain or dueling, in the schedule of the SE/RN papers.
 
-One gradient step per environment step, Polyak averaging of the target after every gradient step, replay sampled
-uniformly with replacement, mean squared error, Adam without clipping, epsilon lowered once per episode.
+The agent takes one gradient step per environment step, and the target follows by Polyak averaging after each. Batches
+are drawn from replay uniformly with replacement, the loss is a mean squared error, Adam does not clip, and epsilon
+falls once per episode.
 
 References:
     van Hasselt et al. (2016), Deep reinforcement learning with double Q-learning.
@@ -53,7 +54,16 @@ def init(
     config: DDQNConfig,
     bucket: Bucket,
 ) -> Weights:
-    """Draw a fresh network."""
+    """Draw a fresh network, which is the target too.
+
+    Args:
+        key: random key.
+        obs: an observation [obs], read for its size.
+        hyperparams: traced numbers of one agent; ``hidden_size`` counts here.
+        num_actions: choices in a state.
+        config: the agent's config.
+        bucket: depth and array width of the network.
+    """
     sizes = (obs.size, hyperparams.hidden_size, num_actions, bucket.depth)
     if config.name == "dueling_ddqn":
         params = init_dueling(key, *sizes, config.feature_size, bucket.max_hidden, config.network)
@@ -63,7 +73,7 @@ def init(
 
 
 def value_function(config: DDQNConfig) -> ValueFunction:
-    """The network that ``config`` names."""
+    """Return the function of the network that ``config`` names."""
     if config.name == "dueling_ddqn":
         of_batch = config.advantage_mean == "batch"
         return lambda params, obs, weight=None: apply_dueling(
@@ -73,7 +83,10 @@ def value_function(config: DDQNConfig) -> ValueFunction:
 
 
 def rank(params: PyTree, obs: jax.Array, config: DDQNConfig) -> jax.Array:
-    """Scores [..., actions] of which the greedy action has the highest: of a dueling net the advantages alone."""
+    """Score actions [..., actions], the greedy one highest.
+
+    A dueling net is asked for its advantages alone: the value is the same for all actions of a state.
+    """
     net = apply_advantages if config.name == "dueling_ddqn" else apply_network
     return net(params, obs, config.activation)
 
@@ -111,7 +124,16 @@ def td_targets(
     config: DDQNConfig,
     weight: jax.Array | None = None,
 ) -> jax.Array:
-    """Double-Q targets [B]: the online net picks the next action, the target net values it."""
+    """Double-Q targets [B]: the online net picks the next action, the target net values it.
+
+    Args:
+        params: the online net.
+        target_params: the target net.
+        rows: transitions [B].
+        discount: float32 [].
+        config: the agent's config.
+        weight: share of every row [B] in a dueling net's mean advantage over the batch; see ``apply_dueling``.
+    """
     scores = rank(params, rows.next_obs, config)  # [B, actions]
     next_q_target = value_function(config)(target_params, rows.next_obs, weight)  # [B, actions]
     return rows.reward + discount * rows.not_done * value_of_best(scores, next_q_target)
@@ -120,7 +142,15 @@ def td_targets(
 def td_loss(
     params: PyTree, rows: Rows, targets: jax.Array, weight: jax.Array, values: ValueFunction
 ) -> jax.Array:
-    """Weighted sum of squared TD errors; ``weight`` [B] is 1/batch_size inside the batch and 0 outside."""
+    """Return the weighted sum of squared TD errors.
+
+    Args:
+        params: the online net, which is differentiated.
+        rows: transitions [B].
+        targets: one for each row [B].
+        weight: 1/batch_size inside the batch and 0 outside [B].
+        values: what ``value_function`` returns.
+    """
     q_taken = value_of_action(values(params, rows.obs, weight), rows.action)
     return jnp.sum(weight * jnp.square(q_taken - targets))
 
@@ -135,7 +165,18 @@ def gradient(
     bucket: Bucket,
     transform: RowsTransform = unchanged,
 ) -> PyTree:
-    """Gradient of the TD loss on a fresh batch; ``words`` [bucket.batch_rows] are random."""
+    """Return the gradient of the TD loss on a fresh batch.
+
+    Args:
+        words: random uint32 [bucket.batch_rows], one for each row.
+        weights: the nets before the step.
+        replay: the ring to draw from.
+        obs_size: length of an observation.
+        hyperparams: traced numbers of one agent.
+        config: the agent's config.
+        bucket: bound and blocks of the batch.
+        transform: what is done to the rows before targets are computed.
+    """
     values = value_function(config)
 
     def of_block(words: jax.Array, weight: jax.Array) -> PyTree:
@@ -159,7 +200,19 @@ def learn(
     bucket: Bucket,
     transform: RowsTransform = unchanged,
 ) -> Weights:
-    """One Adam step and one Polyak step."""
+    """Take one Adam step on a fresh batch, and one Polyak step of the target.
+
+    Args:
+        words: random uint32 [bucket.batch_rows].
+        weights: before the step.
+        replay: the ring to draw from.
+        obs_size: length of an observation.
+        epsilon: exploration rate, which does not matter here.
+        hyperparams: traced numbers of one agent.
+        config: the agent's config.
+        bucket: bound and blocks of the batch.
+        transform: what is done to the rows before targets are computed.
+    """
     grads = gradient(words, weights, replay, obs_size, hyperparams, config, bucket, transform)
     updates, opt_state = _ADAM.update(grads, weights.opt_state)
     params = jax.tree.map(lambda p, u: p - hyperparams.learning_rate * u, weights.params, updates)
@@ -187,7 +240,7 @@ def make_learner(config: DDQNConfig, bucket: Bucket, num_actions: int) -> Learne
 
 
 def make(config: DDQNConfig, bucket: Bucket, action_space: Any, task: EnvSpec | None = None) -> Agent:
-    """The agent; with ``task`` (and ``config.test_episodes``) it is tested there while it trains."""
+    """Build the agent; with ``task`` (and ``config.test_episodes``) it is tested there while it trains."""
     learner = make_learner(config, bucket, action_space.n)
     if config.curiosity is not None:
         learner = curious(learner, sample_rows, actions_of(action_space), config.curiosity, bucket)

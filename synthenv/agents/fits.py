@@ -5,12 +5,12 @@ from synthenv.agents.presets import AGENTS
 from synthenv.core.errors import UserError
 from synthenv.envs import tasks
 
-# Who learns a task if nobody is named, by the kind of its actions and observations.
+# The agent that learns a task where none is named, by the kind of its actions and observations.
 BY_KIND = {"table": "q_learning", "discrete": "ddqn", "continuous": "td3"}
 
 
 def check_fits(agent: AgentConfig, name: str, kind: str) -> None:
-    """See that an agent can learn a task of this kind: table, discrete or continuous.
+    """Check that an agent can learn a task of this kind: table, discrete or continuous.
 
     Raises:
         UserError: it cannot; the message names agents that can.
@@ -35,5 +35,5 @@ def _fits(agent: AgentConfig, kind: str) -> bool:
 
 
 def fitting_agent(name: str) -> str:
-    """Who learns a task if nobody is named: Q-learning in tables, TD3 where actions are continuous, else DDQN."""
+    """Name the agent for a task where none is named: Q-learning in tables, TD3 for continuous actions, else DDQN."""
     return BY_KIND[tasks.kind_of(name)]

@@ -1,4 +1,4 @@
-"""What a person may choose about agents that learn step by step. Imports nothing heavy, as its neighbours.
+"""What a person may choose about agents that learn step by step. It imports nothing heavy: ``--help`` reads it.
 
 References:
     Ferreira et al. (2022), tables 2-5, 9, 11, 15 and 17.
@@ -55,11 +55,11 @@ class DDQNConfig(AgentConfig):
 
     @property
     def blocks_of_batch(self) -> bool:  # type: ignore[override]
-        """Not where advantages are taken off a mean over the whole batch."""
+        """Tell whether gradients may be summed over blocks: not where advantages need the mean of the whole."""
         return self.advantage_mean != "batch"
 
     def as_released(self) -> Self:
-        """A dueling head takes the mean of advantages over the whole batch."""
+        """Take the mean advantage of a dueling head over the whole batch."""
         return replace(self, advantage_mean="batch") if self.name == "dueling_ddqn" else self
 
 
@@ -115,7 +115,7 @@ class TD3Config(AgentConfig):
         return ("discrete",) if self.name == "td3_discrete" else ("continuous",)
 
     def as_released(self) -> Self:
-        """TD3 explores in tests, too."""
+        """Explore in tests, too."""
         return replace(self, test_noise=True)
 
 
@@ -165,7 +165,7 @@ class TabularConfig(AgentConfig):
     variation: Any = field(default_factory=TabularVariation)
 
     def with_room(self, num_transitions: int) -> Self:
-        """Itself: it learns from the last transition only."""
+        """Return the config unchanged: it learns from the last transition only."""
         return self
 
     def bare(self) -> Self:
@@ -173,9 +173,9 @@ class TabularConfig(AgentConfig):
         return replace(self, count_bonus=0.0)
 
     def exploring(self) -> tuple[str, Self] | None:
-        """The same with the bonus of table 12, or its own."""
+        """Return the agent with its count-based bonus, that of table 12 if it has none."""
         return "count_based", replace(self, count_bonus=self.count_bonus or 0.1)
 
     def as_released(self) -> Self:
-        """The count-based bonus is beta / sqrt(n)."""
+        """Divide the count-based bonus by sqrt(n), not by n."""
         return replace(self, count_form="sqrt_n")

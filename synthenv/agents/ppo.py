@@ -87,7 +87,16 @@ def init(
     config: PPOConfig,
     bucket: Bucket,
 ) -> LearnerState:
-    """Draw fresh networks."""
+    """Draw fresh networks.
+
+    Args:
+        key: random key.
+        obs: an observation [obs], read for its size.
+        hyperparams: traced numbers of one agent; width and first standard deviation count here.
+        actions: the environment's actions.
+        config: the agent's config.
+        bucket: depth and array width of the networks.
+    """
     key_actor, key_critic = jax.random.split(key)
     into, shape = (config.network, obs.size, hyperparams.hidden_size), (bucket.depth, bucket.max_hidden)
     weights = Weights(
@@ -104,14 +113,14 @@ def init(
 
 
 def policy_of(learner: LearnerState) -> Policy:
-    """The part of a learner that acts."""
+    """Take the part of a learner that acts."""
     return Policy(learner.weights.actor, learner.weights.log_std, learner.obs_stats)
 
 
 def distribution(
     policy: Policy, obs: jax.Array, actions: Actions, config: PPOConfig
 ) -> Categorical | Gaussian:
-    """Of actions for obs [..., obs] as the environment gives them."""
+    """Return the distribution of actions for obs [..., obs] as the environment gives them."""
     if policy.obs_stats is not None:
         obs = normalize(policy.obs_stats, obs)
     out = apply_network(policy.net, obs, config.activation)
@@ -123,19 +132,38 @@ def distribution(
 def explore(
     words: jax.Array, learner: LearnerState, obs: jax.Array, actions: Actions, config: PPOConfig
 ) -> tuple[jax.Array, jax.Array]:
-    """Samples [N, ...] for obs [N, obs] and their log-probabilities [N]; words [N, num_noise_words]."""
+    """Sample an action in each of N environments.
+
+    Args:
+        words: random uint32 [N, num_noise_words].
+        learner: whose policy acts.
+        obs: observations of N environments [N, obs].
+        actions: the environments' actions.
+        config: the agent's config.
+
+    Returns:
+        actions [N, ...] as they are learnt from, and their log-probabilities [N].
+    """
     choice = distribution(policy_of(learner), obs, actions, config)
     action = choice.sample(noise_from(words, actions))
     return action, choice.log_prob(action)
 
 
 def env_action(action: jax.Array, actions: Actions) -> jax.Array:
-    """An index as it is; a vector, in units of the bound, clipped to it."""
+    """Return an action as the environment takes it: an index as it is, a vector clipped to the bound."""
     return action if actions.discrete else actions.bound * jnp.clip(action, -1.0, 1.0)
 
 
 def act(key: jax.Array, policy: Policy, obs: jax.Array, actions: Actions, config: PPOConfig) -> jax.Array:
-    """The action of a test: the mode, or a sample with ``test_noise``."""
+    """Act in a test: by the mode, or by a sample.
+
+    Args:
+        key: random key, which only a sample needs.
+        policy: the actor, and the statistics of observations.
+        obs: observation [obs].
+        actions: the environment's actions.
+        config: says by ``test_noise`` which of the two it is.
+    """
     choice = distribution(policy, obs, actions, config)
     if config.test_noise:
         words = jax.random.bits(key, (num_noise_words(actions),))
@@ -146,10 +174,17 @@ def act(key: jax.Array, policy: Policy, obs: jax.Array, actions: Actions, config
 def advantages(
     steps: Steps, value: jax.Array, next_value: jax.Array, discount: jax.Array, gae_lambda: jax.Array
 ) -> jax.Array:
-    """Generalised advantages [T, N] from the values of ``obs`` and ``next_obs`` [T, N].
+    """Estimate generalised advantages [T, N].
 
     An estimate reaches to the end of its episode or of the rollout, and counts there the value of ``next_obs`` times
     ``not_done``.
+
+    Args:
+        steps: a rollout [T, N].
+        value: the critic's values of ``steps.obs`` [T, N].
+        next_value: the critic's values of ``steps.next_obs`` [T, N].
+        discount: float32 [].
+        gae_lambda: decay of the estimate, float32 [].
     """
     error = steps.reward + discount * steps.not_done * next_value - value
     decay = discount * gae_lambda * steps.not_done * ~steps.ended
@@ -162,7 +197,7 @@ def advantages(
 
 
 def make_batch(learner: LearnerState, steps: Steps, hyperparams: Any, config: PPOConfig) -> Batch:
-    """What there is to learn from T * N = B steps."""
+    """Make T * N = B steps into rows to learn from."""
     obs, next_obs = (x.reshape(-1, x.shape[-1]) for x in (steps.obs, steps.next_obs))
     if learner.obs_stats is not None:
         obs, next_obs = (normalize(learner.obs_stats, x) for x in (obs, next_obs))
@@ -178,12 +213,20 @@ def make_batch(learner: LearnerState, steps: Steps, hyperparams: Any, config: PP
 
 
 def critic_value(weights: Weights, obs: jax.Array, config: PPOConfig) -> jax.Array:
-    """Values [B] of (normalised) obs [B, obs]."""
+    """Return the values [B] of (normalised) obs [B, obs]."""
     return apply_network(weights.critic, obs, config.activation)[:, 0]
 
 
 def loss(weights: Weights, batch: Batch, hyperparams: Any, actions: Actions, config: PPOConfig) -> jax.Array:
-    """Equation 9 of Schulman et al. (2017), negated; advantages are standardised over the rows [B]."""
+    """Return equation 9 of Schulman et al. (2017), negated; advantages are standardised over the rows.
+
+    Args:
+        weights: which are differentiated.
+        batch: a minibatch of rows [B].
+        hyperparams: traced numbers of one agent.
+        actions: the environment's actions.
+        config: the agent's config.
+    """
     choice = distribution(Policy(weights.actor, weights.log_std, None), batch.obs, actions, config)
     surrogate = clipped_surrogate(
         choice.log_prob(batch.action), batch.log_prob, standardize(batch.advantage), hyperparams.clip_ratio
@@ -205,7 +248,17 @@ def improve(
     actions: Actions,
     config: PPOConfig,
 ) -> LearnerState:
-    """Go through the rows ``num_epochs`` times in shuffled minibatches."""
+    """Go through the rows ``num_epochs`` times in shuffled minibatches.
+
+    Args:
+        key: random key, for the order of rows.
+        learner: before the first gradient step.
+        batch: rows [B].
+        learning_rate: float32 [].
+        hyperparams: traced numbers of one agent.
+        actions: the environment's actions.
+        config: the agent's config.
+    """
 
     def gradient_step(carry: tuple[Weights, Any], index: jax.Array) -> tuple[tuple[Weights, Any], None]:
         weights, opt_state = carry
@@ -238,7 +291,17 @@ def learn(
     actions: Actions,
     config: PPOConfig,
 ) -> LearnerState:
-    """Improve on T * N steps, under the statistics that they were collected with."""
+    """Improve on T * N steps, under the statistics that they were collected with.
+
+    Args:
+        key: random key.
+        learner: before this iteration.
+        steps: what this iteration collected [T, N].
+        progress: share of ``max_steps`` used before this iteration, float32 [].
+        hyperparams: traced numbers of one agent.
+        actions: the environment's actions.
+        config: the agent's config.
+    """
     if learner.reward_stats is not None:
         reward_stats = update_stats(learner.reward_stats, steps.discounted_return.ravel())
         learner = learner._replace(reward_stats=reward_stats)
@@ -252,7 +315,7 @@ def learn(
 
 
 def make(config: PPOConfig, bucket: Bucket, action_space: Any, task: EnvSpec | None = None) -> Agent:
-    """The agent; with ``task`` (and ``config.test_episodes``) it is tested there while it trains.
+    """Build the agent; with ``task`` (and ``config.test_episodes``) it is tested there while it trains.
 
     Raises:
         ValueError: if the steps of an iteration do not divide into minibatches.

@@ -1,4 +1,4 @@
-"""What a person may choose about PPO. Imports nothing heavy, as its neighbour for the other agents.
+"""What a person may choose about PPO. It imports nothing heavy: ``--help`` reads it.
 
 References:
     Ferreira et al. (2022), table 18, and the released code for ``ppo_monte_carlo``.
@@ -77,7 +77,7 @@ class PPOConfig(AgentConfig):
         return self.num_envs * self.rollout_length
 
     def contradictions(self) -> Iterator[Misfit]:
-        """See ``AgentConfig``; besides, an iteration's steps have to divide into minibatches of two or more."""
+        """Look for what ``AgentConfig`` does, and for steps that do not divide into minibatches of two or more."""
         yield from super().contradictions()
         steps, parts = self.num_envs * self.rollout_length, self.num_minibatches
         if steps % parts or steps < 2 * parts:  # advantages are standardised: that of one step alone is 0
@@ -144,11 +144,11 @@ class PPOMonteCarloConfig(AgentConfig):
         return self.rollout_length
 
     def with_time_limit(self, time_limit: str) -> Self:
-        """Itself: it cannot look through a time limit."""
+        """Return the config unchanged: Monte-Carlo returns cannot look through a time limit."""
         return self
 
     def contradictions(self) -> Iterator[Misfit]:
-        """See ``AgentConfig``; besides, Monte-Carlo returns have to end with the episode."""
+        """Look for what ``AgentConfig`` does, and for returns that do not end with the episode."""
         yield from super().contradictions()
         if self.time_limit != "terminal":
             yield Misfit("time_limit", self.time_limit, "terminal: Monte-Carlo returns end with the episode")

@@ -2,9 +2,9 @@
 
 Every ``rollout_length`` steps, be it inside an episode, the policy is improved ``num_epochs`` times on all steps since
 the last time. Returns are discounted sums up to the end of the episode (or of the rollout: the unfinished tail is not
-bootstrapped), standardised over the batch; the advantage is the standardised return minus the critic's value. No
-generalised advantages, no minibatches, no clipping of gradients, and actions are not clipped before the environment
-gets them. Continuous actions are Gaussian around a squashed mean, with one learned standard deviation per component;
+bootstrapped), standardised over the batch; the advantage is the standardised return minus the critic's value. There are
+no generalised advantages and no minibatches; neither gradients nor the actions that the environment gets are clipped.
+Continuous actions are Gaussian around a squashed mean, with one learned standard deviation per component;
 it is kept above 0.001 when acting and above 0.01 when learning. Tests sample too (``test_noise``).
 
 Replay holds exactly ``rollout_length`` rows, so whenever it is time to learn it holds those since the last time, in
@@ -78,7 +78,16 @@ def init(
     config: PPOMonteCarloConfig,
     bucket: Bucket,
 ) -> LearnerState:
-    """Draw fresh networks."""
+    """Draw fresh networks.
+
+    Args:
+        key: random key.
+        obs: an observation [obs], read for its size.
+        hyperparams: traced numbers of one agent; width and first standard deviation count here.
+        actions: the environment's actions.
+        config: the agent's config.
+        bucket: depth and array width of the networks.
+    """
     key_actor, key_critic = jax.random.split(key)
     into, shape = (config.network, obs.size, hyperparams.hidden_size), (bucket.depth, bucket.max_hidden)
     net = init_network(key_actor, *into, actions.size, *shape)
@@ -90,7 +99,15 @@ def init(
 def distribution(
     policy: Policy, obs: jax.Array, least_std: float, actions: Actions, config: PPOMonteCarloConfig
 ) -> Categorical | Gaussian:
-    """Of actions for obs [..., obs]."""
+    """Return the distribution of actions for observations.
+
+    Args:
+        policy: the actor.
+        obs: observations [..., obs].
+        least_std: bound of the standard deviation from below, in units of the action.
+        actions: the environment's actions.
+        config: the agent's config.
+    """
     out = apply_network(policy.net, obs, config.activation)
     if actions.discrete:
         return Categorical(out)
@@ -101,7 +118,15 @@ def distribution(
 def sample(
     words: jax.Array, policy: Policy, obs: jax.Array, actions: Actions, config: PPOMonteCarloConfig
 ) -> jax.Array:
-    """An action for obs [obs], not clipped; words uint32 [num_noise_words]."""
+    """Draw an action, which is not clipped.
+
+    Args:
+        words: random uint32 [num_noise_words].
+        policy: the actor.
+        obs: observation [obs].
+        actions: the environment's actions.
+        config: the agent's config.
+    """
     choice = distribution(policy, obs, _LEAST_STD_ACTING, actions, config)
     return choice.sample(noise_from(words, actions))
 
@@ -109,14 +134,25 @@ def sample(
 def act(
     key: jax.Array, policy: Policy, obs: jax.Array, actions: Actions, config: PPOMonteCarloConfig
 ) -> jax.Array:
-    """The action of a test: a sample as the released code has it, or the mode without ``test_noise``."""
+    """Act in a test: by a sample as the released code has it, or by the mode.
+
+    Args:
+        key: random key, which only a sample needs.
+        policy: the actor.
+        obs: observation [obs].
+        actions: the environment's actions.
+        config: says by ``test_noise`` which of the two it is.
+    """
     if config.test_noise:
         return sample(jax.random.bits(key, (num_noise_words(actions),)), policy, obs, actions, config)
     return distribution(policy, obs, _LEAST_STD_ACTING, actions, config).mode()
 
 
 def monte_carlo_returns(reward: jax.Array, ended: jax.Array, discount: jax.Array) -> jax.Array:
-    """Discounted returns [T], reset after the last step of an episode; rows [T] are in the order of time."""
+    """Return the discounted returns [T] of rows [T] in the order of time.
+
+    The sum begins anew after the last step of an episode.
+    """
 
     def back(later: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         value = now[0] + discount * jnp.where(now[1], 0.0, later)
@@ -134,7 +170,17 @@ def loss(
     actions: Actions,
     config: PPOMonteCarloConfig,
 ) -> jax.Array:
-    """Equation 9 of Schulman et al. (2017), negated; standardised returns [T] are the critic's targets."""
+    """Return equation 9 of Schulman et al. (2017), negated.
+
+    Args:
+        weights: which are differentiated.
+        rows: transitions [T].
+        old_log_prob: log-probabilities of the rows' actions before the first gradient step [T].
+        returns: standardised returns [T], which are the critic's targets.
+        hyperparams: traced numbers of one agent.
+        actions: the environment's actions.
+        config: the agent's config.
+    """
     value = apply_network(weights.critic, rows.obs, config.activation)[:, 0]
     choice = distribution(weights.policy, rows.obs, _LEAST_STD_LEARNING, actions, config)
     surrogate = clipped_surrogate(
@@ -157,7 +203,15 @@ def improve(
     actions: Actions,
     config: PPOMonteCarloConfig,
 ) -> LearnerState:
-    """``num_epochs`` gradient steps on all rows [T]."""
+    """Take ``num_epochs`` gradient steps, each on all rows.
+
+    Args:
+        learner: before the first gradient step.
+        rows: transitions [T] in the order of time.
+        hyperparams: traced numbers of one agent.
+        actions: the environment's actions.
+        config: the agent's config.
+    """
     # A synthetic environment may answer with a real number, and ends the episode where it is above one half.
     returns = standardize(monte_carlo_returns(rows.reward, rows.not_done < 0.5, hyperparams.discount))
     old = distribution(learner.weights.policy, rows.obs, _LEAST_STD_LEARNING, actions, config)
@@ -184,7 +238,19 @@ def learn(
     config: PPOMonteCarloConfig,
     transform: RowsTransform = unchanged,
 ) -> LearnerState:
-    """Count the step, and improve if it was the last of a rollout."""
+    """Count the step, and improve if it was the last of a rollout.
+
+    Args:
+        words: random words, which this agent does without.
+        learner: before the step.
+        replay: the last ``rollout_length`` rows.
+        obs_size: length of an observation.
+        epsilon: exploration rate, which does not matter here.
+        hyperparams: traced numbers of one agent.
+        actions: the environment's actions.
+        config: the agent's config.
+        transform: what is done to the rows before returns are computed.
+    """
     learner = learner._replace(num_steps=learner.num_steps + 1)
     due = learner.num_steps % config.rollout_length == 0
 
@@ -192,8 +258,8 @@ def learn(
         rows = transform(unpack(replay.rows, obs_size, None if actions.discrete else actions.size))
         return improve(learner, rows, hyperparams, actions, config)
 
-    # A branch for one member: a loop alone would copy the rows in every step. In it a loop of at most one round for
-    # many: under vmap the branch becomes a select, and both of its sides would be worked off in every step.
+    # The branch is for a single member, where a loop alone would copy the rows in every step. The loop of at most one
+    # round inside it is for many members: vmap turns the branch into a select, and works off both sides in every step.
     return jax.lax.cond(
         due,
         lambda: jax.lax.fori_loop(0, jnp.where(due, 1, 0), on_all_rows, learner),
@@ -224,7 +290,7 @@ def make_learner(config: PPOMonteCarloConfig, bucket: Bucket, actions: Actions) 
 def make(
     config: PPOMonteCarloConfig, bucket: Bucket, action_space: Any, task: EnvSpec | None = None
 ) -> Agent:
-    """The agent; with ``task`` (and ``config.test_episodes``) it is tested there while it trains.
+    """Build the agent; with ``task`` (and ``config.test_episodes``) it is tested there while it trains.
 
     Raises:
         ValueError: if time limits are to be bootstrapped through: returns could not tell where an episode ends.

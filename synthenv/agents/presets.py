@@ -17,8 +17,8 @@ from synthenv.envs import tasks
 # Table 5: the default agent of every evaluation after an SE was found (figures 3, 4, 7).
 TABLE5 = DDQNConfig()
 
-# Table 3, CartPole-v0 column : optimised for evolving SEs, used for figures 2 and 6. What Acrobot-v1 has
-# otherwise stands in ``envs.paper_settings``.
+# Table 3, CartPole-v0 column: optimised for evolving SEs, used for figures 2 and 6. ``envs.paper_settings`` says where
+# the column of Acrobot-v1 differs.
 TABLE3_CARTPOLE = DDQNConfig(
     learning_rate=0.000304,
     discount=0.988,
@@ -89,7 +89,7 @@ TABLE13 = DDQNConfig(
     buffer_size=20_000,
 )
 
-# Table 14: DDQN and Dueling DDQN in reward networks of CartPole, ranges of table 9. Buffer as above.
+# Table 14: DDQN and Dueling DDQN in reward networks of CartPole, ranges of table 9. The buffer is that of table 13.
 TABLE14 = DDQNConfig(
     learning_rate=0.00025,
     epsilon_min=0.1,
@@ -101,8 +101,8 @@ TABLE14 = DDQNConfig(
     variation=Variation((8.3e-5, 7.5e-4), (11, 96), (21, 192), (1, 2)),
 )
 
-# Table 16: TD3 for evolving reward networks. The HalfCheetah column; what MountainCarContinuous has otherwise, here and
-# in the two tables below, stands with that task (``envs.tasks``).
+# Table 16: TD3 for evolving reward networks, the HalfCheetah column. ``envs.tasks`` says where MountainCarContinuous
+# differs in tables 16, 17 and 18.
 TABLE16 = TD3Config(
     learning_rate=0.003,
     discount=0.98,
@@ -116,8 +116,8 @@ TABLE16 = TD3Config(
 # Table 17: TD3 in reward networks, ranges of table 9.
 TABLE17 = TD3Config(init_episodes=20, variation=Variation((1e-4, 9e-4), (85, 768), (42, 384), (1, 3)))
 
-# Who is trained in the reward networks of a task, by the kind of its actions and by name; others are as in AGENTS.
-# Table 18, PPO as the papers' code has it, has nothing in common between its two tasks.
+# The agents trained in reward networks, by the kind of a task's actions and by name; those not named here are as in
+# AGENTS. Table 18, PPO as the papers' code has it, has nothing in common between its two tasks.
 REWARD_AGENTS: dict[str, dict[str, AgentConfig]] = {
     "table": {"q_learning": TABLE11, "sarsa": TABLE11_SARSA},
     "discrete": {"ddqn": TABLE14, "dueling_ddqn": replace(TABLE14, name="dueling_ddqn")},
@@ -126,7 +126,7 @@ REWARD_AGENTS: dict[str, dict[str, AgentConfig]] = {
 
 
 def reward_agent(name: str, task: str) -> AgentConfig:
-    """Who is trained in the reward networks of a task, by the agent's name.
+    """Return the agent of this name as it is trained in the reward networks of a task.
 
     Raises:
         UserError: the agent or the task is unknown.
@@ -136,9 +136,12 @@ def reward_agent(name: str, task: str) -> AgentConfig:
 
 
 def agent_from_stored(stored: Mapping[str, Any]) -> AgentConfig:
-    """The agent that a run directory or a proxy file tells of; those of before agents had names are DDQN."""
+    """Rebuild the agent that a run directory or a proxy file tells of.
+
+    Files from before agents had names hold a DDQN.
+    """
     name = stored.get("name", "ddqn")
-    like = AGENTS.get(f"{name}_icm") or AGENTS.find(name)  # a user's may be curious unless told otherwise
+    like = AGENTS.get(f"{name}_icm") or AGENTS.find(name)  # an agent of a user's may be curious by default
     ranges = {name: ends and tuple(ends) for name, ends in stored["variation"].items()}
     values = {**stored, "variation": type(like.variation)(**ranges)}
     if values.get("curiosity"):

@@ -16,7 +16,7 @@ from synthenv.envs.registry import EnvSpec
 
 
 def hyperparams_class(config: AgentConfig) -> Any:
-    """The struct of the values that may differ between agents of one program: traced fields, and the threshold."""
+    """Return the struct of what may differ between agents of one program: traced fields and the solved threshold."""
     return traced_struct(type(config), "solved_return")
 
 

@@ -22,7 +22,7 @@ from synthenv.envs.registry import EnvSpec
 
 
 class Tables(NamedTuple):
-    """What an update changes: values and visits, [cells, actions] each."""
+    """What an update changes: values and numbers of visits, [cells, actions] each."""
 
     values: jax.Array
     visits: jax.Array
@@ -42,7 +42,17 @@ def learn(
     hyperparams: Any,
     config: TabularConfig,
 ) -> Tables:
-    """Update the value of the transition just made; words uint32 [2]."""
+    """Update the value of the transition just made.
+
+    Args:
+        words: random uint32 [2], for SARSA's next action.
+        tables: before the update.
+        replay: a ring of one row.
+        obs_size: cells of the table.
+        epsilon: exploration rate, for SARSA's next action.
+        hyperparams: traced numbers of one agent.
+        config: the agent's config.
+    """
     row = jax.tree.map(lambda x: x[0], unpack(replay.rows, obs_size))
     here = jnp.argmax(row.obs), row.action
     visits = tables.visits.at[here].add(1.0)
@@ -81,7 +91,7 @@ def make_learner(config: TabularConfig, num_actions: int) -> Learner:
 
 
 def make(config: TabularConfig, bucket: Bucket, action_space: Any, task: EnvSpec | None = None) -> Agent:
-    """The agent; with ``task`` (and ``config.test_episodes``) it is tested there while it trains.
+    """Build the agent; with ``task`` (and ``config.test_episodes``) it is tested there while it trains.
 
     Raises:
         ValueError: if its memory is longer than the transition just made.

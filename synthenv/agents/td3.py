@@ -1,7 +1,7 @@
 """TD3 for continuous actions, and for discrete ones by Gumbel-softmax, in the schedule of the SE/RN papers.
 
-Two critics with clipped noise on the target's action, a delayed actor and delayed targets, one gradient step per
-environment step. The discrete form acts on vectors: the actor's logits become a relaxed (or one-hot) sample, the
+There are two critics, clipped noise on the target's action, a delayed actor and delayed targets, and one gradient step
+per environment step. The discrete form acts on vectors: the actor's logits become a relaxed (or one-hot) sample, the
 environment takes the index of its largest entry, and the critics see the vector.
 
 References:
@@ -53,7 +53,16 @@ def init(
     config: TD3Config,
     bucket: Bucket,
 ) -> Weights:
-    """Draw a fresh actor and two critics."""
+    """Draw a fresh actor and two critics, which are their own targets at first.
+
+    Args:
+        key: random key.
+        obs: an observation [obs], read for its size.
+        hyperparams: traced numbers of one agent; width, temperature and noise count here.
+        actions: the environment's actions.
+        config: the agent's config.
+        bucket: depth and array width of the networks.
+    """
     keys = jax.random.split(key, 3)
     hidden, shape = hyperparams.hidden_size, (bucket.depth, bucket.max_hidden)
     net = init_network(keys[0], config.network, obs.size, hidden, actions.size, *shape)
@@ -74,7 +83,21 @@ def explore(
     actions: Actions,
     config: TD3Config,
 ) -> jax.Array:
-    """A noisy action, or a uniformly random one while the buffer warms up; words uint32 [4 * size]."""
+    """Take a noisy action, or a uniformly random one while the buffer warms up.
+
+    Args:
+        words: random uint32 [4 * size].
+        weights: the learner's.
+        obs: observation [obs].
+        epsilon: exploration rate, which does not matter here.
+        warm_up: whether the buffer warms up, bool [].
+        hyperparams: traced numbers of one agent.
+        actions: the environment's actions.
+        config: the agent's config.
+
+    Returns:
+        an action vector [size], which has one number per choice if actions are discrete.
+    """
     size = actions.size
     policy = Policy(weights.actor, weights.critic_opt.count, weights.action_std)
     noisy = noisy_action(words[: 3 * size], policy, obs, actions, config)
@@ -86,7 +109,7 @@ def explore(
 
 
 def value(critic: Network, obs: jax.Array, action: jax.Array, config: TD3Config) -> jax.Array:
-    """Q [B]."""
+    """Return what a critic expects [B] of actions [B, size] in states [B, obs]."""
     return apply_network(critic, jnp.concatenate([obs, action], axis=-1), config.activation)[..., 0]
 
 
@@ -98,7 +121,16 @@ def td_targets(
     actions: Actions,
     config: TD3Config,
 ) -> jax.Array:
-    """Targets [B]: the smaller of two values of the target actor's action under clipped noise; words [B, 3 * size]."""
+    """Return targets [B]: the smaller of both target critics' values of the target actor's action under clipped noise.
+
+    Args:
+        words: random uint32 [B, 3 * size].
+        weights: the learner's, whose targets are asked.
+        rows: transitions [B].
+        hyperparams: traced numbers of one agent.
+        actions: the environment's actions.
+        config: the agent's config.
+    """
     size = actions.size
     action = propose(
         words[:, :size], weights.target_actor, rows.next_obs, weights.critic_opt.count, actions, config
@@ -115,7 +147,15 @@ def td_targets(
 def critic_loss(
     critics: tuple[Network, Network], rows: Any, targets: jax.Array, weight: jax.Array, config: TD3Config
 ) -> jax.Array:
-    """Sum over both critics of their weighted squared TD errors."""
+    """Sum the weighted squared TD errors of both critics.
+
+    Args:
+        critics: both, which are differentiated.
+        rows: transitions [B].
+        targets: one for each row [B].
+        weight: 1/batch_size inside the batch and 0 outside [B].
+        config: the agent's config.
+    """
 
     def loss(critic: Network) -> jax.Array:
         return jnp.sum(weight * jnp.square(value(critic, rows.obs, rows.action, config) - targets))
@@ -133,7 +173,18 @@ def actor_loss(
     actions: Actions,
     config: TD3Config,
 ) -> jax.Array:
-    """Minus the weighted value of what the actor proposes; words [B, size]."""
+    """Return minus the weighted value of what the actor proposes.
+
+    Args:
+        actor: which is differentiated.
+        words: random uint32 [B, size].
+        critic: the one that values the proposals.
+        obs: observations [B, obs].
+        num_updates: gradient steps so far, int32 [], on which the temperature of samples may depend.
+        weight: 1/batch_size inside the batch and 0 outside [B].
+        actions: the environment's actions.
+        config: the agent's config.
+    """
     return -jnp.sum(
         weight * value(critic, obs, propose(words, actor, obs, num_updates, actions, config), config)
     )
@@ -151,7 +202,20 @@ def learn(
     bucket: Bucket,
     transform: RowsTransform = unchanged,
 ) -> Weights:
-    """One step of the critics, and every ``policy_delay`` steps one of the actor and all targets, on one batch."""
+    """Train the critics on one batch, and with it every ``policy_delay`` steps the actor and all targets.
+
+    Args:
+        words: random uint32 [bucket.batch_rows * (1 + 4 * size)].
+        weights: before the step.
+        replay: the ring to draw from.
+        obs_size: length of an observation.
+        epsilon: exploration rate, which does not matter here.
+        hyperparams: traced numbers of one agent.
+        actions: the environment's actions.
+        config: the agent's config.
+        bucket: bound and blocks of the batch.
+        transform: what is done to the rows before targets are computed.
+    """
     size, count = actions.size, weights.critic_opt.count
     words = words.reshape(bucket.batch_rows, -1)  # [rows, 1 + 4 * size]
     rows_of = lambda block: sample_rows(block[:, 0], replay, obs_size, size)  # noqa: E731
@@ -211,7 +275,7 @@ def make_learner(config: TD3Config, bucket: Bucket, actions: Actions) -> Learner
 
 
 def make(config: TD3Config, bucket: Bucket, action_space: Any, task: EnvSpec | None = None) -> Agent:
-    """The agent; with ``task`` (and ``config.test_episodes``) it is tested there while it trains."""
+    """Build the agent; with ``task`` (and ``config.test_episodes``) it is tested there while it trains."""
     actions = actions_of(action_space)
     learner = make_learner(config, bucket, actions)
     if config.curiosity is not None:

@@ -1,7 +1,7 @@
 """The intrinsic curiosity module (ICM): a bonus for transitions that a learned model does not foresee yet.
 
-A feature net looks at both ends of a transition, an inverse model guesses the action from the two features, a forward
-model the second feature from the first and the action; the bonus is the forward model's error. An agent that replays is
+A feature net looks at both ends of a transition. An inverse model guesses the action from the two features, and a
+forward model guesses the second feature from the first and the action; its error is the bonus. An agent that replays is
 made curious by ``curious``: in every gradient step the module is trained on the sampled batch, and the bonus by the
 updated module is added to that batch's rewards, never to those in replay.
 
@@ -106,18 +106,18 @@ def predict_feature(params: ICMParams, feature: jax.Array, action: jax.Array) ->
 
 
 def features_of(params: ICMParams, rows: Rows) -> tuple[jax.Array, jax.Array]:
-    """Features of both ends of B transitions, [B, feature] each."""
+    """Return the features of both ends of B transitions, [B, feature] each."""
     both = apply_mlp(params.features, jnp.concatenate([rows.obs, rows.next_obs]), "leaky_relu")
     return both[: rows.reward.size], both[rows.reward.size :]
 
 
 def forward_error(predicted: jax.Array, feature: jax.Array) -> jax.Array:
-    """Squared error, mean over the features, [B]."""
+    """Return the squared error [B], averaged over the features."""
     return jnp.mean(jnp.square(predicted - feature), axis=-1)
 
 
 def inverse_error(guess: jax.Array, action: jax.Array, actions: Actions) -> jax.Array:
-    """Error [B] of a guess [B, action] at the encoded action: cross-entropy of a choice, else the mean square."""
+    """Return the error [B] of a guess [B, action]: cross-entropy where actions are choices, else the mean square."""
     if not actions.discrete:
         return jnp.mean(jnp.square(guess - action), axis=-1)
     if actions.size == 2:
@@ -126,9 +126,16 @@ def inverse_error(guess: jax.Array, action: jax.Array, actions: Actions) -> jax.
 
 
 def loss(params: ICMParams, rows: Rows, weight: jax.Array, actions: Actions, config: ICMConfig) -> jax.Array:
-    """(1 - beta) inverse + beta forward; ``weight`` [B] is 1/batch_size inside the batch and 0 outside.
+    """Return (1 - beta) times the inverse loss plus beta times the forward loss.
 
     No gradient is stopped: the forward loss pulls on the features of both observations, as in the released code.
+
+    Args:
+        params: the module's weights, which are differentiated.
+        rows: transitions [B], as ``seen``.
+        weight: 1/batch_size inside the batch and 0 outside [B].
+        actions: the environment's actions.
+        config: the module's config.
     """
     action = encode_action(rows.action, actions)
     feature, next_feature = features_of(params, rows)
@@ -139,21 +146,21 @@ def loss(params: ICMParams, rows: Rows, weight: jax.Array, actions: Actions, con
 
 
 def bonus(params: ICMParams, rows: Rows, actions: Actions, config: ICMConfig) -> jax.Array:
-    """Intrinsic reward [B]: eta times the forward model's error."""
+    """Return the intrinsic reward [B]: eta times the forward model's error."""
     feature, next_feature = features_of(params, rows)
     predicted = predict_feature(params, feature, encode_action(rows.action, actions))
     return config.eta * forward_error(predicted, next_feature)
 
 
 def update(icm: ICM, gradient: ICMParams, config: ICMConfig) -> ICM:
-    """One Adam step along the gradient of ``loss``."""
+    """Take one Adam step along the gradient of ``loss``."""
     updates, opt_state = _ADAM.update(gradient, icm.opt_state)
     params = jax.tree.map(lambda p, u: p - config.learning_rate * u, icm.params, updates)
     return ICM(params, opt_state)
 
 
 def train_once(icm: ICM, rows: Rows, actions: Actions, config: ICMConfig) -> ICM:
-    """One Adam step of the module on all rows [B]."""
+    """Take one Adam step of the module on all rows [B]."""
     weight = jnp.full(rows.reward.shape, 1.0 / rows.reward.size)
     return update(icm, jax.grad(loss)(icm.params, rows, weight, actions, config), config)
 
@@ -199,14 +206,22 @@ def with_module(
 
 
 def pay(rows: Rows, icm: ICM, learner: Learner, actions: Actions, config: ICMConfig) -> Rows:
-    """Add the bonus to the rewards of rows as the learner's replay has them."""
+    """Add the bonus to the rewards of rows.
+
+    Args:
+        rows: transitions [B] as the learner's replay has them.
+        icm: the module.
+        learner: knows what the environment took for its actions.
+        actions: the environment's actions.
+        config: the module's config.
+    """
     return rows._replace(reward=rows.reward + bonus(icm.params, seen(rows, learner), actions, config))
 
 
 def seen(rows: Rows, learner: AnyLearner) -> Rows:
-    """Rows as the module sees them, with the actions that the environment took.
+    """Return rows as the module sees them, with the actions that the environment took.
 
-    Of a vector that stands for a choice that is the index of its largest entry.
+    Where a vector stands for a choice, the environment took the index of its largest entry.
     """
     return rows._replace(action=learner.env_action(rows.action))
 

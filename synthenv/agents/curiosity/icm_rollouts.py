@@ -4,7 +4,7 @@ The bonus is added to the rewards of a whole rollout by the module as it is; aft
 trained once on the same rollout.
 
 References:
-    Ferreira et al. (2022), tables 15 and 19, and the released code for PPO's order of things.
+    Ferreira et al. (2022), tables 15 and 19, and the released code for the order of the two in PPO.
 """
 
 from functools import partial
@@ -24,7 +24,7 @@ from synthenv.envs.action_units import Actions
 
 
 def rows_of(steps: Steps) -> Rows:
-    """Steps [T, N] as rows [T * N]."""
+    """Flatten steps [T, N] to rows [T * N]."""
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), steps)
     return Rows(flat.obs, flat.next_obs, flat.action, flat.reward, flat.not_done)
 
@@ -87,7 +87,7 @@ def curious_in_rollouts(
             rows = unpack(replay.rows, obs_size, None if actions.discrete else actions.size)
             return modules.train_once(icm, rows, actions, config)
 
-        # A branch for one member, a loop of at most one round for many: see ``ppo_monte_carlo.learn``.
+        # The comment in ``ppo_monte_carlo.learn`` says why there is a loop in a branch.
         icm = jax.lax.cond(
             due,
             lambda: jax.lax.fori_loop(0, jnp.where(due, 1, 0), train, state.icm),

@@ -1,8 +1,9 @@
 """What policy-gradient agents share: distributions over actions and the clipped surrogate.
 
-The log-probability of a choice and the entropy of a vector are distrax's: to the last bit, these are the numbers that
-agents of earlier versions were trained with. The other two are a line or two of our own for that reason, and samples
-because a loop draws them from random words that it has at hand, not from keys. All are tested against distrax.
+The log-probability of a choice and the entropy of a vector come from distrax, whose numbers are to the last bit those
+that agents of earlier versions were trained with. The entropy of a choice and the log-probability of a vector would
+differ in the last bit, so both are written out here. Samples are drawn from random words that a loop has at hand, where
+distrax asks for keys. All of them are tested against distrax.
 
 References:
     Schulman et al. (2017), Proximal policy optimization algorithms, equation 7.
@@ -20,24 +21,24 @@ _LOG_2_PI = 1.8378770664093453
 
 
 class Categorical(NamedTuple):
-    """One of several choices; logits [..., choices], not normalised."""
+    """A distribution over choices by logits [..., choices], which need not be normalised."""
 
     logits: jax.Array
 
     def sample(self, noise: jax.Array) -> jax.Array:
-        """An index [...] by the Gumbel-max trick; standard Gumbel noise [..., choices]."""
+        """Draw indices [...] by the Gumbel-max trick from standard Gumbel noise [..., choices]."""
         return jnp.argmax(self.logits + noise, axis=-1)
 
     def mode(self) -> jax.Array:
-        """The likeliest index [...]; ties go to the first."""
+        """Return the likeliest index [...]; ties go to the first."""
         return jnp.argmax(self.logits, axis=-1)
 
     def log_prob(self, action: jax.Array) -> jax.Array:
-        """Log-probability [...] of indices [...]."""
+        """Return the log-probability [...] of indices [...]."""
         return as_distrax(self).log_prob(action)
 
     def entropy(self) -> jax.Array:
-        """In nats [...]."""
+        """Return the entropy [...] in nats."""
         log_probs = jax.nn.log_softmax(self.logits)
         return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
 
@@ -49,27 +50,27 @@ class Gaussian(NamedTuple):
     std: jax.Array
 
     def sample(self, noise: jax.Array) -> jax.Array:
-        """A vector [..., size]; standard normal noise [..., size]."""
+        """Draw vectors [..., size] from standard normal noise [..., size]."""
         return self.mean + self.std * noise
 
     def mode(self) -> jax.Array:
-        """The mean [..., size]."""
+        """Return the mean [..., size]."""
         return self.mean
 
     def log_prob(self, action: jax.Array) -> jax.Array:
-        """Log-density [...] of vectors [..., size]."""
+        """Return the log-density [...] of vectors [..., size]."""
         deviation = (action - self.mean) / self.std
         return jnp.sum(-0.5 * jnp.square(deviation) - jnp.log(self.std) - 0.5 * _LOG_2_PI, axis=-1)
 
     def entropy(self) -> jax.Array:
-        """In nats [...]."""
+        """Return the differential entropy [...] in nats."""
         return as_distrax(self).entropy()
 
 
 def as_distrax(choice: Categorical | Gaussian) -> Any:
-    """The same distribution with all that distrax knows of it: samples by key, moments, divergences."""
-    # TensorFlow Probability comes along, half a second that only those pay who have a policy. The first one may come
-    # here while a program is traced, and what a module computes as it is imported must not belong to that program.
+    """Return the same distribution as an object of distrax, which can do more: sample by key, moments, divergences."""
+    # distrax imports TensorFlow Probability, which takes half a second: only those who have a policy pay for it. The
+    # import may happen while a program is traced, and what a module computes meanwhile must not belong to that program.
     with jax.ensure_compile_time_eval():
         import distrax
 
@@ -79,12 +80,12 @@ def as_distrax(choice: Categorical | Gaussian) -> Any:
 
 
 def num_noise_words(actions: Actions) -> int:
-    """Random words that the noise of one action takes."""
+    """Return the number of random words that the noise of one action takes."""
     return actions.size if actions.discrete else 2 * actions.size
 
 
 def noise_from(words: jax.Array, actions: Actions) -> jax.Array:
-    """What ``sample`` needs, float32 [..., size], from uint32 [..., num_noise_words]."""
+    """Turn random uint32 [..., num_noise_words] into the noise that ``sample`` needs, float32 [..., size]."""
     if actions.discrete:
         return keys.gumbel(words)
     return keys.normal(words.reshape(*words.shape[:-1], actions.size, 2))
@@ -93,7 +94,7 @@ def noise_from(words: jax.Array, actions: Actions) -> jax.Array:
 def clipped_surrogate(
     log_prob: jax.Array, old_log_prob: jax.Array, advantage: jax.Array, clip_ratio: jax.Array
 ) -> jax.Array:
-    """PPO's objective [B] of each row, to be maximised: no gain from a ratio beyond 1 +- ``clip_ratio``."""
+    """Return PPO's objective [B], to be maximised: a ratio beyond 1 +- ``clip_ratio`` gains nothing."""
     ratio = jnp.exp(log_prob - old_log_prob)
     clipped = jnp.clip(ratio, 1.0 - clip_ratio, 1.0 + clip_ratio)
     return jnp.minimum(ratio * advantage, clipped * advantage)

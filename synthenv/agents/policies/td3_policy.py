@@ -38,7 +38,10 @@ class Policy(NamedTuple):
 
 
 def temperature(actor: Actor, num_updates: jax.Array, config: TD3Config) -> jax.Array:
-    """Of the Gumbel-softmax after so many gradient steps; the actor's own is the first one unless it is learned."""
+    """Return the temperature of the Gumbel-softmax after so many gradient steps.
+
+    The actor's own is the first one, or the one that holds if it is learned.
+    """
     if config.temperature_mode == "learned":
         return jnp.maximum(actor.temperature, _COLDEST)
     if config.temperature_mode == "fixed":
@@ -55,7 +58,16 @@ def propose(
     actions: Actions,
     config: TD3Config,
 ) -> jax.Array:
-    """The policy's action vector [..., size] for obs [..., obs]; words uint32 [..., size] (unused if continuous)."""
+    """Return the policy's action vectors [..., size] without exploration noise.
+
+    Args:
+        words: random uint32 [..., size], which continuous actions do without.
+        actor: network and temperature.
+        obs: observations [..., obs].
+        num_updates: gradient steps so far, int32 [].
+        actions: the environment's actions.
+        config: the agent's config.
+    """
     out = apply_network(actor.net, obs, config.activation)
     if not actions.discrete:
         return actions.bound * jnp.tanh(out)
@@ -65,7 +77,15 @@ def propose(
 def noisy_action(
     words: jax.Array, policy: Policy, obs: jax.Array, actions: Actions, config: TD3Config
 ) -> jax.Array:
-    """The policy's action with exploration noise on every component; words uint32 [3 * size]."""
+    """Return the policy's action [size] with exploration noise on every component.
+
+    Args:
+        words: random uint32 [3 * size].
+        policy: actor and standard deviation of the noise.
+        obs: observation [obs].
+        actions: the environment's actions.
+        config: the agent's config.
+    """
     size = actions.size
     action = propose(words[:size], policy.actor, obs, policy.num_updates, actions, config)
     action += policy.action_std * normal(words[size:].reshape(size, 2))
@@ -73,7 +93,15 @@ def noisy_action(
 
 
 def act(key: jax.Array, policy: Policy, obs: jax.Array, actions: Actions, config: TD3Config) -> jax.Array:
-    """The action of a test: without noise, or with that of exploration as the released code has it."""
+    """Act in a test: without noise, or with that of exploration as the released code has it.
+
+    Args:
+        key: random key, which only noise needs.
+        policy: the actor and what its noise needs.
+        obs: observation [obs].
+        actions: the environment's actions.
+        config: says by ``test_noise`` which of the two it is.
+    """
     if config.test_noise:
         words = jax.random.bits(key, (3 * actions.size,))
         return env_action(noisy_action(words, policy, obs, actions, config), actions)

@@ -1,4 +1,4 @@
-"""Actions as vectors of numbers, also where the environment takes an index: what actor-critic agents act with.
+"""Actions of actor-critic agents: vectors of numbers, also where the environment takes an index.
 
 References:
     Jang et al. (2017), Categorical reparameterization with Gumbel-softmax.
@@ -11,7 +11,7 @@ from synthenv.envs.action_units import Actions
 
 
 def gumbel_softmax(noise: jax.Array, logits: jax.Array, temperature: jax.Array, one_hot: bool) -> jax.Array:
-    """A relaxed sample of [..., choices]; with ``one_hot`` a hard one that has the relaxed one's gradient."""
+    """Draw a relaxed sample [..., choices], or with ``one_hot`` a hard one that has the relaxed one's gradient."""
     soft = jax.nn.softmax((logits + noise) / temperature)
     if not one_hot:
         return soft
@@ -20,5 +20,5 @@ def gumbel_softmax(noise: jax.Array, logits: jax.Array, temperature: jax.Array, 
 
 
 def env_action(action: jax.Array, actions: Actions) -> jax.Array:
-    """What the environment takes: the vector itself, or the index of its largest entry."""
+    """Return what the environment takes: the vector itself, or the index of its largest entry."""
     return jnp.argmax(action, axis=-1) if actions.discrete else action

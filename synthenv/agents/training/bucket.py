@@ -1,9 +1,9 @@
 """Static shapes of networks and batches: agents of one bucket share a compiled program.
 
-Learning rate, batch and width vary freely inside one program; depth and the array width do not. Widths are bounded by
-the rungs of a ladder: padding to the next one costs at most 2.2 times the arithmetic of a width above 64, where padding
-all to the widest would cost up to 80. Below that a step is mostly overhead, and a finer ladder would cost more to
-compile than it saves.
+Learning rate, batch and width vary freely inside one program; depth and the array width do not. Array widths are the
+rungs of a ladder. For a width above 64, padding to the next rung costs at most 2.2 times its arithmetic, where padding
+to the widest would cost up to 80 times. For a width below 64 a step is mostly overhead, and a finer ladder would cost
+more to compile than it saves.
 """
 
 from typing import NamedTuple
@@ -19,8 +19,9 @@ class Bucket(NamedTuple):
         depth: hidden layers.
         max_hidden: width of the arrays; ``hyperparams.hidden_size`` may be anything up to it.
         max_batch: bound of ``hyperparams.batch_size``.
-        batch_block: rows per gradient block. Equal to ``max_batch``: one block, the batch is masked. Smaller: a loop
-            over as many blocks as the member's batch needs, so that a small batch costs little.
+        batch_block: rows per gradient block. If it equals ``max_batch`` there is one block, and the batch is masked;
+            if it is smaller, a loop runs over as many blocks as the member's batch needs, so that a small batch costs
+            little.
     """
 
     depth: int = 1
@@ -35,5 +36,5 @@ class Bucket(NamedTuple):
 
 
 def rung(width: int) -> int:
-    """The smallest array width of the ladder that holds ``width`` units."""
+    """Return the smallest array width of the ladder that holds ``width`` units."""
     return next((w for w in WIDTHS if w >= width), width)

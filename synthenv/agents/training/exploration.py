@@ -15,5 +15,5 @@ def epsilon_greedy(words: jax.Array, greedy: jax.Array, epsilon: jax.Array, num_
 
 
 def next_epsilon(epsilon: jax.Array, hyperparams: Any) -> jax.Array:
-    """The rate of the next episode: ``epsilon_decay`` times this one's, at least ``epsilon_min``."""
+    """Return the rate of the next episode: ``epsilon_decay`` times this one's, at least ``epsilon_min``."""
     return jnp.maximum(epsilon * hyperparams.epsilon_decay, hyperparams.epsilon_min)

@@ -15,7 +15,7 @@ from synthenv.agents.training.bucket import BLOCK, Bucket, rung
 
 
 def fixed_hyperparams(config: AgentConfig, solved_return: float) -> Any:
-    """The traced part of a config, as Python scalars."""
+    """Return the traced part of a config, as Python scalars."""
     kind = hyperparams_class(config)
     names = kind.__dataclass_fields__
     values = {name: getattr(config, name) for name in names if hasattr(config, name)}
@@ -60,10 +60,10 @@ def sample(
 
 
 def few_shapes(key: jax.Array, config: AgentConfig, num: int) -> dict[str, np.ndarray]:
-    """Shapes of ``num`` networks, each drawn as an agent's is, that lie evenly in the ranges (a Latin hypercube).
+    """Draw shapes of ``num`` networks that lie evenly in the ranges (a Latin hypercube).
 
-    Every shape is a program to compile, so many agents that share few shapes cost little more than their training.
-    Agents without networks that vary have no shapes: the answer is empty.
+    Each shape alone is distributed as an agent's. Every shape is a program to compile, so many agents that share few
+    shapes cost little more than their training. Agents without networks that vary have no shapes: the answer is empty.
     """
     if not _varies_networks(config):
         return {}
@@ -77,12 +77,12 @@ def few_shapes(key: jax.Array, config: AgentConfig, num: int) -> dict[str, np.nd
 
 
 def draw(key: jax.Array, ranges: Any, num: int) -> dict[str, np.ndarray]:
-    """One value of every range for each of ``num`` agents, by name; ranges that are None are left out."""
+    """Draw one value of every range for each of ``num`` agents, by name; ranges that are None are left out."""
     return _at(np.asarray(jax.random.uniform(key, (len(ranges), num))), ranges)
 
 
 def _at(uniform: np.ndarray, ranges: Any) -> dict[str, np.ndarray]:
-    """The values that stand at these shares [R, N] of the ranges."""
+    """Return the values that stand at these shares [ranges, num] of the ranges, by name."""
     values = {}
     for row, (name, ends) in zip(uniform, ranges._asdict().items(), strict=True):
         if ends is None:
@@ -102,7 +102,7 @@ def _at(uniform: np.ndarray, ranges: Any) -> dict[str, np.ndarray]:
 def bucket_of_each(
     config: AgentConfig, depths: np.ndarray, hidden: np.ndarray, blocked: bool
 ) -> list[Bucket]:
-    """The static shapes of N agents; networks of a fixed size are not padded."""
+    """Return the static shapes of N agents; networks of a fixed size are not padded."""
     varies = _varies_networks(config)
     sizes = getattr(config.variation, "batch_size", None) if config.vary else None
     max_batch = sizes[1] if sizes else getattr(config, "batch_size", 1)
@@ -112,13 +112,16 @@ def bucket_of_each(
 
 
 def _varies_networks(config: AgentConfig) -> bool:
-    """Whether agents of this config have networks of their own size each."""
+    """Return whether each agent of this config has a network of its own size."""
     has_widths = hasattr(config, "hidden_size") and not getattr(config, "network", "")
     return config.vary and has_widths and hasattr(config.variation, "hidden_size")
 
 
 def costs(hyperparams: Any, buckets: list[Bucket], obs_size: int) -> np.ndarray:
-    """Multiplications of one gradient step, padding included: dear trainings should start first. [num]"""
+    """Count the multiplications [num] of one gradient step, padding included.
+
+    Trainings that cost much should start first.
+    """
     depth = np.array([b.depth for b in buckets], float)
     width = np.array([b.max_hidden for b in buckets], float)
     batch = np.asarray(getattr(hyperparams, "batch_size", np.ones(len(buckets))))

@@ -1,13 +1,17 @@
 """The training schedule of agents that learn from what a fixed policy has just done, around any such learner.
 
-One iteration at a time: N environments are stepped T times under the policy, then the learner learns from the T * N
-steps (not before the first ``init_episodes`` episodes are over) and forgets them; the agent is tested on the real task
-if ``test_episodes`` says so.
+``OnPolicySchedule.make`` puts an ``Agent``, which others step, around an ``OnPolicyLearner``:
+
+    Agent.init    Learner.init draws weights, N environments are reset
+    Agent.step    interact       Learner.explore chooses actions and N environments answer, T times
+                  Learner.learn  from these T * N steps, which are forgotten then; not before ``init_episodes`` are over
+                  judge          with ``test_episodes``: Learner.act plays the real task; then stop rule and bounds
+    Agent.act     Learner.act
 
 The stop rule takes in one number per iteration: the mean test return where the agent is tested, else the mean return of
-the training episodes that ended in this iteration (none if none did). ``stop_window`` and, for that rule,
-``init_episodes`` count these numbers. ``max_steps`` and ``max_episodes`` are looked at after an iteration, so the last
-one may overrun them.
+the training episodes that ended in this iteration, if any did. ``stop_window`` and, for that rule, ``init_episodes``
+count these numbers. ``max_steps`` and ``max_episodes`` are checked after an iteration, so the last one may overrun
+them.
 """
 
 from collections.abc import Callable
@@ -55,11 +59,11 @@ class TrainState(NamedTuple):
     """Everything that changes from one iteration to the next; ``curve`` is None if nothing is tested on the way."""
 
     key: jax.Array
-    step: jax.Array  # of all environments together
+    step: jax.Array  # steps so far, of all environments together
     learner: PyTree
     envs: Envs
     num_episodes: jax.Array
-    num_scores: jax.Array  # that the stop rule has seen
+    num_scores: jax.Array  # how many numbers the stop rule has seen
     stop: StopState
     finished: jax.Array
     curve: Curve | None
@@ -79,7 +83,7 @@ class OnPolicySchedule(NamedTuple):
 
     @property
     def max_iterations(self) -> int:
-        """The most that ``config.max_steps`` allows, or the range that it is drawn from."""
+        """Return the most iterations that ``max_steps``, or the range it is drawn from, allows."""
         config = self.config
         drawn = config.variation.max_steps if config.vary else None
         return -(-(drawn[1] if drawn else config.max_steps) // self.num_steps)
@@ -99,7 +103,15 @@ class OnPolicySchedule(NamedTuple):
 def init(
     schedule: OnPolicySchedule, key: jax.Array, env: Any, env_params: Any, hyperparams: Any
 ) -> TrainState:
-    """Draw a fresh agent and begin an episode in every environment; ``key`` is the root of all later randomness."""
+    """Draw a fresh agent and begin an episode in every environment.
+
+    Args:
+        schedule: learner, config and task.
+        key: random key, also the root of all later randomness.
+        env: a gymnax 1.x environment.
+        env_params: its parameters.
+        hyperparams: traced numbers of one agent.
+    """
     config, length = schedule.config, schedule.max_iterations
     key, key_learner, key_reset = jax.random.split(key, 3)
     envs = reset_all(key_reset, env, env_params, config.num_envs)
@@ -119,7 +131,15 @@ def init(
 def train_step(
     schedule: OnPolicySchedule, state: TrainState, env: Any, env_params: Any, hyperparams: Any
 ) -> TrainState:
-    """One iteration. A finished member stands still; the steps themselves live inside the iteration only."""
+    """Run one iteration. A finished member stands still; the steps themselves live inside the iteration only.
+
+    Args:
+        schedule: learner, config and task.
+        state: before the step.
+        env: a gymnax 1.x environment.
+        env_params: its parameters.
+        hyperparams: traced numbers of one agent.
+    """
     return jax.lax.cond(
         state.finished, lambda: state, lambda: iterate(schedule, state, env, env_params, hyperparams)
     )
@@ -128,7 +148,15 @@ def train_step(
 def iterate(
     schedule: OnPolicySchedule, state: TrainState, env: Any, env_params: Any, hyperparams: Any
 ) -> TrainState:
-    """Collect, learn, test, and see whether to stop."""
+    """Collect, learn, test, and see whether to stop.
+
+    Args:
+        schedule: learner, config and task.
+        state: before the step.
+        env: a gymnax 1.x environment.
+        env_params: its parameters.
+        hyperparams: traced numbers of one agent.
+    """
     key, key_collect, key_learn, key_test = jax.random.split(state.key, 4)
     envs, steps = interact(schedule, key_collect, state, env, env_params, hyperparams)
     num_episodes = state.num_episodes + jnp.sum(steps.ended)
@@ -152,7 +180,19 @@ def interact(
     env_params: Any,
     hyperparams: Any,
 ) -> tuple[Envs, Steps]:
-    """T steps of every environment with samples of the policy."""
+    """Step every environment T times with samples of the policy.
+
+    Args:
+        schedule: learner, config and task.
+        key: random key.
+        state: before the iteration.
+        env: a gymnax 1.x environment.
+        env_params: its parameters.
+        hyperparams: traced numbers of one agent.
+
+    Returns:
+        the environments after the steps, and the steps [T, N].
+    """
     config, learner = schedule.config, schedule.learner
     words = jax.random.bits(
         key, (config.rollout_length, config.num_envs, ENV_WORDS + learner.num_explore_words)
@@ -172,7 +212,15 @@ def interact(
 def judge(
     schedule: OnPolicySchedule, key: jax.Array, state: TrainState, steps: Steps, hyperparams: Any
 ) -> TrainState:
-    """Test if there is a task to test on, show the stop rule how the agent fares, and look at the bounds."""
+    """Test if there is a task to test on, tell the stop rule how the agent fares, and check the bounds.
+
+    Args:
+        schedule: learner, config and task.
+        key: random key, for the test.
+        state: after learning.
+        steps: what this iteration collected [T, N].
+        hyperparams: traced numbers of one agent.
+    """
     if state.curve is None:
         num_ended = jnp.sum(steps.ended)
         score = jnp.sum(steps.ended * steps.episode_return) / jnp.maximum(num_ended, 1)
@@ -189,7 +237,7 @@ def judge(
 
 
 def mean_test_return(schedule: OnPolicySchedule, key: jax.Array, learner: PyTree) -> jax.Array:
-    """Of ``test_episodes`` episodes of the real task."""
+    """Return the mean return [] of ``test_episodes`` episodes of the real task."""
     task, params = schedule.task, schedule.learner.policy(learner)
     assert task is not None
     tested = evaluate(

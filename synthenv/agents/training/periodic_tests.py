@@ -12,19 +12,19 @@ from synthenv.envs.registry import EnvSpec
 
 
 class PeriodicTest(NamedTuple):
-    """Where the test stands; between tests it is not active."""
+    """The state of a test, which is not active between tests."""
 
     env_state: Any
     obs: jax.Array  # [obs]
     active: jax.Array
     step: jax.Array  # test steps so far, of all tests
     count: jax.Array  # finished episodes of this test
-    return_so_far: jax.Array  # of this test, all its episodes
+    return_so_far: jax.Array  # of all episodes of this test
     curve: Curve
 
 
 def init(key: jax.Array, task: EnvSpec, max_tests: int) -> PeriodicTest:
-    """Nothing tested yet; every test begins with a reset of its own."""
+    """Begin with nothing tested; every test resets the real task itself."""
     obs, env_state = task.env.reset_env(key, task.env_params)
     return PeriodicTest(
         env_state=env_state,
@@ -38,7 +38,7 @@ def init(key: jax.Array, task: EnvSpec, max_tests: int) -> PeriodicTest:
 
 
 def begin(key: jax.Array, test: PeriodicTest, task: EnvSpec) -> PeriodicTest:
-    """Reset the real task."""
+    """Begin a test: reset the real task."""
     obs, env_state = task.env.reset_env(key, task.env_params)
     return test._replace(
         env_state=env_state,
@@ -52,7 +52,7 @@ def begin(key: jax.Array, test: PeriodicTest, task: EnvSpec) -> PeriodicTest:
 def play(
     words: jax.Array, test: PeriodicTest, task: EnvSpec, act: Callable[[jax.Array, jax.Array], jax.Array]
 ) -> PeriodicTest:
-    """One step on the real task, and a reset after the last one of an episode.
+    """Make one step on the real task, and reset it after the last one of an episode.
 
     Args:
         words: random uint32 [6].

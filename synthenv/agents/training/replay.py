@@ -14,7 +14,7 @@ _LINE = 16  # float32 values in a 64-byte cache line
 
 
 class Replay(NamedTuple):
-    """rows [capacity, width] and the number of rows in use (the newest ``size`` writes)."""
+    """A ring of rows [capacity, width], and how many are in use (the newest ``size`` writes)."""
 
     rows: jax.Array
     size: jax.Array
@@ -39,7 +39,7 @@ def unchanged(rows: Rows) -> Rows:
 
 
 def init_replay(capacity: int, obs_size: int, action_size: int = 1) -> Replay:
-    """An empty ring."""
+    """Make an empty ring."""
     width = -(-(2 * obs_size + action_size + 2) // _LINE) * _LINE
     return Replay(jnp.zeros((capacity, width), jnp.float32), jnp.int32(0))
 
@@ -52,7 +52,16 @@ def pack_row(
     reward: jax.Array,
     not_done: jax.Array,
 ) -> jax.Array:
-    """One transition as a row [width]; action [action] or an index []."""
+    """Pack one transition into a row [width].
+
+    Args:
+        width: floats in a row of the ring.
+        obs: observation [obs].
+        next_obs: the one after it [obs].
+        action: a vector [action] or an index [].
+        reward: [].
+        not_done: factor of the next state's value [].
+    """
     ends = jnp.stack([reward, not_done.astype(jnp.float32)])
     row = jnp.concatenate([obs, next_obs, jnp.atleast_1d(action).astype(jnp.float32), ends])
     return jnp.pad(row, (0, width - row.size))
@@ -86,7 +95,7 @@ def sample_rows(bits: jax.Array, replay: Replay, obs_size: int, action_size: int
     """Draw rows uniformly with replacement.
 
     Args:
-        bits: random uint32 [B]. Reduced modulo the fill, a bias below 1e5 / 2**32.
+        bits: random uint32 [B]; they are reduced modulo the fill, which biases by less than 1e5 / 2**32.
         replay: the ring; at least one row must have been written.
         obs_size: length of an observation.
         action_size: length of an action; None if actions are indices.

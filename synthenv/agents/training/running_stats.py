@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-_CLIP = 10.0  # standard deviations that a normalised number may be away from zero
+_CLIP = 10.0  # bound of a normalised number, in standard deviations
 
 
 class RunningStats(NamedTuple):
@@ -21,7 +21,7 @@ class RunningStats(NamedTuple):
 
 
 def init_stats(shape: tuple[int, ...]) -> RunningStats:
-    """Nothing seen: mean 0 and variance 1, without weight."""
+    """Begin with nothing seen: mean 0 and variance 1, without weight."""
     return RunningStats(jnp.zeros(shape), jnp.ones(shape), jnp.float32(0))
 
 

@@ -1,9 +1,16 @@
 """The training schedule of the SE/RN papers, around any learner that acts and learns step by step.
 
-One environment step at a time: explore, store, learn once the first ``init_episodes`` episodes are over; at the end of
-an episode the stop rule, the exploration rate, a reset. With ``test_episodes`` the agent is tested on the real task
-after every training episode. A test is played in steps of its own, during which training stands still: members that are
-stepped together need not wait for one another's tests.
+``Schedule.make`` puts an ``Agent``, which others step, around a ``Learner``, which knows of no environment:
+
+    Agent.init    Learner.init draws weights, the environment is reset
+    Agent.step    interact       Learner.explore chooses an action, the environment answers, replay stores the row
+                  Learner.learn  once the first ``init_episodes`` episodes are over
+                  end_episode    where one has ended: stop rule, Learner.next_epsilon, a reset
+                  advance_test   with ``test_episodes``: Learner.act plays the real task after every training episode
+    Agent.act     Learner.act
+
+A test is played in steps of its own, during which training stands still: members that are stepped together need not
+wait for one another's tests.
 
 References:
     Ferreira et al. (2022), appendix A.1, algorithms 2 and 3, as released.
@@ -113,7 +120,15 @@ class Schedule(NamedTuple):
 
 
 def init(schedule: Schedule, key: jax.Array, env: Any, env_params: Any, hyperparams: Any) -> TrainState:
-    """Draw a fresh agent and reset its environment; ``key`` is also the root of all later randomness."""
+    """Draw a fresh agent and reset its environment.
+
+    Args:
+        schedule: learner, config and task.
+        key: random key, also the root of all later randomness.
+        env: a gymnax 1.x environment.
+        env_params: its parameters.
+        hyperparams: traced numbers of one agent.
+    """
     learner, config = schedule.learner, schedule.config
     key_learner, key_reset, key_train = jax.random.split(key, 3)
     obs, env_state = env.reset_env(key_reset, env_params)
@@ -140,12 +155,19 @@ def init(schedule: Schedule, key: jax.Array, env: Any, env_params: Any, hyperpar
 def train_step(
     schedule: Schedule, state: TrainState, env: Any, env_params: Any, hyperparams: Any
 ) -> TrainState:
-    """One environment step, one gradient step, and the end of the episode if it came; or one step of a test.
+    """Make one environment step and one gradient step, and end the episode if it is over; or play one step of a test.
 
     A finished member stands still, so members of a vmapped group may be stepped on until all have finished. The
     branches return only what they change: under ``vmap`` they become selects, and a select over the replay buffer would
-    cost more than the step itself. During tests nothing is written to replay; what a finished member that is stepped
-    on writes there is never looked at.
+    cost more than the step itself. During tests nothing is written to replay; a finished member that is stepped on may
+    write there, where nobody reads it.
+
+    Args:
+        schedule: learner, config and task.
+        state: before the step.
+        env: a gymnax 1.x environment.
+        env_params: its parameters.
+        hyperparams: traced numbers of one agent.
     """
     learner, test = schedule.learner, state.test
     n = learner.num_explore_words
@@ -196,7 +218,20 @@ def interact(
     env_params: Any,
     hyperparams: Any,
 ) -> tuple[jax.Array, EpisodeState, jax.Array]:
-    """Explore one step; returns the row for replay, the episode after the step (not reset), and whether it ended."""
+    """Explore one step.
+
+    Args:
+        schedule: learner, config and task.
+        words: random uint32 [num_explore_words + 2].
+        state: before the step.
+        idle: whether training stands still, bool [].
+        env: a gymnax 1.x environment.
+        env_params: its parameters.
+        hyperparams: traced numbers of one agent.
+
+    Returns:
+        the row for replay [width], the episode after the step (not reset), and whether it ended.
+    """
     learner, config, episode = schedule.learner, schedule.config, state.episode
     width = state.replay.rows.shape[1]
 
@@ -210,7 +245,7 @@ def interact(
         )
         check_step(episode.obs, obs, reward, terminated)
         truncated = env.is_truncated(env_state, env_params)
-        not_done = info["discount"]  # an SE may answer with a real number here, see proxies.synthetic_env
+        not_done = info["discount"]  # a real number in some synthetic environments, see proxies.synthetic_env
         if config.time_limit == "terminal":
             not_done = jnp.where(truncated, 0.0, not_done)
         row = pack_row(width, episode.obs, obs, action, reward, not_done)
@@ -225,7 +260,16 @@ def interact(
 def end_episode(
     schedule: Schedule, key: jax.Array, state: TrainState, env: Any, env_params: Any, hyperparams: Any
 ) -> EpisodeState:
-    """Close a training episode: stop rule (unless a test has to come first), exploration rate, reset."""
+    """Close a training episode: apply the stop rule (unless a test comes first), lower the exploration rate, reset.
+
+    Args:
+        schedule: learner, config and task.
+        key: random key, for the reset.
+        state: after the last step of the episode.
+        env: a gymnax 1.x environment.
+        env_params: its parameters.
+        hyperparams: traced numbers of one agent.
+    """
     episode, stop = state.episode, state.episode.stop
     if state.test is None:
         stop = update_stop(stop, episode.count, episode.return_so_far, hyperparams, schedule.config.stop)
@@ -245,7 +289,15 @@ def end_episode(
 def advance_test(
     schedule: Schedule, words: jax.Array, state: TrainState, ended: jax.Array, hyperparams: Any
 ) -> TrainState:
-    """Begin a test if a training episode has ended, or play a step of one; the last step may end the training."""
+    """Begin a test if a training episode has ended, or play a step of one; the last step may end the training.
+
+    Args:
+        schedule: learner, config and task.
+        words: random uint32, of which the last six are used.
+        state: after the training step.
+        ended: whether a training episode has just ended, bool [].
+        hyperparams: traced numbers of one agent.
+    """
     learner, task, before, episode = schedule.learner, schedule.task, state.test, state.episode
     assert task is not None and before is not None
 

@@ -26,18 +26,29 @@ class StopState(NamedTuple):
 
 
 def init_stop(window: int) -> StopState:
-    """No episodes seen yet."""
+    """Begin with no episodes seen."""
     return StopState(jnp.zeros(2 * window), jnp.float32(0), jnp.bool_(False))
 
 
 def update_stop(
     state: StopState, episode: jax.Array, episode_return: jax.Array, hyperparams: Any, rule: StopRule
 ) -> StopState:
-    """Take in the return of episode number ``episode`` (from 0) and apply the rule.
+    """Take in the return of an episode and apply the rule.
 
     ``plateau``: stop when the means m over the last d episodes and p over the up to d before them satisfy
     |m - p| / |p| < ``plateau_tolerance``, from episode ``init_episodes + d`` on.
-    ``solved``: stop when m >= ``solved_return``, from episode ``init_episodes`` on; fewer than d will do.
+    ``solved``: stop when m >= ``solved_return``, from episode ``init_episodes`` on, be there fewer than d
+    episodes yet.
+
+    Args:
+        state: of the rule so far.
+        episode: number of the episode, from 0, int32 [].
+        episode_return: float32 [].
+        hyperparams: traced numbers of one agent.
+        rule: plateau, solved or none.
+
+    Raises:
+        ValueError: the rule is none of these.
     """
     window = state.returns.size // 2
     returns = jnp.concatenate([state.returns[1:], episode_return[None]])

@@ -24,8 +24,8 @@ class Envs(NamedTuple):
 class Steps(NamedTuple):
     """What T steps of N environments gave, [T, N].
 
-    ``next_obs`` is the observation before any reset; ``not_done`` is what the value of ``next_obs`` counts: 0 where
-    the task has ended, and where a synthetic environment says so anything in between; ``ended`` marks the last step of
+    ``next_obs`` is the observation before any reset. ``not_done`` is the factor of the value of ``next_obs``: 0 where
+    the task has ended, else 1; a synthetic environment may say anything in between. ``ended`` marks the last step of
     an episode, for whatever reason. ``episode_return`` and ``discounted_return`` include this step.
     """
 
@@ -91,7 +91,7 @@ def collect(
             fresh = env.reset_env(key_from(words), env_params)
             return jax.tree.map(lambda new, old: jnp.where(ended, new, old), fresh, (obs, env_state))
 
-        # Most steps end no episode; a branch then saves drawing initial states that nobody uses.
+        # Most steps end no episode, and the branch then draws no initial states that nobody would use.
         return jax.lax.cond(
             jnp.any(ended),
             lambda: jax.vmap(reset_one)(words, obs, env_state, ended),
