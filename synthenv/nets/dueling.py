@@ -32,7 +32,18 @@ def init_dueling(
     max_hidden: int | None = None,
     network: str = "",
 ) -> DuelingParams:
-    """Draw features by ``init_network``, and two heads with one hidden layer of ``feature_size`` units each."""
+    """Draw features by ``init_network``, and two heads with one hidden layer each.
+
+    Args:
+        key: random key.
+        in_size: length of an observation.
+        hidden_size: units per hidden layer of the features; may be traced if ``max_hidden`` is given.
+        num_actions: choices in a state.
+        depth: hidden layers of the features.
+        feature_size: number of features, and units of the hidden layer of each head.
+        max_hidden: static width of the arrays; ``hidden_size`` if None.
+        network: registered module that computes the features in place of an MLP, by name.
+    """
     keys = jax.random.split(key, 3)
     return DuelingParams(
         features=init_network(keys[0], network, in_size, hidden_size, feature_size, depth, max_hidden),

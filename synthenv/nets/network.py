@@ -37,7 +37,16 @@ def init_network(
     depth: int,
     max_hidden: int | None = None,
 ) -> Network:
-    """Draw the network of this name; without a name the MLP that the other arguments describe, as ``init_mlp``.
+    """Draw the network of this name, or without a name the MLP that the other arguments describe.
+
+    Args:
+        key: random key.
+        name: name of a registered module, or empty.
+        in_size: number of inputs.
+        hidden_size: units per hidden layer; may be traced if ``max_hidden`` is given.
+        out_size: number of outputs.
+        depth: number of hidden layers.
+        max_hidden: static width of the arrays; ``hidden_size`` if None.
 
     Raises:
         UserError: nobody has registered the name, or its module is not one of [..., in_size] to [..., out_size].
