@@ -1,1 +1,1 @@
-"""What a world model has to beat: persistence, ridge regression, Gaussian processes."""
+"""Baselines that a world model has to beat: persistence, ridge regression, Gaussian processes."""

@@ -25,13 +25,13 @@ from synthenv.worldmodel.regression.columns import Columns, inputs_like, standar
 from synthenv.worldmodel.regression.double_precision import double_on_host, single
 from synthenv.worldmodel.regression.sign_steps import Logs
 
-_RAISES = (1.0, 1e1, 1e2, 1e3, 1e4)  # of the noise, where predictions would be rounded too much
-_BYTES_PER_PAIR = 56.0  # of rows: what XLA reserves for ``fit``, 7 matrices in double precision
+_RAISES = (1.0, 1e1, 1e2, 1e3, 1e4)  # factors of the noise, where rounding would cost too much
+_BYTES_PER_PAIR = 56.0  # XLA reserves 7 matrices of all pairs of rows for ``fit``, in double precision
 _NUM_TRIED = 64  # rows that rounding is measured at
 
 
 class Column(NamedTuple):
-    """What predicts one target, or with a leading axis [Y] all of them.
+    """The predictor of one target, or with a leading axis [Y] of all of them.
 
     Attributes:
         inverse_scales: inverse length scales; what follows is in units of these scales. [D]
@@ -39,7 +39,7 @@ class Column(NamedTuple):
         alpha: coefficients of the rows, times exp(-half_norm). [C]
         moments: sums of alpha times 1, a row, and a row's outer product with itself: [], [D], [D, D].
         is_smooth: which form predictions take, see ``value``. bool []
-        mean: the process's own. []
+        mean: constant mean of the process. []
         error: mean squared error of leaving rows out, and of rounding, standardised. []
     """
 
@@ -58,7 +58,7 @@ class Cache(NamedTuple):
     Attributes:
         columns: how its numbers are standardised.
         inputs: standardised. [D, C]
-        targets: of each target.
+        targets: the predictor of each target.
     """
 
     columns: Columns
@@ -69,8 +69,8 @@ class Cache(NamedTuple):
 def column_of(logs: Logs, inputs: jax.Array, target: jax.Array) -> Column:
     """Fit a target [C] for predictions in single precision; inputs [C, D].
 
-    Of several levels of noise, from that of the greatest likelihood upwards, and of both forms of ``value``, the pair
-    is taken whose errors, of leaving rows out and of rounding, are the least together.
+    Several levels of noise, from that of the greatest likelihood upwards, are tried with both forms of ``value``. The
+    pair is taken for which the errors of leaving rows out and of rounding have the least sum.
     """
 
     def at(noise: jax.Array) -> Column:
@@ -86,7 +86,7 @@ def column_of(logs: Logs, inputs: jax.Array, target: jax.Array) -> Column:
 
 
 def _least(columns: Column) -> Column:
-    """The one with the least error of several, leading axis N; numbers that are not finite are none."""
+    """Pick the column with the least error of several, leading axis N; errors that are not finite do not count."""
     best = jnp.argmin(jnp.where(jnp.isfinite(columns.error), columns.error, jnp.inf))
     return jax.tree.map(lambda leaf: leaf[best], columns)
 
@@ -112,7 +112,7 @@ def _rounding(column: Column, inputs: jax.Array, exact: jax.Array) -> jax.Array:
 
 @partial(jax.jit, static_argnames="is_ard")
 def fit(inputs: jax.Array, targets: jax.Array, is_ard: bool) -> Column:
-    """All targets, one after the other; arguments standardised, [C, D] and [C, Y]."""
+    """Fit all targets one after the other; inputs [C, D] and targets [C, Y] are standardised."""
 
     def fit_one(target: jax.Array) -> Column:
         return column_of(search(inputs, target, inputs.shape[1] if is_ard else 1), inputs, target)
@@ -139,14 +139,14 @@ def encode(params: None, transitions: Transition, num_actions: int | None, is_ar
 
 
 def value(column: Column, x: jax.Array, squares: jax.Array) -> jax.Array:
-    """The mean of one target at x [D], whose squared differences to the context's rows are squares [D, C].
+    """Return the mean of one target at x [D], whose squared differences to the context's rows are squares [D, C].
 
-    Slowly varying functions of little noise have coefficients of 1e5 and more that cancel each other, in double
-    precision only. With long length scales a kernel is ``exp(-half_norm) * exp(u)`` where u, ``half_norm`` minus half
-    the squared distance, is small; 1 + u + u^2 / 2 is summed up over the rows beforehand, and only the small rest is
-    left to sum.
+    Slowly varying functions of little noise have coefficients of 1e5 and more that cancel each other, which only double
+    precision can follow. With long length scales a kernel is ``exp(-half_norm) * exp(u)`` where u, ``half_norm`` minus
+    half the squared distance, is small. The sum of 1 + u + u^2 / 2 over the rows is computed beforehand, and only the
+    small rest is left to sum in single precision.
     """
-    # Differences, not products, and no shortened multiplications: short distances would be lost.
+    # Products of the inputs, or multiplications of reduced precision, would lose short distances.
     distance = jnp.matmul(jnp.square(column.inverse_scales), squares, precision=jax.lax.Precision.HIGHEST)
     u = column.half_norm - 0.5 * distance
     kernel = jnp.where(column.is_smooth, _exp_beyond_second_order(u), jnp.exp(u))
@@ -159,16 +159,16 @@ def value(column: Column, x: jax.Array, squares: jax.Array) -> jax.Array:
 
 
 def _exp_beyond_second_order(u: jax.Array) -> jax.Array:
-    """exp(u) - 1 - u - u^2 / 2 without cancellation: a series near 0."""
+    """Return exp(u) - 1 - u - u^2 / 2 without cancellation, by a series near 0."""
     series = u**3 / 6 * (1 + u / 4 * (1 + u / 5 * (1 + u / 6 * (1 + u / 7 * (1 + u / 8)))))
     return jnp.where(jnp.abs(u) < 0.7, series, jnp.exp(u) - 1 - u - 0.5 * u**2)
 
 
 def predict(cache: Cache, obs: jax.Array, action: jax.Array) -> Prediction:
-    """The processes' means; as for their spread, the context's leave-one-out error, whatever is asked."""
+    """Return the processes' means; their spread is the context's leave-one-out error, whatever is asked."""
     columns = cache.columns
     x = standardise(inputs_like(columns, obs, action), columns.input_mean, columns.input_std)
-    squares = jnp.square(cache.inputs - x[:, None])  # C last for the CPU's sake
+    squares = jnp.square(cache.inputs - x[:, None])  # C comes last because that is fast on a CPU
     said = jax.vmap(value, in_axes=(0, None, None))(cache.targets, x, squares)
     return prediction(columns, obs, said, cache.targets.error)
 

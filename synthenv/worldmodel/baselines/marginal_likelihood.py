@@ -1,7 +1,7 @@
 """One target's Gaussian process: conditioned on a context, and its length scales and noise by marginal likelihood.
 
-A constant mean, a squared-exponential kernel and noise; mean and signal variance have closed forms, so that length
-scales and noise are all that is searched for. Run it under ``jax.enable_x64()``.
+The process has a constant mean, a squared-exponential kernel and noise. Mean and signal variance have closed forms, so
+that length scales and noise are all that is searched for. Run it under ``jax.enable_x64()``.
 
 Axis letters here: C context, D inputs.
 
@@ -26,7 +26,10 @@ _RULES = Rules(1.2, shortest=1e-4, log_scales=(-8.0, 4.0), log_noise=(-27.0, 1.0
 
 
 class Posterior(NamedTuple):
-    """One target given the context: kernel coefficients [C], constant mean [], signal variance [], inverse [C, C]."""
+    """One target given the context.
+
+    It holds kernel coefficients [C], the constant mean [], the signal variance [] and the inverse covariance [C, C].
+    """
 
     alpha: jax.Array
     mean: jax.Array
@@ -35,7 +38,7 @@ class Posterior(NamedTuple):
 
 
 def gram(logs: Logs, inputs: jax.Array) -> jax.Array:
-    """Covariance of the rows of inputs [C, D] in units of the signal's variance, noise included. [C, C]"""
+    """Return the covariance [C, C] of the rows of inputs [C, D], noise included, in units of the signal's variance."""
     moved = inputs * jnp.exp(logs.scales)[None]
     noise = NOISE_FLOOR + jnp.exp(logs.noise)
     return rbf(squared_distance(moved, moved), 1.0) + noise * jnp.eye(len(inputs), dtype=inputs.dtype)
@@ -54,7 +57,7 @@ def condition(logs: Logs, inputs: jax.Array, target: jax.Array) -> Posterior:
 
 
 def slopes(logs: Logs, inputs: jax.Array, target: jax.Array) -> Logs:
-    """Of the negative logarithm of the likelihood, mean and signal at their best: equation 5.9.
+    """Return the slopes of the negative log-likelihood with mean and signal at their best: equation 5.9.
 
     Differentiating through the factorisation would take twice as long.
     """

@@ -1,8 +1,8 @@
-"""What a world model has to beat: that nothing changes, and regressions that are linear in numbers of state and action.
+"""Baselines that a world model has to beat: that nothing changes, and linear or quadratic regressions.
 
 They predict the change of the observation and the reward, standardised by the context, as the other models do; whole
-numbers are rounded as theirs are, and rows that ask the same are averaged. None knows where episodes end. How unsure
-they are is their leave-one-out error on the context, whatever they are asked.
+numbers are rounded as theirs are, and rows with equal inputs are averaged. None knows where episodes end. Their stated
+uncertainty is their leave-one-out error on the context, whatever they are asked.
 
 Axis letters here: C context, D inputs, Y targets, F features.
 
@@ -41,7 +41,7 @@ class Rows(NamedTuple):
 
 
 class Still(NamedTuple):
-    """Numbers of a context; ``error`` of the standardised targets. [Y]"""
+    """What a context says to a model in which nothing changes; ``error`` [Y] is that of standardised targets."""
 
     columns: Columns
     error: jax.Array
@@ -83,7 +83,7 @@ def _standardised(inputs: jax.Array, after: jax.Array, targets: jax.Array) -> Ro
 
 
 def prediction(columns: Columns, obs: jax.Array, said: jax.Array, error: jax.Array) -> Prediction:
-    """From standardised change and reward, and their mean squared errors, [Y] each."""
+    """Turn standardised change and reward, and their mean squared errors, [Y] each, into a prediction."""
     mean = said * columns.target_std + columns.target_mean
     std = jnp.sqrt(error) * columns.target_std
     never = jnp.float32(0.0)  # nothing here learns where episodes end
@@ -91,23 +91,27 @@ def prediction(columns: Columns, obs: jax.Array, said: jax.Array, error: jax.Arr
 
 
 def encode_still(params: None, transitions: Transition, num_actions: int | None) -> Still:
-    """Average the rewards of a context [C]; raises UserError as ``single``."""
+    """Average the rewards of a context [C].
+
+    Raises:
+        UserError: as ``single``.
+    """
     columns = rows_of(transitions, num_actions).columns
     with double_on_host():
         std = jnp.where(columns.target_std > 0, columns.target_std, jnp.inf)
-        # A change is off by all of it, a reward by its deviation alone.
+        # Predicting no change is off by the whole change, predicting the mean reward by its deviation alone.
         error = 1.0 + jnp.square(columns.target_mean / std).at[-1].set(0.0)
     return single(Still(columns, error))
 
 
 def predict_still(cache: Still, obs: jax.Array, action: jax.Array) -> Prediction:
-    """Stay, and receive the mean reward."""
+    """Predict that the state stays and pays the mean reward."""
     expected = prediction(cache.columns, obs, jnp.zeros_like(cache.error), cache.error)
     return expected._replace(next_obs=obs)
 
 
 def features_of(inputs: Any, is_quadratic: bool) -> Any:
-    """Inputs [..., D], or these and all their products of two. [..., F]"""
+    """Return inputs [..., D] as features [..., F], with all their products of two if ``is_quadratic``."""
     if not is_quadratic:
         return inputs
     first, second = np.triu_indices(inputs.shape[-1])
@@ -130,7 +134,7 @@ def encode_ridge(params: None, transitions: Transition, num_actions: int | None,
 
 @partial(jax.jit, static_argnames="is_quadratic")
 def _standardised_features(inputs: jax.Array, is_quadratic: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Features [C, F], their means and their deviations [F]."""
+    """Return features [C, F], their means [F] and their deviations [F]."""
     features = features_of(inputs, is_quadratic)
     mean, std = jnp.mean(features, axis=0), jnp.std(features, axis=0)
     std = jnp.where(std > 1e-9, std, 0.0)
@@ -138,7 +142,7 @@ def _standardised_features(inputs: jax.Array, is_quadratic: bool) -> tuple[jax.A
 
 
 def predict_ridge(cache: Ridge, obs: jax.Array, action: jax.Array, is_quadratic: bool) -> Prediction:
-    """The regressions' values."""
+    """Return what the regressions predict."""
     columns = cache.columns
     x = standardise(inputs_like(columns, obs, action), columns.input_mean, columns.input_std)
     z = standardise(features_of(x, is_quadratic), cache.feature_mean, cache.feature_std)

@@ -2,7 +2,7 @@
 
     random    a uniform action in every step
     repeat    a uniform action, held for 4 steps
-    held      a uniform action, held for 1 to ``max_hold`` steps, log-uniformly: slow tasks show little else
+    held      a uniform action, held for 1 to ``max_hold`` steps, log-uniformly: without it slow tasks show little
     expert    what a given policy does
     p-expert  in every step with even odds the expert's action or a uniform one
     mixture   a third of random, one of p-expert, one of expert
@@ -33,9 +33,9 @@ class Collection:
         max_hold: longest hold of ``held``, in steps.
         episode_cap: cut episodes after so many steps if the task does not do so before; None leaves it to the task. The
             paper's code has 50.
-        post_failure_steps: go on for so many steps after a termination before the next episode, as the paper's code
-            does for 4 on CartPole-v0: the task pays 0 there, and always 1 else, so that nothing but these rows tells
-            what the reward depends on.
+        post_failure_steps: go on for so many steps after a termination before the next episode. The paper's code goes
+            on for 4 on CartPole-v0, which pays 0 there and always 1 elsewhere, so that only these rows tell what the
+            reward depends on.
         num_resets: how many first observations to take from resets, R. These cost no steps.
     """
 
@@ -77,7 +77,7 @@ class Held(NamedTuple):
 
 
 def nothing_held(actions: Actions) -> Held:
-    """Before the first step."""
+    """Return what is held before the first step."""
     return Held(actions.zero(), jnp.int32(0))
 
 
@@ -100,8 +100,8 @@ def propose(
     strategy = STRATEGIES[collection.strategy]
     shortest, longest = strategy.hold
     ratio = ((longest or collection.max_hold) + 1) / shortest
-    draws = jax.random.uniform(key, (2 + actions.width,))  # at once: every call takes long to compile
-    hold = (shortest * ratio ** draws[0]).astype(jnp.int32)  # as many short ones as long ones
+    draws = jax.random.uniform(key, (2 + actions.width,))  # all at once: every call takes long to compile
+    hold = (shortest * ratio ** draws[0]).astype(jnp.int32)  # log-uniform: as many short holds as long ones
     redraw = jnp.asarray(begins) | (held.steps_left == 0)
     action = jnp.where(redraw, actions.from_uniform(draws[2:]), held.action)
     steps_left = jnp.where(redraw, hold, held.steps_left) - 1
@@ -110,7 +110,7 @@ def propose(
 
 
 def check_collection(collection: Collection, act: Act | None) -> None:
-    """See that a collection can be carried out.
+    """Check that a collection can be carried out.
 
     Raises:
         UserError: the strategy is unknown or lacks its expert, or a number is out of its range.

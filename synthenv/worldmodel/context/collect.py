@@ -1,6 +1,6 @@
 """Collect a context from an environment of ours, in one compiled scan.
 
-``envs.rollout`` will not do: here the actor remembers what it holds, episodes may be cut short, and steps may follow a
+``envs.rollout`` cannot do it: here the actor remembers what it holds, episodes may be cut short, and steps may follow a
 failure.
 """
 
@@ -72,9 +72,9 @@ def collected(
 
 
 class _Walk(NamedTuple):
-    """Where the collection is; ``begins`` bool [], ``length`` and ``num_failed`` int32 [], all of this episode.
+    """Where a collection is in its current episode: ``begins`` bool [], ``length`` and ``num_failed`` int32 [].
 
-    ``num_failed`` counts the rows since a termination, that of the termination among them.
+    ``num_failed`` counts the rows since a termination, the row of the termination included.
     """
 
     obs: jax.Array
@@ -91,6 +91,14 @@ def context_steps(
     """Take all steps of a collection.
 
     Pure; env, actions, collection and act are static.
+
+    Args:
+        key: consumed whole.
+        env: a gymnax 1.x environment.
+        env_params: its parameters.
+        actions: the environment's actions.
+        collection: strategy and numbers.
+        act: the expert, (key, obs [d]) -> action; None for strategies without one.
 
     Returns:
         transitions with leading axis [C].

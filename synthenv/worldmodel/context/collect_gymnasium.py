@@ -43,7 +43,7 @@ def collect_gymnasium(key: jax.Array, env_id: str, collection: Collection, act: 
     try:
         units = gymnasium_task.units_of(env)
         actions = units.actions
-        # The one seed of the environment: later resets go on with its generator.
+        # The environment is seeded once; later resets go on with its generator.
         env.reset(seed=int(jax.random.bits(key_seed)))
         first_obs = np.stack([np.array(env.reset()[0]) for _ in range(collection.num_resets)])
         with _no_warning_of_steps_after_the_end():
@@ -88,7 +88,7 @@ def _rows(
 
 @contextlib.contextmanager
 def _no_warning_of_steps_after_the_end() -> Iterator[None]:
-    """Keep back gymnasium's warning of what ``post_failure_steps`` does on purpose."""
+    """Suppress gymnasium's warning of steps after an end, which ``post_failure_steps`` takes on purpose."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r".*calling 'step\(\)' even though")
         yield

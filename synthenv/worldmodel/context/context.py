@@ -1,7 +1,7 @@
 """A context: the few transitions of a real task from which a world model is to guess all others.
 
-It lives on the host, in NumPy. Where it comes from is the business of ``collect`` (environments of ours),
-``collect_gymnasium`` and ``file``; what has to hold of every one of them is said here, in ``check_context``.
+It lives on the host, in NumPy. ``collect`` (environments of ours), ``collect_gymnasium`` and ``file`` make contexts;
+``check_context`` says what has to hold of every one of them.
 """
 
 import hashlib
@@ -23,17 +23,17 @@ class Context:
 
     Attributes:
         transitions: obs and next_obs float32 [C, d], action int32 [C] or float32 [C, a], reward float32 [C], terminated
-            and truncated bool [C]; NumPy. ``next_obs`` is that before any reset. ``terminated`` holds of every row
-            whose ``next_obs`` is a failed or finished state, so of several in a row if some were taken after a failure.
+            and truncated bool [C]; NumPy. ``next_obs`` is the observation before any reset. ``terminated`` is true in
+            every row whose ``next_obs`` is a failed or finished state: in several rows if steps follow a failure.
         first_obs: observations that episodes began with, float32 [R, d]; a world model resets to them.
         num_actions: number of discrete actions, or None if they are continuous.
         action_bound: largest absolute value of continuous actions, or None if they are discrete. Actions are ours, see
             ``envs.action_units``.
         task: the task's id, or the name of a file.
         strategy: how the actions were chosen.
-        real_steps: steps taken in the real task to get this, those of dropped rows among them.
-        units: the actions that the task itself takes; None where nobody has put them on record.
-        notices: what whoever uses it should know of it, sentences; files of contexts do not keep them.
+        real_steps: steps taken in the real task to get this, dropped rows included.
+        units: the actions that the task itself takes; None where they were not recorded.
+        notices: sentences that whoever uses it should read; files of contexts do not keep them.
     """
 
     transitions: Transition
@@ -48,22 +48,22 @@ class Context:
 
     @property
     def num_rows(self) -> int:
-        """C."""
+        """Return the number of transitions, C."""
         return len(self.transitions.reward)
 
     @property
     def obs_size(self) -> int:
-        """Length of an observation, d."""
+        """Return the length of an observation, d."""
         return self.transitions.obs.shape[1]
 
     @property
     def action_size(self) -> int:
-        """Length of an action, a; 1 if there is a finite number of them."""
+        """Return the length of an action, a; it is 1 if there is a finite number of actions."""
         return 1 if self.num_actions is not None else self.transitions.action.shape[1]
 
     @property
     def actions(self) -> Actions:
-        """What can be done in the task."""
+        """Return the actions of the task in our units."""
         if self.num_actions is not None:
             return Actions(self.num_actions, 1.0, True)
         return Actions(self.action_size, float(self.action_bound or 0.0), False)
@@ -90,7 +90,7 @@ def digest(context: Context) -> str:
 
 
 def spread(rows: np.ndarray, num_rows: int) -> np.ndarray:
-    """``num_rows`` of these indices, spread evenly from the first to the last; all, if there are no more."""
+    """Pick ``num_rows`` of these indices, spread evenly from the first to the last; all if there are no more."""
     if len(rows) <= num_rows:
         return rows
     # Evenly spaced real numbers at least 1 apart, hence distinct when rounded down.
@@ -98,7 +98,7 @@ def spread(rows: np.ndarray, num_rows: int) -> np.ndarray:
 
 
 def at_rows(transitions: Transition, rows: np.ndarray) -> Transition:
-    """Those of these indices, or where a mask [C] says so, in NumPy."""
+    """Pick transitions by indices or by a mask [C], in NumPy."""
     leaves: Any = (np.asarray(leaf)[rows] for leaf in transitions)
     return Transition(*leaves)
 
@@ -106,8 +106,9 @@ def at_rows(transitions: Transition, rows: np.ndarray) -> Transition:
 def thinned(context: Context, num_rows: int) -> Context:
     """Drop all but ``num_rows`` rows; if there are no more, drop none.
 
-    Rows that ended an episode are few and tell what no other does, so all of them stay, as long as they are no more
-    than half of what is kept or, if more than half of all rows ended, their share. The others are spread evenly.
+    Rows that ended an episode are few, and no other row tells what they do. So all of them stay as long as they are no
+    more than half of what is kept, or no more than their share if more than half of all rows ended. The others are
+    spread evenly.
     """
     if context.num_rows <= num_rows:
         return context
@@ -131,7 +132,7 @@ def check_context(context: Context) -> Context:
     if context.num_rows < MIN_ROWS:
         raise UserError(f"{who} has {context.num_rows} rows: collect at least {MIN_ROWS}, better 1000")
     steps = context.transitions
-    if np.array_equal(steps.obs, steps.next_obs) and not np.all(steps.terminated):  # as in a bandit
+    if np.array_equal(steps.obs, steps.next_obs) and not np.all(steps.terminated):  # else it is a bandit
         raise UserError(
             f"no state ever changes in {who}: check that next observations are those after the step, and the actions"
         )

@@ -85,10 +85,10 @@ def read_npz(
 ) -> Context:
     """Read transitions that others made; see the head of this file for the arrays.
 
-    Rows that are no steps are left out (``logged_rows``), numbers that look like something else are read as that or
-    told of (``logged_actions``, ``logged_numbers``); the context's ``notices`` say which. The first observations are
-    those that the file's episodes begin with: the first row, any that follows a termination or truncation, and, if the
-    file does not say where time limits ended episodes, any that is not where the step before it led.
+    Rows that are no steps are left out (``logged_rows``). Numbers that look like something else are read as that, or
+    the user is told (``logged_actions``, ``logged_numbers``); the context's ``notices`` say which. First observations
+    are those that the file's episodes begin with: the first row, any row that follows a termination or truncation, and,
+    if the file does not say where time limits ended episodes, any row that is not where the step before it led.
 
     Args:
         num_actions: number of discrete actions, counted from 0; None takes those from the smallest to the largest one
@@ -96,7 +96,7 @@ def read_npz(
         action_bound: bound of continuous actions; None takes what lies between the smallest and the largest number of
             each dimension in the file.
         obs_size: length that observations are to have; None takes any.
-        units: the actions that the task takes, which those in the file are to be; instead of a number or a bound.
+        units: the actions that the task takes and the file has to hold; given in place of a number or a bound.
 
     Raises:
         UserError: the file is missing, damaged or no ``.npz``, lacks an array, or ``check_context`` objects.
@@ -130,7 +130,7 @@ def read_npz(
 
 
 def _steps_of(context: Context, written: Transition, tells_time_limits: bool) -> Context:
-    """The steps among the rows of a file, in the order in which they were taken, and what is to be said of them.
+    """Return a context of the steps among the rows of a file, in the order in which they were taken, with notices.
 
     Args:
         context: all rows.
@@ -156,9 +156,9 @@ def _steps_of(context: Context, written: Transition, tells_time_limits: bool) ->
 
 
 def _read_arrays(path: Path) -> tuple[dict[str, np.ndarray], bool]:
-    """The arrays by our spelling, numbers all of them, and whether one of them tells of truncations.
+    """Return the arrays, which all hold numbers, by our names, and whether one of them tells of truncations.
 
-    Others that the file may hold are not looked at.
+    Other arrays that the file may hold are not read.
     """
     arrays = {}
     try:
@@ -203,7 +203,7 @@ def _read_arrays(path: Path) -> tuple[dict[str, np.ndarray], bool]:
 
 
 def _numbers(path: Path, file: Any, name: str) -> np.ndarray:
-    """One array of an open ``.npz``, which is to hold real numbers."""
+    """Read one array of an open ``.npz`` and check that it holds real numbers."""
     try:
         array = np.asarray(file[name])
     except ValueError as error:
@@ -218,7 +218,7 @@ def _numbers(path: Path, file: Any, name: str) -> np.ndarray:
 
 
 def _flags(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """Which steps end an episode, bool [N]."""
+    """Return which steps end an episode, bool [N]."""
     flags = arrays[name]
     if flags.ndim > 1 and flags.shape[1:] != (1,):
         raise UserError(f"{name} in {path} have the shape {list(flags.shape)}: make it [rows]")
@@ -230,7 +230,7 @@ def _flags(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
 def _before_and_after(
     path: Path, arrays: dict[str, np.ndarray], ended: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Observations before and after every step, [N, d] each, from either of the two layouts."""
+    """Return the observations before and after every step, [N, d] each, from either of the two layouts."""
     obs, num_steps = arrays["observations"], len(ended)
     if "next_observations" in arrays:
         return obs, arrays["next_observations"]

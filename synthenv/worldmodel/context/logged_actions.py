@@ -1,4 +1,4 @@
-"""The actions of a log: numbers of choices or amounts, whatever clothes they come in, in the units of a task.
+"""The actions of a log: choices or amounts in any of several formats, brought to the units of a task.
 
 Axis letters here: N rows.
 """
@@ -11,7 +11,7 @@ from synthenv.core.errors import UserError
 from synthenv.envs import action_units
 from synthenv.envs.action_units import ActionUnits
 
-_NEARLY_SYMMETRIC = 0.5  # how far every dimension's actions go to both ends, as a share of the largest one
+_NEARLY_SYMMETRIC = 0.5  # least share of the largest action that both ends of every dimension have to reach
 
 
 def actions_of(
@@ -21,19 +21,19 @@ def actions_of(
     action_bound: float | None,
     units: ActionUnits | None,
 ) -> tuple[np.ndarray, ActionUnits, list[str]]:
-    """Actions as a context has them, and as the task takes them, and what to say of them.
+    """Return the actions as a context holds them, the actions that the task takes, and notices.
 
     What is not given is read off the file.
 
     Args:
         path: of the log.
         action: as they were written, [N] or [N, a].
-        num_actions: of the task.
-        action_bound: of the task.
-        units: of the task, instead of a number or a bound.
+        num_actions: the task's number of discrete actions, if known.
+        action_bound: the task's bound of continuous actions, if known.
+        units: the actions that the task takes; given in place of a number or a bound.
 
     Raises:
-        UserError: they are none of that task, or can be read in several ways.
+        UserError: they are not actions of that task, or can be read in several ways.
     """
     if num_actions is not None and action_bound is not None:
         raise UserError(f"actions in {path} cannot have both a number and a bound: give one of the two")
@@ -73,14 +73,14 @@ def read_as(
     action_bound: float | None,
     are_whole: bool = False,
 ) -> tuple[np.ndarray, list[str]]:
-    """Actions [N] or [N, a], as integers [N] if each is one of several columns, and what to say of them.
+    """Return actions [N] or [N, a], one-hot columns turned into integers [N], and notices.
 
     Args:
         name: of the log, for messages.
         action: as they were written.
-        num_actions: of the task, or None if they are continuous or no task is known.
-        action_bound: of the task, or None if they are discrete or no task is known.
-        are_whole: whether the task takes whole numbers within that bound only.
+        num_actions: the task's number of discrete actions; None if they are continuous or no task is known.
+        action_bound: the task's bound; None if actions are discrete or no task is known.
+        are_whole: whether the task takes only whole numbers within that bound.
     """
     if action_bound is not None:
         if are_whole or action.dtype.kind == "f":
@@ -107,7 +107,7 @@ def read_as(
 
 
 def _seen_numbers(path: Path, action: np.ndarray) -> ActionUnits:
-    """Discrete actions [N] from the first to the last one in the file."""
+    """Return discrete actions that go from the first to the last one in the file."""
     low, largest = int(action.min(initial=0)), int(action.max(initial=0))
     if low < 0 or largest >= len(action):
         raise UserError(
@@ -119,7 +119,7 @@ def _seen_numbers(path: Path, action: np.ndarray) -> ActionUnits:
 
 
 def _seen_box(path: Path, action: np.ndarray, bound: float | None) -> ActionUnits:
-    """Continuous actions [N, a] within a bound, or between the least and the greatest number of each dimension."""
+    """Return continuous actions within a bound, or within the least and the greatest number of each dimension."""
     # NaN and infinities are left for check_context to tell of.
     finite = np.nan_to_num(action.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = finite.min(axis=0), finite.max(axis=0)

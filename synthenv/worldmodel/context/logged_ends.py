@@ -11,15 +11,15 @@ from synthenv.worldmodel.context import quadratic_law
 from synthenv.worldmodel.context.logged_order import continues, ended_rows
 from synthenv.worldmodel.context.quadratic_law import Surprise
 
-_LEAST_ROWS = 20  # that are no neighbours of ends, to know an ordinary row by
+_LEAST_ROWS = 20  # rows away from ends that are needed to know what an ordinary row is
 _BY_CHANCE = 1e-3
-_NO_LAW = 0.1  # of the variance: a law that misses more says little of single rows
+_NO_LAW = 0.1  # a law that misses more than this share of the variance says little of single rows
 
 
 def after_ends(
     name: str, steps: Transition, num_actions: int | None
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """What follows rows that ended an episode: beginnings, resets, or the same trajectory.
+    """Tell what follows rows that ended an episode: beginnings, resets, or the same trajectory.
 
     Returns:
         which rows begin an episode and which are no steps, bool [N] each, and notices.
@@ -71,7 +71,7 @@ def after_ends(
 
 
 def stand_ins(name: str, steps: Transition, num_actions: int | None) -> list[str]:
-    """What to say of final observations that stand for nothing: one and the same, or the one before the step."""
+    """Return notices of final observations that are placeholders: one and the same, or the one before the step."""
     obs, next_obs, ended = np.asarray(steps.obs), np.asarray(steps.next_obs), ended_rows(steps)
     last, ordinary = np.flatnonzero(ended), ~ended
     if len(last) < 2 or ordinary.sum() < _LEAST_ROWS:
@@ -94,14 +94,14 @@ def stand_ins(name: str, steps: Transition, num_actions: int | None) -> list[str
 
 
 def law_of(steps: Transition, num_actions: int | None, ordinary: np.ndarray) -> Surprise:
-    """Where ordinary rows go."""
+    """Fit the law that ordinary rows follow, and measure how far every row is from it."""
     obs, next_obs = (np.asarray(leaf, np.float64) for leaf in (steps.obs, steps.next_obs))
     inputs = [obs, quadratic_law.action_columns(np.asarray(steps.action), num_actions)]
     return quadratic_law.surprise(np.concatenate(inputs, axis=1), next_obs - obs, ordinary)
 
 
 def _pays_alike(reward: np.ndarray, rows: np.ndarray, ordinary: np.ndarray) -> bool:
-    """Whether all these rows pay one reward that ordinary ones would hardly all pay by chance."""
+    """Return whether all these rows pay one reward that ordinary rows would hardly all pay by chance."""
     value = reward[rows[0]]
     share = np.mean(reward[ordinary] == value)
     return bool((reward[rows] == value).all() and share ** len(rows) < _BY_CHANCE)

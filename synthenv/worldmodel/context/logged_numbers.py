@@ -1,6 +1,6 @@
 """What the numbers of a log look like: time limits among terminations, lost digits, rewards of another row.
 
-Where there is one way to read them, they are read so; where there are several, whoever brought the log is told.
+Where there is one way to read them, they are read that way; where there are several, the user is told.
 
 Axis letters here: N rows.
 """
@@ -12,12 +12,12 @@ from synthenv.worldmodel.context import quadratic_law
 from synthenv.worldmodel.context.logged_order import continues, ended_rows
 from synthenv.worldmodel.regression import end_limits
 
-_LOST = 0.01  # of what a column moves by
-_STILL = 1e-6  # of a column's deviation: it does not move
-_PILED = 0.05  # of the rewards, at one end of them
-_SHIFTED = 0.5  # of the error: what belongs to another row fits that one so much better
+_LOST = 0.01  # rounding beyond this share of what a column moves by loses the moves
+_STILL = 1e-6  # a column that moves by less than this share of its deviation stands still
+_PILED = 0.05  # share of the rewards that are exactly the least or the largest
+_SHIFTED = 0.5  # a column fits another row better if its error falls to this share there
 _LEAST_ROWS = 20
-_FITS = 1e-3  # of the variance: columns that fit as well as this are where they belong
+_FITS = 1e-3  # columns that miss less than this share of the variance are where they belong
 
 
 def without_time_limits(name: str, steps: Transition, cuts: np.ndarray) -> tuple[Transition, list[str]]:
@@ -50,7 +50,7 @@ def without_time_limits(name: str, steps: Transition, cuts: np.ndarray) -> tuple
 
 
 def doubts(name: str, steps: Transition, num_actions: int | None) -> list[str]:
-    """What whoever brought a log should look at.
+    """Return notices of what the user should look at in a log.
 
     Args:
         name: of the log, for messages.
@@ -67,7 +67,10 @@ def doubts(name: str, steps: Transition, num_actions: int | None) -> list[str]:
 
 
 def _many_ends(name: str, ended: np.ndarray) -> list[str]:
-    """Ends [N] that are the rule: flags that say the opposite. If every row is one, logged_ends tells of it."""
+    """Notice that most steps [N] end an episode, as if flags said the opposite.
+
+    If every row is an end, ``logged_ends`` tells of it.
+    """
     if ended.mean() <= 0.5 or ended.all():
         return []
     return [
@@ -77,7 +80,7 @@ def _many_ends(name: str, ended: np.ndarray) -> list[str]:
 
 
 def _same_numbers(name: str, obs: np.ndarray, action: np.ndarray) -> list[str]:
-    """Columns of observations that are another one once more, and actions that are all alike."""
+    """Notice columns of observations that repeat another column, and actions that are all alike."""
     told, columns = [], {}
     for column in np.flatnonzero((obs != obs[0]).any(axis=0)):
         columns.setdefault(obs[:, column].tobytes(), []).append(column)
@@ -93,7 +96,7 @@ def _same_numbers(name: str, obs: np.ndarray, action: np.ndarray) -> list[str]:
 
 
 def _lost_digits(name: str, obs: np.ndarray, next_obs: np.ndarray) -> list[str]:
-    """Columns whose moves are lost in the digits that they are written in, or computed in."""
+    """Notice columns whose moves are lost in the digits that they were written or computed with."""
     change = (next_obs.astype(np.float64) - obs).std(axis=0)
     told = []
     for column in np.flatnonzero(change > _STILL * obs.astype(np.float64).std(axis=0)):
@@ -110,7 +113,7 @@ def _lost_digits(name: str, obs: np.ndarray, next_obs: np.ndarray) -> list[str]:
 
 
 def _digits(values: np.ndarray) -> float:
-    """Relative distance of neighbouring numbers in the widest type up to single precision that numbers [N] need."""
+    """Return the relative spacing of the widest type, up to single precision, that values [N] need."""
     with np.errstate(over="ignore"):
         if np.array_equal(values, values.astype(np.float16)) and not np.array_equal(values, np.round(values)):
             return float(np.finfo(np.float16).eps)
@@ -121,9 +124,9 @@ def _digits(values: np.ndarray) -> float:
 
 
 def _piled_rewards(name: str, steps: Transition) -> list[str]:
-    """Rewards that are all alike, or many of which are exactly the least or the largest and the rest anything.
+    """Notice rewards that are all alike, or many of which are exactly the least or the largest while others vary.
 
-    Where these rows all lead to few places, as to a wall, they are what is paid there.
+    Where all these rows lead to a few places, such as a wall, that reward is simply what is paid there.
     """
     reward = np.asarray(steps.reward)
     if (reward == reward[0]).all() and not np.asarray(steps.terminated).any():
@@ -149,7 +152,7 @@ def _piled_rewards(name: str, steps: Transition) -> list[str]:
 
 
 def _shifted(name: str, steps: Transition, num_actions: int | None) -> list[str]:
-    """Rewards and actions that fit the row before or after better than their own."""
+    """Notice rewards and actions that fit the row before or after better than their own."""
     inside = continues(steps)
     inside[1:] &= ~(np.asarray(steps.terminated) | np.asarray(steps.truncated))[:-1]
     inside[:-1] &= inside[1:]
@@ -162,7 +165,7 @@ def _shifted(name: str, steps: Transition, num_actions: int | None) -> list[str]
     reward = np.asarray(steps.reward, np.float64)[:, None]
 
     def error(what: str, by: int) -> float:
-        """Where ``what`` is taken from as many rows further on."""
+        """Return the error of the law where ``what`` is taken from as many rows further on."""
         if what == "actions":
             inputs, targets = [obs[rows], action[rows + by]], (next_obs - obs)[rows]
         else:
@@ -170,7 +173,7 @@ def _shifted(name: str, steps: Transition, num_actions: int | None) -> list[str]
         return quadratic_law.surprise(np.concatenate(inputs, axis=1), targets, np.ones(len(rows), bool)).error
 
     told = []
-    # Rewards of the row before may follow from where a row begins; only those of the episode before do not.
+    # The reward of the row before may follow from where a row begins, unless that row belongs to the episode before.
     first = np.flatnonzero(
         np.append(False, (np.asarray(steps.terminated) | np.asarray(steps.truncated))[:-1])
     )

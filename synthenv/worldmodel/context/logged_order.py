@@ -1,4 +1,4 @@
-"""In which order the rows of a log were written: where one begins where the one before led.
+"""The order in which the rows of a log were written: a row that follows another begins where that one led.
 
 Axis letters here: N rows.
 """
@@ -8,13 +8,13 @@ import numpy as np
 from synthenv.core.types import Transition
 from synthenv.worldmodel.context.context import spread
 
-_SAME = 1e-5  # of a column's spread: what a logger's rounding may do to a number that it writes twice
-_MOST_TURNS = 1024  # environments by turns
-_NUM_ASKED = 200  # rows that are searched for
+_SAME = 1e-5  # share of a column's spread by which rounding may part a number that a logger writes twice
+_MOST_TURNS = 1024  # most environments whose steps may come by turns
+_NUM_ASKED = 200  # most rows that are looked up
 
 
 def continues(steps: Transition, lag: int = 1) -> np.ndarray:
-    """Whether each row begins where the one ``lag`` rows before it led; the first rows do not. bool [N]"""
+    """Return whether each row begins where the one ``lag`` rows before it led, bool [N]; the first rows do not."""
     obs, next_obs = np.asarray(steps.obs), np.asarray(steps.next_obs)
     same = np.zeros(len(obs), bool)
     away = np.abs(obs[lag:] - next_obs[:-lag])
@@ -23,7 +23,7 @@ def continues(steps: Transition, lag: int = 1) -> np.ndarray:
 
 
 def _tolerance(obs: np.ndarray, next_obs: np.ndarray) -> np.ndarray:
-    """How far two numbers of a column may be apart that are meant to be one. [d]"""
+    """Return how far two equal numbers of a column may be apart in a log. [d]"""
     low, high = np.percentile(np.asarray(obs, np.float64), (5, 95), axis=0)
     narrow = max(np.finfo(array.dtype).eps if array.dtype.kind == "f" else 0.0 for array in (obs, next_obs))
     rounding = 0.0 if obs.dtype == next_obs.dtype else narrow * np.abs(obs).max(axis=0)
@@ -31,17 +31,17 @@ def _tolerance(obs: np.ndarray, next_obs: np.ndarray) -> np.ndarray:
 
 
 def ended_rows(steps: Transition) -> np.ndarray:
-    """Which rows ended an episode, by their flags. bool [N]"""
+    """Return which rows ended an episode, by their flags. bool [N]"""
     return np.asarray(steps.terminated) | np.asarray(steps.truncated)
 
 
 def repeats(steps: Transition) -> np.ndarray:
-    """Which rows are those before them once more, and not because nothing has moved. bool [N]"""
+    """Return which rows repeat the one before them, though something has moved. bool [N]"""
     return _as_before(steps) & ~continues(steps)
 
 
 def fillers(steps: Transition) -> np.ndarray:
-    """Which rows stand between an end and the next beginning, all alike, as if nothing moved or paid. bool [N]"""
+    """Return which rows fill up the place between an end and the next beginning: equal, unmoved, unpaid. bool [N]"""
     ended, goes_on = ended_rows(steps), continues(steps)
     alike = _as_before(steps)
     first = np.flatnonzero(~alike)
@@ -52,7 +52,7 @@ def fillers(steps: Transition) -> np.ndarray:
 
 
 def _as_before(steps: Transition) -> np.ndarray:
-    """Which rows equal the one before in everything. bool [N]"""
+    """Return which rows equal the one before in everything. bool [N]"""
     same = np.ones(len(steps.reward) - 1, bool)
     for leaf in steps:
         values = np.asarray(leaf).reshape(len(same) + 1, -1)
@@ -61,13 +61,13 @@ def _as_before(steps: Transition) -> np.ndarray:
 
 
 def share_in_order(steps: Transition) -> float:
-    """Of the rows after one that ended no episode, the share that begin where it led; 1 if there are none."""
+    """Return the share of rows behind a row that ended nothing which begin where it led; 1 if there are none."""
     goes_on = ~ended_rows(steps)[:-1]
     return float(continues(steps)[1:][goes_on].mean()) if goes_on.any() else 1.0
 
 
 def num_turns(steps: Transition) -> int:
-    """After how many rows most rows go on; 1 if after no number of them."""
+    """Return how many environments took turns: the number of rows after which most rows go on, else 1."""
     obs, next_obs = np.asarray(steps.obs), np.asarray(steps.next_obs)
     tolerance, best = _tolerance(obs, next_obs), (0.5, 1)
     asked = spread(np.flatnonzero(~ended_rows(steps)), _NUM_ASKED)

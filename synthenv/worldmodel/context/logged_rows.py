@@ -1,8 +1,8 @@
-"""Which rows of a log are steps of its task, in which order they were taken, and where its episodes begin.
+"""Find the rows of a log that are steps of its task, the order in which they were taken, and where episodes begin.
 
-Loggers write down what an environment hands over, and that is not always a step: vector environments of gymnasium reset
+Loggers write down what an environment hands over, and that is not always a step. Vector environments of gymnasium reset
 in the step after an end, older ones in the same step; steps of several environments come by turns; buffers are shuffled
-or hold rows twice. The rows themselves show it, by where they begin and by whether they go where other rows go.
+or hold rows twice. The rows themselves show all this: by where they begin, and by whether they lead where others do.
 
 Axis letters here: N rows, M rows that are kept.
 """
@@ -31,8 +31,8 @@ class Sorted(NamedTuple):
     Attributes:
         rows: which rows these are, in the order in which they were taken. int [M]
         begins: whether an episode begins with each of them. bool [M]
-        cuts: which do not begin where the row before led, though none ended there. bool [M]
-        notices: what was left out or changed, sentences.
+        cuts: which rows do not begin where the row before led, though no episode ended there. bool [M]
+        notices: sentences about what was left out or changed.
     """
 
     rows: np.ndarray
@@ -85,7 +85,7 @@ def sort_out(name: str, steps: Transition, num_actions: int | None, tells_time_l
 
 
 def _in_order(name: str, steps: Transition) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Rows in the order in which they were taken, without those that are there twice or fill up episodes.
+    """Return rows in the order in which they were taken, without those that are there twice or fill up episodes.
 
     Returns:
         which rows these are, int [M]; which of them no row precedes, int [number of environments]; and notices.

@@ -1,7 +1,7 @@
 """Where the episodes of a log begin if it does not tell of time limits, and whether its first row is a beginning.
 
-Rows that do not begin where the row before led may be beginnings, or those of pieces of episodes. Rows that lead from
-one beginning to the next may be resets that nobody flagged. What is no beginning shows in where the others are.
+A row that does not begin where the row before led may begin an episode or only a piece of one. A row that leads from
+one beginning to the next may be a reset without a flag. What is no beginning lies far from the other beginnings.
 
 Axis letters here: N rows, R rows out of them, d columns of an observation.
 """
@@ -14,9 +14,9 @@ from synthenv.core.types import Transition
 from synthenv.worldmodel.context.logged_ends import law_of, stand_ins
 from synthenv.worldmodel.context.logged_order import continues, ended_rows
 
-_ENOUGH = 5  # beginnings, to know by them where others may be
-_FAR_OUTSIDE = 2.0  # ranges of the known beginnings
-_NARROW = 0.5  # of the deviation of all observations: beginnings are closer together in some column
+_ENOUGH = 5  # known beginnings that are needed to tell where others may be
+_FAR_OUTSIDE = 2.0  # distance from the known beginnings, in units of their range
+_NARROW = 0.5  # in some column beginnings spread less than this share of the deviation of all observations
 _KEPT, _ROUNDS = 0.7, 4  # share of the rows that the law of all others is fitted to, and how often
 _GAP = 1.5  # rows that jump are so many times as far from the law as any other, and so many times as the usual ones:
 _FAR = 4.0
@@ -26,10 +26,10 @@ class Starts(NamedTuple):
     """Where episodes begin.
 
     Attributes:
-        begins: whether one does with each row. bool [N]
+        begins: whether an episode begins with each row. bool [N]
         dropped: which rows are no steps. bool [N]
-        cuts: which do not begin where the row before that is kept led, though none ended there. bool [N]
-        notices: sentences.
+        cuts: which rows do not begin where the row kept before them led, though no episode ended there. bool [N]
+        notices: sentences for the user.
     """
 
     begins: np.ndarray
@@ -45,8 +45,8 @@ def untold(
 
     Args:
         name: of the log, for messages.
-        steps: in the order in which they were taken, those that are no steps left out. [N]
-        begins: those that are known. bool [N]
+        steps: in the order in which they were taken, without rows that are no steps. [N]
+        begins: with which rows an episode is known to begin. bool [N]
         cuts: which rows do not begin where the one before led, though none ended there. bool [N]
         num_actions: number of discrete actions, or None.
     """
@@ -100,7 +100,7 @@ def first_rows(
 def _among_cuts(
     name: str, steps: Transition, begins: np.ndarray, cuts: np.ndarray
 ) -> tuple[np.ndarray, list[str]]:
-    """Which of the rows after cuts are beginnings."""
+    """Return which of the rows after cuts begin an episode, and notices."""
     obs = np.asarray(steps.obs, np.float64)
     candidates = begins | cuts
     led = candidates & _are_led_to(steps, candidates)
@@ -130,9 +130,9 @@ def _among_cuts(
 
 
 def _are_led_to(steps: Transition, asked: np.ndarray) -> np.ndarray:
-    """Which of the rows asked for (bool [N]) begin exactly where some row that ended nothing led. bool [N]
+    """Return which of the rows asked for (bool [N]) begin exactly where some row that ended nothing led. bool [N]
 
-    Where observations repeat by themselves, as in a grid, this means nothing, and none is.
+    Where observations repeat by themselves, as in a grid, this means nothing, and the answer is none of them.
     """
     single = np.asarray(steps.obs, np.float32), np.asarray(steps.next_obs, np.float32)[~ended_rows(steps)]
     both, number = np.unique(np.concatenate(single), axis=0, return_inverse=True)
@@ -142,23 +142,23 @@ def _are_led_to(steps: Transition, asked: np.ndarray) -> np.ndarray:
 
 
 def _are_outside(obs: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Which observations [R, d] are far from all known ones in some column. bool [R]"""
+    """Return which observations [R, d] are far from all known ones in some column. bool [R]"""
     low, high = known.min(axis=0), known.max(axis=0)
     room = _FAR_OUTSIDE * (high - low) + 1e-6 * np.maximum(np.abs(low), np.abs(high))
     return ((obs < low - room) | (obs > high + room)).any(axis=1)
 
 
 def _ages(starts: np.ndarray, jumps: np.ndarray) -> np.ndarray:
-    """How many steps each episode has taken with each row, if another one begins after every jump too. int [N]"""
+    """Count the steps that each episode has taken by each row if another one begins after every jump. int [N]"""
     places = np.arange(len(starts))
     starts = starts | np.isin(places, jumps + 1)
     return places - np.maximum.accumulate(np.where(starts, places, 0)) + 1
 
 
 def _jumps(steps: Transition, num_actions: int | None) -> list[np.ndarray]:
-    """Rows within a trajectory that are much further than all others from a law that most of them follow. int [J]
+    """Find rows within a trajectory that are much further than all others from a law that most of them follow. int [J]
 
-    There may be several answers, that with the widest gap first; an empty list if there is none.
+    There may be several answers, and the one with the widest gap comes first; the list is empty if there is none.
     """
     asked = np.append(continues(steps)[1:], False) & ~ended_rows(steps)
     if asked.sum() < 4 * _ENOUGH:
@@ -176,7 +176,7 @@ def _jumps(steps: Transition, num_actions: int | None) -> list[np.ndarray]:
 
 
 def _lead_to_beginnings(steps: Transition, rows: np.ndarray, begins: np.ndarray) -> bool:
-    """Whether rows (indices) lead far, and to where the episodes of a log begin."""
+    """Return whether rows (indices) lead far, and to where the episodes of a log begin."""
     obs, after = np.asarray(steps.obs, np.float64), np.asarray(steps.next_obs, np.float64)[rows]
     std = np.maximum(obs.std(axis=0), 1e-12)
     if np.median((np.abs(after - obs[rows]) / std).max(axis=1)) < 1.0:

@@ -12,9 +12,9 @@ import numpy as np
 from synthenv.worldmodel.context.context import spread
 from synthenv.worldmodel.regression.ridge_solution import solve_ridge
 
-_MOST_ROWS = 2000  # that the law is fitted to
+_MOST_ROWS = 2000  # most rows that the law is fitted to
 _ROWS_PER_FEATURE, _MOST_INPUTS = 3, 12  # else the law is linear
-_LEAST_ERROR = 1e-4  # of a target's deviation: exact laws are no reason to be surprised by rounding
+_LEAST_ERROR = 1e-4  # share of a target's deviation; without a floor, rounding would surprise an exact law
 
 
 class Surprise(NamedTuple):
@@ -22,7 +22,7 @@ class Surprise(NamedTuple):
 
     Attributes:
         of_row: root mean square over the targets of residuals in units of their leave-one-out errors. [N]
-        usual: how far all but one in a hundred of the rows are that the law is fitted to.
+        usual: the distance that all but one in a hundred of the fitted rows keep within.
         error: mean squared leave-one-out error as a share of the variance, mean over the targets that vary.
     """
 
@@ -31,12 +31,12 @@ class Surprise(NamedTuple):
     error: float
 
     def is_far(self, rows: np.ndarray) -> bool:
-        """Whether most of these rows (indices) are where hardly any other is."""
+        """Return whether most of these rows (indices) are further from the law than almost any other row."""
         return len(rows) > 0 and float(np.median(self.of_row[rows])) > max(4.0, self.usual)
 
 
 def standardised(values: np.ndarray) -> np.ndarray:
-    """Columns [N, D] with mean 0 and deviation 1; those that do not vary are left out."""
+    """Return columns [N, D] with mean 0 and deviation 1, without those that do not vary."""
     values = np.asarray(values, np.float64)
     values = values - values[:1]  # a large offset would cost the digits of the mean
     values = values - values.mean(axis=0)
@@ -47,14 +47,14 @@ def standardised(values: np.ndarray) -> np.ndarray:
 
 
 def action_columns(action: np.ndarray, num_actions: int | None) -> np.ndarray:
-    """Actions [N] or [N, a] as columns: one-hot if there is a finite number of them, else as they are."""
+    """Return actions [N] or [N, a] as columns: one-hot if there is a finite number of them, else as they are."""
     if num_actions is None:
         return action
     return (action[:, None] == np.arange(num_actions)).astype(float)
 
 
 def surprise(inputs: np.ndarray, targets: np.ndarray, fitted: np.ndarray) -> Surprise:
-    """Fit the law to some rows and hold all against it.
+    """Fit the law to some rows and measure how far all rows are from it.
 
     Args:
         inputs: [N, D]
@@ -79,7 +79,7 @@ def surprise(inputs: np.ndarray, targets: np.ndarray, fitted: np.ndarray) -> Sur
 
 
 def _features(inputs: np.ndarray, num_rows: int) -> np.ndarray:
-    """Inputs and, if there are rows enough, their products of two."""
+    """Return inputs and, if there are rows enough, their products of two."""
     first, second = np.triu_indices(inputs.shape[1])
     if inputs.shape[1] > _MOST_INPUTS or num_rows < _ROWS_PER_FEATURE * (inputs.shape[1] + len(first)):
         return inputs

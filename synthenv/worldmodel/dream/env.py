@@ -1,7 +1,11 @@
 """A world model as a gymnax environment: every agent of ours trains in it unchanged.
 
-The environment is static (who predicts, where episodes end); the encoded context travels in ``EnvParams``, once for any
-number of parallel copies.
+The environment is static: it knows who predicts and where episodes end. The encoded context travels in ``EnvParams``,
+once for any number of parallel copies:
+
+    WorldModel.encode   a context -> cache, once
+    env_params          the cache and the context's numbers -> EnvParams
+    WorldModelEnv.step  WorldModel.predict(cache, obs, action) -> where the step leads and what it pays
 """
 
 from collections.abc import Callable
@@ -22,8 +26,8 @@ from synthenv.worldmodel.context.context import Context
 from synthenv.worldmodel.dream import surface
 from synthenv.worldmodel.dream.known_ends import Termination
 
-# Observations farther from the context's middle than this many times its half width are no predictions any more; the
-# bound only keeps a model that has lost itself from producing infinities.
+# Bound of observations, in half widths of the context from its middle. Nothing that far is a prediction any more; the
+# bound only keeps a model that goes astray from producing infinities.
 _FAR = 20.0
 
 
@@ -37,16 +41,16 @@ class EnvState(environment.EnvState):
 
 @struct.dataclass
 class EnvParams(environment.EnvParams):
-    """What the dream is of.
+    """The context that is dreamt of, encoded, and the bounds of the dream.
 
     Attributes:
         cache: what ``predict`` needs: weights and the encoded context.
         first_obs: observations that episodes begin with. [R, d]
         low: smallest numbers that an observation may hold. [d]
         high: largest ones. [d]
-        surface: what all observations of the context lie on, and so do dreamt ones; None: they may leave it.
-        has_ends: whether an episode of the context ended by a termination. If none did, the model ends none either,
-            whatever its prior says; a known rule does.
+        surface: what all observations of the context lie on and dreamt ones are moved to; None lets them go anywhere.
+        has_ends: whether an episode of the context ended by a termination. If none did, the model ends no episode
+            either, whatever its prior says; a known rule still does.
         pessimism: standard deviations of the reward that a step costs.
         max_steps_in_episode: time limit.
     """
@@ -90,7 +94,7 @@ class WorldModelEnv(VectorTask):
     def step_env(
         self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[Any, Any]]:
-        """Ask the model; nothing is drawn."""
+        """Ask the model for the next step; nothing is drawn."""
         _see_a_context(params)
         if not self.actions.discrete:
             action = jnp.clip(action, -self.actions.bound, self.actions.bound)
@@ -110,7 +114,7 @@ class WorldModelEnv(VectorTask):
         return obs, state, reward, terminated, {"discount": 1.0 - terminated}
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, EnvState]:
-        """One of the real task's first observations, drawn evenly."""
+        """Begin at one of the real task's first observations, drawn evenly."""
         _see_a_context(params)
         index = jax.random.randint(key, (), 0, params.first_obs.shape[0])
         obs = params.first_obs[index]
@@ -122,7 +126,7 @@ class WorldModelEnv(VectorTask):
 
 
 def _see_a_context(params: Any) -> None:
-    """Raises UserError if there is nothing to dream of."""
+    """Raise a UserError if the params hold no context."""
     if getattr(params, "first_obs", None) is None:
         raise UserError(
             "these params hold no context to dream of: pass those that synthenv.worldmodel.dream.env.env_params made"
@@ -131,7 +135,7 @@ def _see_a_context(params: Any) -> None:
 
 
 def env_params(cache: Any, context: Context, max_steps: int, pessimism: float = 0.0) -> EnvParams:
-    """Everything that a dream of this context needs."""
+    """Gather everything that a dream of this context needs."""
     steps = context.transitions
     seen = np.concatenate([steps.obs, steps.next_obs, context.first_obs])
     middle, half = (seen.max(0) + seen.min(0)) / 2, (seen.max(0) - seen.min(0)) / 2

@@ -1,8 +1,9 @@
 """The surface that all observations of a context lie on: a sine and a cosine of one angle always make up a circle.
 
-A world model leaves it by small errors that add up over a dream, to where no observation was ever seen and no
-prediction means anything, and agents find what pays there. Surfaces are found by linear algebra, as quadratic equations
-that all observations fulfil to the last bits of single precision; noisy observations fulfil none, and nothing is done.
+Small errors of a world model add up over a dream and lead away from this surface, to where no observation was ever seen
+and no prediction means anything; agents find what pays there. Surfaces are found by linear algebra, as quadratic
+equations that all observations fulfil to the last bits of single precision. Noisy observations fulfil none, and are
+left as they are.
 """
 
 from typing import NamedTuple
@@ -13,23 +14,23 @@ import numpy as np
 
 from synthenv.worldmodel.context.context import spread
 
-# Of an equation's root mean square over the context, in terms of mean square 1: that of rounding is 2e-8 to 1.2e-7 in
-# contexts of Pendulum and Reacher, that of the next best equation 1.4e-6 (Reacher) to 0.06.
+# Bound of the root mean square of an equation over the context, its terms having mean square 1. Rounding alone makes it
+# 2e-8 to 1.2e-7 in contexts of Pendulum and Reacher; the next best equation has 1.4e-6 (Reacher) to 0.06.
 _EXACT = 3e-7
 _STEPS = 2
 _DAMPING = 1e-5  # share of the trace: above rounding, below what an independent equation adds
-_TINY = 1e-12  # where nothing can move at all
-_BLOCK = 8192  # observations
-_MOST_WORK = 1e9  # observations times squared terms, beyond a block: seconds of linear algebra
+_TINY = 1e-12  # keeps the equations solvable where nothing can move at all
+_BLOCK = 8192  # observations that are worked off at a time
+_MOST_WORK = 1e9  # bound of observations times squared terms beyond one block: seconds of linear algebra
 
 
 class Surface(NamedTuple):
     """M quadratic equations: h Q h = 0, where h = (z, 1) and z is a standardised observation.
 
     Attributes:
-        mean: of the observations. [d]
-        std: 1 for columns that are in no equation. [d]
-        quadrics: symmetric. [M, d + 1, d + 1]
+        mean: mean of the observations. [d]
+        std: their standard deviation, or 1 for columns that are in no equation. [d]
+        quadrics: the matrices Q, which are symmetric. [M, d + 1, d + 1]
     """
 
     mean: jax.Array
@@ -43,7 +44,7 @@ def find(obs: np.ndarray) -> Surface:
     Columns of whole numbers, which are rounded anyway, and constant ones are left out. A few observations lie on many
     surfaces, so an equation of n terms takes 3 n distinct ones.
     """
-    # A context is taken whole, of long logs as many observations as a few seconds of linear algebra allow.
+    # A context is taken whole; a long log lends as many observations as a few seconds of linear algebra allow.
     num_terms = (obs.shape[1] + 1) * (obs.shape[1] + 2) // 2
     most = max(_BLOCK, int(_MOST_WORK / num_terms**2))
     obs = obs[spread(np.arange(len(obs)), most)]
@@ -70,7 +71,7 @@ def find(obs: np.ndarray) -> Surface:
 
 
 def _fewer(terms: np.ndarray) -> np.ndarray:
-    """Of many rows [N, T] at most a block with the same singular values and right singular vectors."""
+    """Reduce many rows [N, T] to at most a block with the same singular values and right singular vectors."""
     while len(terms) > _BLOCK and terms.shape[1] < _BLOCK // 2:
         blocks = [terms[start : start + _BLOCK] for start in range(0, len(terms), _BLOCK)]
         terms = np.concatenate([np.linalg.qr(block, mode="r") for block in blocks])
@@ -81,13 +82,13 @@ def _fewer(terms: np.ndarray) -> np.ndarray:
 def onto(surface: Surface, obs: jax.Array, doubt: jax.Array) -> jax.Array:
     """Move an observation [d] to the surface, by Newton's steps.
 
-    Of the ways there it is the shortest in units of ``doubt``: what is known well stays, and what is certain, as the
-    place of a goal that never moves, does not move at all.
+    The move is the shortest in units of ``doubt``: numbers that are known well hardly move, and those that are certain,
+    such as the place of a goal that never moves, do not move at all.
 
     Args:
-        surface: where to.
-        obs: what was predicted.
-        doubt: standard deviation of each number of it; only their ratios matter. [d]
+        surface: the surface to move to.
+        obs: the predicted observation. [d]
+        doubt: standard deviation of each of its numbers; only their ratios matter. [d]
     """
     if not len(surface.quadrics):
         return obs

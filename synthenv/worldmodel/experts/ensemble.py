@@ -1,7 +1,7 @@
 """The closed-form experts of one context together, the last two of which have a metric of their own for every target.
 
-A metric shrinks directions that do not matter, so that fewer samples do. ``relevance`` scales every input, ``robust``
-does so for the rows that it can explain; see the modules of these names.
+A metric shrinks directions that do not matter, so that fewer samples suffice. ``relevance`` scales every input by all
+rows, ``robust`` by the rows that it can explain; see the modules of these names.
 
 Axis letters here: C context, D inputs, Y targets, K experts.
 """
@@ -16,18 +16,18 @@ from synthenv.worldmodel.regression import closed_form
 from synthenv.worldmodel.regression.closed_form import LENGTH_SCALES, Fit, cubic, num_varying, rbf, trend_of
 
 NUM_OWN = 2  # experts with a metric of their own: relevance, robust
-_NUM_STEPS = 15  # up the likelihood, for each number of rows
-_NOWHERE = 1e6  # where rows are that are not there
+_NUM_STEPS = 15  # steps up the likelihood, for each number of rows
+_NOWHERE = 1e6  # where masked rows are put, far from any query
 
 
 class Experts(NamedTuple):
-    """All of them, fitted to one context.
+    """All experts, fitted to one context.
 
     Attributes:
-        inputs: of the context, far away where masked. [D, C]
+        inputs: the context's inputs, far away where masked. [D, C]
         square_scales: squared inverse length scales of the last experts, for every target. [NUM_OWN, Y, D]
         num_varying: how many inputs are in use. []
-        fits: leading axis K.
+        fits: the fitted experts, leading axis K.
     """
 
     inputs: jax.Array
@@ -37,7 +37,10 @@ class Experts(NamedTuple):
 
 
 class MetricRows(NamedTuple):
-    """With how many rows of a context, from the first on, metrics are searched; one round of steps for each number."""
+    """Numbers of rows of a context, from the first on, that metrics are searched with.
+
+    There is one round of steps for each number.
+    """
 
     relevance: tuple[int, ...] = (512, 512)
     robust: int = 512
@@ -55,7 +58,7 @@ def fit(
         inputs: standardised; columns that are not in use are zero. [C, D]
         targets: standardised likewise. [C, Y]
         mask: which rows are there. bool [C]
-        metric_rows: how many of them the metrics are chosen with.
+        metric_rows: how many rows the metrics are chosen with.
     """
     inputs, targets = inputs * mask[:, None], targets * mask[:, None]
     shared = closed_form.solve_all(inputs, targets, mask)
@@ -73,7 +76,7 @@ def fit(
 def _fit_own(
     inputs: jax.Array, target: jax.Array, mask: jax.Array, metric_rows: MetricRows
 ) -> tuple[jax.Array, Fit]:
-    """Inverse length scales [NUM_OWN, D] and fits [NUM_OWN, ...] of one target [C]."""
+    """Return inverse length scales [NUM_OWN, D] and fits [NUM_OWN, ...] of one target [C]."""
     logs = relevance.first_logs(inputs.shape[1], inputs.dtype)
     for num in metric_rows.relevance:
         logs = relevance.climb(
@@ -86,8 +89,9 @@ def _fit_own(
 
 
 def predict(experts: Experts, x: jax.Array) -> jax.Array:
-    """What every expert says about standardised inputs x [D]. [K, Y]"""
-    # Differences, not products: products of single precision lose the short distances. C comes last for the CPU's sake.
+    """Return what every expert predicts for standardised inputs x [D]. [K, Y]"""
+    # Differences are squared, since products of single precision lose short distances. C comes last, which is fast on a
+    # CPU.
     distance = jnp.sum(jnp.square(experts.inputs - x[:, None]), axis=0)  # [C]
     kernels = [jnp.zeros_like(distance), cubic(x[None], experts.inputs.T, experts.num_varying)[0]]
     kernels = jnp.stack(kernels + [rbf(distance, scale) for scale in LENGTH_SCALES])  # [K - NUM_OWN, C]
@@ -98,12 +102,13 @@ def predict(experts: Experts, x: jax.Array) -> jax.Array:
 
 
 def near(experts: Experts, x: jax.Array) -> jax.Array:
-    """How near the rows are to standardised inputs x [D], as the last expert measures it for each target. [Y, C]"""
-    # All of it, then the last: where an answer is asked for, too, that is computed once.
+    """Return how near the rows are to standardised inputs x [D] by the last expert, for each target. [Y, C]"""
+    # The kernels of all these experts are computed although one is needed: where ``predict`` is called for the same x,
+    # XLA finds the same expression there and computes it once.
     return _own_kernels(experts, x)[-1]
 
 
 def _own_kernels(experts: Experts, x: jax.Array) -> jax.Array:
-    """Of x [D] and all rows, as the last experts measure distances. [NUM_OWN, Y, C]"""
+    """Return the kernels [NUM_OWN, Y, C] between x [D] and all rows, in the metrics of the last experts."""
     away = jnp.square(experts.inputs - x[:, None])
     return rbf(jnp.einsum("kyd,dc->kyc", experts.square_scales, away), 1.0)

@@ -1,7 +1,7 @@
 """How much each input matters for each target: length scales from a few sign steps up a marginal likelihood.
 
-The number of steps is fixed and small, and a part of the rows does, so this is one more piece of the forward pass that
-encodes a context.
+The number of steps is fixed and small, and part of the rows suffices, so this is one more piece of the forward pass
+that encodes a context.
 
 References:
     Neal (1996), Bayesian learning for neural networks, for automatic relevance determination.
@@ -23,7 +23,7 @@ _JITTER = 1e-7
 
 
 def first_logs(num_inputs: int, dtype: jnp.dtype) -> Logs:
-    """Where the search begins."""
+    """Return where the search begins."""
     scales = jnp.full(num_inputs, -jnp.log(_FIRST_LENGTH_SCALE), dtype)
     return Logs(scales, jnp.asarray(jnp.log(_FIRST_NOISE), dtype))
 
@@ -31,15 +31,15 @@ def first_logs(num_inputs: int, dtype: jnp.dtype) -> Logs:
 def climb(
     logs: Logs, inputs: jax.Array, target: jax.Array, mask: jax.Array, counts: jax.Array, num_steps: int
 ) -> Logs:
-    """Sign steps for an RBF kernel with a linear trend and one target.
+    """Search length scales and noise of one target by sign steps, for an RBF kernel with a linear trend.
 
     Args:
         logs: where to begin.
-        inputs: standardised. [C, D]
-        target: [C]
+        inputs: standardised inputs. [C, D]
+        target: standardised target. [C]
         mask: which rows are there. bool [C]
         counts: what each row's noise is divided by. [C]
-        num_steps: how many.
+        num_steps: number of steps.
     """
     slopes = jax.grad(partial(_misfit, inputs=inputs, target=target, mask=mask, counts=counts))
     return descend(logs, slopes, _RULES, num_steps)
@@ -48,7 +48,18 @@ def climb(
 def fit(
     logs: Logs, inputs: jax.Array, target: jax.Array, mask: jax.Array, counts: jax.Array | None = None
 ) -> Fit:
-    """The expert with these length scales for one target [C], Y = 1; arguments as those of ``closed_form.solve``."""
+    """Fit the expert with these length scales to one target.
+
+    Args:
+        logs: inverse length scales and noise, as logarithms.
+        inputs: standardised inputs, zero where masked. [C, D]
+        target: standardised target, zero where masked. [C]
+        mask: which rows are there. bool [C]
+        counts: what each row's noise is divided by; all alike if it is None. [C]
+
+    Returns:
+        the fit, Y = 1.
+    """
     moved = inputs * jnp.exp(logs.scales)[None]
     return solve(rbf(squared_distance(moved, moved), 1.0), inputs, target[:, None], mask, counts)
 
@@ -56,10 +67,13 @@ def fit(
 def _misfit(
     logs: Logs, inputs: jax.Array, target: jax.Array, mask: jax.Array, counts: jax.Array
 ) -> jax.Array:
-    """Negative logarithm of the likelihood, trend and signal variance integrated and profiled out."""
+    """Return the negative log-likelihood.
+
+    The linear trend is integrated out, and the signal variance is at its best value.
+    """
     moved = inputs * jnp.exp(logs.scales)[None]
     gram = jnp.where(mask[:, None] & mask[None, :], rbf(squared_distance(moved, moved), 1.0), 0.0)
-    # Rows that are not there are each a kernel of their own: their share is constant.
+    # A masked row has a kernel that is 1 for itself and 0 for all others: its share of the likelihood is constant.
     diagonal = jnp.where(mask, jnp.exp(logs.noise) / counts + _JITTER, 1.0)
     factor = jnp.linalg.cholesky(gram + jnp.diag(diagonal))
     trend = trend_of(inputs) * mask[:, None]
@@ -72,7 +86,7 @@ def _misfit(
     ridge = 1e-9 * jnp.trace(normal) / jnp.sum(varies)
     normal = normal + jnp.diag(
         jnp.where(varies, ridge, 1.0)
-    )  # columns that are not in use share no likelihood
+    )  # columns that are not in use leave the likelihood as it is
     crossed = white_trend.T @ white_target
     rest = white_target @ white_target - crossed @ jnp.linalg.solve(normal, crossed)
     freedom = jnp.maximum(jnp.sum(mask) - jnp.sum(varies), 1)

@@ -1,9 +1,9 @@
-"""A regression that lets go of rows it cannot explain: what a system does most of the time, whatever the rest does.
+"""A regression that lets go of rows it cannot explain, and so learns what a system does most of the time.
 
 An arm hits the limit of a joint, a speed is clipped, a car stops at a wall: one row in ten or fifty follows another
-law. A regression of all rows takes these for noise, which it then sees everywhere. Here a row counts the less the more
-it was missed when left out, metric and regression are found again, and so on. What is smooth becomes exact; the rows
-that are not stay what they are, and near them other experts are listened to (``closed_form.nearby``).
+law. A regression of all rows takes these for noise, and then sees noise everywhere. Here a row counts the less, the
+more it was missed when left out; metric and regression are then fitted again, several times over. Smooth dynamics are
+learnt exactly. The other rows stay unexplained, and near them other experts have more weight (``closed_form.nearby``).
 
 Axis letters here: C context, D inputs.
 
@@ -27,7 +27,7 @@ _LEAST_COUNT = 1e-6
 
 
 def counts_of(left_out: jax.Array, mask: jax.Array) -> jax.Array:
-    """How much each row counts: 1 where it is foreseen, falling with the square of the residual. [C]"""
+    """Return how much each row counts: 1 where it is foreseen, falling with the square of the residual. [C]"""
     size = jnp.abs(left_out)
     scale = jnp.nanmedian(jnp.where(mask, size, jnp.nan)) / 0.6745 + _LEAST_SCALE
     counts = 1.0 / (1.0 + jnp.square(size / (_PATIENCE * scale)))
@@ -57,6 +57,7 @@ def fit(
         logs = climb(logs, *some, num_steps=_NUM_STEPS)
         return logs, relevance.fit(logs, inputs, target, mask, counts)
 
-    # Not from where a search among all rows ended: where many are taken for noise, that is where nothing has a slope.
+    # The search begins afresh. One among all rows may end where many of them are taken for noise, and there the
+    # likelihood has no slope to follow.
     logs = relevance.first_logs(inputs.shape[1], inputs.dtype)
     return jax.lax.fori_loop(0, _NUM_ROUNDS, again, (logs, before))

@@ -1,11 +1,12 @@
 """The closed-form experts as a world model of their own: no weights, nothing trained, one pass over the context.
 
-It is what the pretrained model starts from, and the ablation that says what pretraining adds.
+The pretrained model starts from it, and as an ablation it tells what pretraining adds.
 
 Many rewards depend on where a step leads rather than on where it begins. Every reward expert is fitted to both, and
-of the two the one with the smaller leave-one-out error is kept; afterwards it is asked about the predicted
-observation. Its residuals are those where a step truly led: what a wrong step adds to a reward is not counted, so
-``reward_std`` is too small where the model knows the reward better than the way.
+the one of the two with the smaller leave-one-out error is kept. If that is the expert of where a step leads, it is
+later asked about the predicted observation, though its residuals belong to the true one. The error that a wrong
+prediction adds to the reward is not counted, so ``reward_std`` is too small where the model knows rewards better than
+dynamics.
 
 Experts are weighted by how well they did near the query, on rows that were left out.
 """
@@ -34,7 +35,7 @@ from synthenv.worldmodel.regression.double_precision import double_on_host, sing
 from synthenv.worldmodel.regression.end_limits import Limits
 
 _BLOCK = 32  # rows
-# What XLA reserves for ``fit``, 15 matrices of all pairs of rows in double precision, and 2 for the decomposition.
+# XLA reserves 15 matrices of all pairs of rows for ``fit`` in double precision, and the decomposition takes 2 more.
 BYTES_PER_PAIR = 136.0
 
 
@@ -45,12 +46,12 @@ class Cache(NamedTuple):
         columns: how its numbers are standardised.
         step: experts for change and reward, asked about observation and action.
         reward: experts for the reward, asked about the observation that follows and the action; Y is 1.
-        after: which reward experts of the latter kind did better. bool [K]
-        error: what leave-one-out residuals come to, see ``closed_form.typical``. [K, Y]
-        rounding: what single precision adds to that. [K, Y]
+        after: which experts in ``reward`` did better than those in ``step``. bool [K]
+        error: typical squared leave-one-out errors, see ``closed_form.typical``. [K, Y]
+        rounding: squared errors that single precision adds. [K, Y]
         weights: the experts' shares where no row is near. [K, Y]
         left_out: leave-one-out residuals of all experts, standardised. [K, Y, C]
-        limits: beyond which episodes end; None if nobody asks.
+        limits: limits beyond which episodes end; None where they are not needed.
     """
 
     columns: Columns
@@ -68,9 +69,9 @@ class Word(NamedTuple):
     """What the experts say to one query, standardised.
 
     Attributes:
-        said: by each of them. [K, Y]
-        local: what their residuals near the query come to. [K, Y]
-        weights: their shares, by these. [K, Y]
+        said: each expert's prediction. [K, Y]
+        local: each expert's typical squared error near the query. [K, Y]
+        weights: the experts' shares, by these errors. [K, Y]
     """
 
     said: jax.Array
@@ -79,7 +80,7 @@ class Word(NamedTuple):
 
     @property
     def mean(self) -> jax.Array:
-        """Weighted. [Y]"""
+        """Return the experts' weighted mean. [Y]"""
         return jnp.sum(self.weights * self.said, axis=0)
 
 
@@ -136,7 +137,7 @@ def ask(cache: Cache, obs: jax.Array, action: jax.Array) -> Word:
 
 
 def local_errors(cache: Cache, x: jax.Array, counts: jax.Array | None = None) -> jax.Array:
-    """What the experts' residuals near standardised inputs x [D] come to. [K, Y]
+    """Return the experts' typical squared errors near standardised inputs x [D]. [K, Y]
 
     Args:
         cache: an encoded context.
@@ -160,7 +161,10 @@ def encode(params: None, transitions: Transition, num_actions: int | None) -> Ca
 
 
 class Arrays(NamedTuple):
-    """A context's distinct rows in random order, float64, filled up with masked ones; see ``fit``; ended [C]."""
+    """A context's distinct rows in random order, float64, filled up with masked ones.
+
+    Inputs, what follows, targets and mask are as ``fit`` takes them; ``ended`` [C] marks rows that ended an episode.
+    """
 
     inputs: Any
     after: Any
@@ -172,8 +176,8 @@ class Arrays(NamedTuple):
 def arrays_of(transitions: Transition, num_actions: int | None) -> Arrays:
     """Bring a context into the form that everything here is fitted to."""
     found = distinct(*rows_of(transitions, num_actions))
-    # Masked rows fill up what averaging took, to few different numbers of rows: each is a program of its own, here and
-    # in whatever asks for predictions.
+    # Averaging leaves any number of rows, and each number needs a program of its own, here and in whatever asks for
+    # predictions. Masked rows fill them up, so that few numbers occur.
     num_found = len(found[0])
     num_rows = min(len(transitions.reward), -(-num_found // _BLOCK) * _BLOCK)
     inputs, after, targets, ended = (np.pad(x, ((0, num_rows - num_found), (0, 0))) for x in found)
@@ -181,7 +185,7 @@ def arrays_of(transitions: Transition, num_actions: int | None) -> Arrays:
 
 
 def rows_of(transitions: Transition, num_actions: int | None) -> tuple[np.ndarray, ...]:
-    """Inputs, what follows, targets and ends [C, 1] of transitions as they are, float64."""
+    """Return inputs, what follows, targets and ends [C, 1] of transitions, not standardised, float64."""
     ended = np.asarray(transitions.terminated, np.float64)[:, None]
     return *in_double(transitions, num_actions), ended
 
@@ -190,7 +194,7 @@ def fit_arrays(arrays: Arrays) -> Cache:
     """Fit in double precision, return in single.
 
     Raises:
-        UserError: if something comes out that is no number.
+        UserError: the result holds numbers that are not finite.
     """
     with double_on_host(), one_blas_thread():
         cache = _fit(arrays.inputs, arrays.after, arrays.targets, arrays.mask)
@@ -201,7 +205,7 @@ _fit = jax.jit(fit)
 
 
 def predict(cache: Cache, obs: jax.Array, action: jax.Array) -> Prediction:
-    """The experts' weighted mean, and how far they and their residuals near the query spread around it."""
+    """Return the experts' weighted mean; its spread is how far they disagree and err near the query."""
     columns = cache.columns
     word = ask(cache, obs, inputs_like(columns, obs, action)[obs.shape[0] :])
     mean = word.mean

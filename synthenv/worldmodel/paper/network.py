@@ -1,8 +1,8 @@
 """The transformer of the one-shot world model as it was released: 14 columns in, a mean of 14 columns out.
 
-A row x holds 11 state slots and 3 action slots, a row y 11 slots of the next state, two that are always zero and the
-reward. Both come normalised; which slots a task uses is the prior's business. A context token is the sum of the encoded
-x and y of one transition, a query token the encoded x alone.
+A row x holds 11 state slots and 3 action slots; a row y holds 11 slots of the next state, two that are always zero, and
+the reward. Both come normalised, and the prior decides which slots a task uses. A context token is the sum of the
+encoded x and y of one transition, a query token is the encoded x alone.
 
 References:
     The one-shot world model's paper, tables 4 and 7 of its appendix; initialisation, encoders and decoders as released.
@@ -36,10 +36,10 @@ class PaperModelConfig:
         transformer: the stack.
         encoder_type: "cat" encodes state and action (next state and reward) apart and writes each to a quarter of the
             token, x to the first half and y to the second; "mlp" encodes all columns together to the whole token.
-        encoder: of x and of y, or of each of their two parts.
+        encoder: the net that encodes x, y or each of their two parts.
         decoder_type: "cat" decodes next state and reward apart and fills the unused columns with zeros; "mlp"
             decodes all columns together.
-        decoder: of the token, or of each part.
+        decoder: the net that decodes the token, or each part.
 
     Raises:
         ValueError: if a "cat" encoder cannot quarter the token.
@@ -65,13 +65,13 @@ PAPER = PaperModelConfig(
 )
 PRESETS: dict[str, PaperModelConfig] = {
     "paper": PAPER,
-    # Weights fit any number of heads, so weights trained with 4 load here, and attend as they never did in training.
+    # Weights fit any number of heads. So weights that were trained with 4 heads load here, but attend in another way.
     "released_inference_heads": replace(PAPER, transformer=replace(PAPER.transformer, num_heads=8)),
 }
 
 
 class PaperModelParams(NamedTuple):
-    """Each encoder and the decoder: the nets of its two parts, state or next state first, or its only net."""
+    """The nets of each encoder and of the decoder: one for each part, state or next state first, or a single one."""
 
     encoder_x: tuple[ResidualMLPParams, ...]
     encoder_y: tuple[ResidualMLPParams, ...]
@@ -107,7 +107,7 @@ def init(key: jax.Array, config: PaperModelConfig) -> PaperModelParams:
 
 
 def _encode_x(params: PaperModelParams, config: PaperModelConfig, x: jax.Array) -> jax.Array:
-    """Tokens [..., W] of x [..., 14]; a "cat" encoder leaves the second half zero."""
+    """Return tokens [..., W] of x [..., 14]; a "cat" encoder leaves the second half zero."""
     parts = [x[..., :NUM_STATE], x[..., NUM_STATE:]] if config.encoder_type == "cat" else [x]
     codes = [
         apply_residual_mlp(p, config.encoder, part) for p, part in zip(params.encoder_x, parts, strict=True)
@@ -116,7 +116,10 @@ def _encode_x(params: PaperModelParams, config: PaperModelConfig, x: jax.Array) 
 
 
 def _encode_y(params: PaperModelParams, config: PaperModelConfig, y: jax.Array) -> jax.Array:
-    """Tokens [..., W] of y [..., 14]; a "cat" encoder sees no unused column and leaves the first half zero."""
+    """Return tokens [..., W] of y [..., 14].
+
+    A "cat" encoder does not see unused columns, and leaves the first half zero.
+    """
     parts = [y[..., :NUM_STATE], y[..., -1:]] if config.encoder_type == "cat" else [y]
     codes = [
         apply_residual_mlp(p, config.encoder, part) for p, part in zip(params.encoder_y, parts, strict=True)
@@ -132,7 +135,7 @@ def _fill(config: PaperModelConfig, codes: list[jax.Array], in_front: bool) -> j
 
 
 def _decode(params: PaperModelParams, config: PaperModelConfig, tokens: jax.Array) -> jax.Array:
-    """Predictions [..., 14] of the stack's output [..., W]."""
+    """Return predictions [..., 14] from the stack's output [..., W]."""
     parts = [apply_residual_mlp(p, config.decoder, tokens) for p in params.decoder]
     if config.decoder_type == "cat":
         parts.insert(1, jnp.zeros((*tokens.shape[:-1], NUM_UNUSED)))
@@ -142,7 +145,7 @@ def _decode(params: PaperModelParams, config: PaperModelConfig, tokens: jax.Arra
 def encode_context(
     params: PaperModelParams, config: PaperModelConfig, x: jax.Array, y: jax.Array, mask: jax.Array
 ) -> Cache:
-    """Encode transitions once, to be queried for as long as they are the context.
+    """Encode transitions once, after which they can be queried any number of times.
 
     Args:
         params: weights.
@@ -156,7 +159,7 @@ def encode_context(
 
 
 def predict(params: PaperModelParams, config: PaperModelConfig, cache: Cache, x: jax.Array) -> jax.Array:
-    """Normalised next states and rewards [..., 14] after states and actions x [..., 14]."""
+    """Return normalised next states and rewards [..., 14] after states and actions x [..., 14]."""
     tokens = _encode_x(params, config, x)
     return _decode(params, config, transformer.query(params.transformer, config.transformer, cache, tokens))
 
@@ -164,9 +167,9 @@ def predict(params: PaperModelParams, config: PaperModelConfig, cache: Cache, x:
 def predict_rows(
     params: PaperModelParams, config: PaperModelConfig, x: jax.Array, y: jax.Array, is_context: jax.Array
 ) -> jax.Array:
-    """Predictions [T, 14] of the rows of one sequence from those that are context, for training.
+    """Predict the rows [T, 14] of one sequence from those that are context, for training.
 
-    Rows of the context come out too, but have seen their own y.
+    Rows of the context are predicted too, but have seen their own y.
 
     Args:
         params: weights.
@@ -191,11 +194,11 @@ def loss(
     num_context: int | jax.Array,
     columns: jax.Array | None = None,
 ) -> jax.Array:
-    """Mean squared error [] over the rows ``t >= num_context``, predicted from those before.
+    """Return the mean squared error [] over the rows ``t >= num_context``, predicted from those before.
 
-    An integer ``num_context`` slices the rows and compiles once per value. A traced one masks, in one program for all
-    values: a row is either context or query, so it still needs one token only, and what is wasted are the keys, values
-    and encoded y of the queries, and the last layer of the context.
+    An integer ``num_context`` slices the rows and compiles once per value. A traced one masks them, in one program for
+    all values. As a row is either context or query, it needs one token there too; wasted are only the keys, values and
+    encoded y of the queries, and the last layer of the context.
 
     Args:
         params: weights.
@@ -204,7 +207,7 @@ def loss(
         y: next states and rewards, normalised [B, T, 14].
         num_context: rows that are context, an integer or traced [], below T.
         columns: which columns of y the task has, bool [B, 14]; each counts the same. None is the released loss,
-            which takes the mean over all 14, so that a task of d state variables weighs as (d + 1) / 14.
+            which takes the mean over all 14, so that a task of d state variables has the weight (d + 1) / 14.
     """
     is_query = jnp.arange(x.shape[1]) >= num_context
     if isinstance(num_context, int):

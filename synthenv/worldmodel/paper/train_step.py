@@ -48,7 +48,7 @@ class TrainState(NamedTuple):
 
     @property
     def average(self) -> PaperModelParams:
-        """What is kept in the end: the paper averages nothing."""
+        """Return the weights that are kept in the end: the paper averages nothing."""
         return self.params
 
 
@@ -61,7 +61,7 @@ class Examples(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """Of a batch: what is minimised."""
+    """Scores of a batch: what is minimised."""
 
     loss: jax.Array
 
@@ -72,13 +72,13 @@ def _optimizer(config: PaperPretrainConfig) -> Any:
 
 
 def init(key: jax.Array, config: PaperPretrainConfig) -> TrainState:
-    """Fresh weights."""
+    """Draw fresh weights."""
     params = paper_model.init(key, config.model)
     return TrainState(jnp.int32(0), params, _optimizer(config).init(params))
 
 
 def draw_batch(key: jax.Array, config: PaperPretrainConfig) -> Examples:
-    """Random environments."""
+    """Draw random environments as examples."""
     rows, num_context = released_prior.draw_batch(key, config.prior, config.batch_size, config.num_rows)
     return Examples(rows.x, rows.y, num_context)
 
@@ -86,12 +86,12 @@ def draw_batch(key: jax.Array, config: PaperPretrainConfig) -> Examples:
 def train_step(
     state: TrainState, examples: Examples, config: PaperPretrainConfig
 ) -> tuple[TrainState, jax.Array]:
-    """One step; returns the loss before it."""
+    """Make one gradient step; return the loss before it, too."""
     loss, grads = jax.value_and_grad(paper_model.loss)(state.params, config.model, *examples)
     updates, opt_state = _optimizer(config).update(grads, state.opt_state, state.params)
     return TrainState(state.step + 1, jax.tree.map(jnp.add, state.params, updates), opt_state), loss
 
 
 def score(params: PaperModelParams, examples: Examples, config: PaperPretrainConfig) -> Scores:
-    """How the model does on environments that it was not trained on."""
+    """Return how the model does on environments that it was not trained on."""
     return Scores(paper_model.loss(params, config.model, *examples))

@@ -1,9 +1,9 @@
 """The paper's transformer as a world model: normalise with the context, encode it once, predict the next state.
 
-States go to the first slots in their order, actions to theirs, a discrete one as its number; what is not used is zero.
-Predictions are a mean without a spread, and nothing says where episodes end. Two things differ from the released code,
-neither of them a number: the context is encoded once rather than in every step, and a column that is constant in the
-context stays at its value instead of dividing by zero.
+States go to the first state slots in their order and actions to the first action slots, a discrete one as its number;
+unused slots are zero. Predictions are a mean without a spread, and nothing says where episodes end. Two things differ
+from the released code, neither of which changes a number: the context is encoded once rather than in every step, and a
+column that is constant in the context stays at its value instead of dividing by zero.
 
 References:
     OSWM: section 3 of the chapter; released code automl/oswm at 70647fb (its environment wrapper).
@@ -31,12 +31,12 @@ from synthenv.worldmodel.regression.columns import standardise
 
 
 class Told(NamedTuple):
-    """A context in the model's columns, not normalised; nothing here depends on weights.
+    """A context in the model's columns, not normalised; it does not depend on weights.
 
     Attributes:
         x: states and actions. [C, 14]
         y: next states and rewards. [C, 14]
-        whole: which state slots are whole numbers throughout. bool [11]
+        whole: which state slots hold whole numbers throughout. bool [11]
     """
 
     x: jax.Array
@@ -57,7 +57,7 @@ class Cache(NamedTuple):
 
 
 def make(params: PaperModelParams, config: PaperModelConfig, name: str = "paper") -> WorldModel:
-    """A world model of these weights."""
+    """Make a world model of these weights."""
     return WorldModel(
         name,
         partial(encode, config=config),
@@ -79,7 +79,7 @@ def encode(
 
 
 def tell(transitions: Transition, num_actions: int | None) -> Told:
-    """A context in the model's columns.
+    """Write a context in the model's columns.
 
     Raises:
         UserError: if the task has more columns than the model.
@@ -103,7 +103,7 @@ def tell(transitions: Transition, num_actions: int | None) -> Told:
 
 
 def columns_of(obs: jax.Array, action: jax.Array) -> jax.Array:
-    """A state [d] and an action, [] if discrete, in the model's columns. [14]"""
+    """Write a state [d] and an action, [] if discrete, in the model's columns. [14]"""
     return jnp.concatenate([_fill(obs, NUM_STATE), _fill(jnp.atleast_1d(action), NUM_ACTION)])
 
 
@@ -112,7 +112,7 @@ def _fill(values: jax.Array, size: int) -> jax.Array:
 
 
 def encode_told(params: PaperModelParams, told: Told, config: PaperModelConfig) -> Cache:
-    """Encode what was told; pure."""
+    """Encode a context that is in the model's columns; pure."""
     (x_mean, x_std), (y_mean, y_std) = moments(told.x), moments(told.y)
     x, y = standardise(told.x, x_mean, x_std), standardise(told.y, y_mean, y_std)
     context = paper_model.encode_context(params, config, x, y, jnp.ones(x.shape[0], bool))
@@ -123,13 +123,13 @@ _encode = partial(jax.jit, static_argnames="config")(encode_told)
 
 
 def foresee(cache: Cache, x: jax.Array, config: PaperModelConfig) -> jax.Array:
-    """Next states and rewards [..., 14] after states and actions x [..., 14], in the task's units."""
+    """Return next states and rewards [..., 14] after states and actions x [..., 14], in the task's units."""
     said = paper_model.predict(cache.params, config, cache.context, standardise(x, cache.x_mean, cache.x_std))
     return said * jnp.broadcast_to(cache.y_std, said.shape) + jnp.broadcast_to(cache.y_mean, said.shape)
 
 
 def predict(cache: Cache, obs: jax.Array, action: jax.Array, config: PaperModelConfig) -> Prediction:
-    """The next state, rounded where the context has whole numbers only, and the reward."""
+    """Predict the reward and the next state, which is rounded where the context holds whole numbers only."""
     said = foresee(cache, columns_of(obs, action), config)
     size = obs.shape[0]
     next_obs = jnp.where(cache.whole[:size], jnp.round(said[:size]), said[:size])

@@ -21,11 +21,11 @@ import jax.numpy as jnp
 NOISE_LEVELS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # as shares of a kernel's mean diagonal
 LENGTH_SCALES = (0.5, 1.0, 2.0, 4.0)  # in standard deviations of the inputs
 EXPERTS = ("linear", "cubic", *(f"rbf {scale:g}" for scale in LENGTH_SCALES), "relevance", "robust")
-SHARPNESS = 4.0  # of the weights: a tenth of the error is ten thousand times the weight
-ROUNDING = 1e-6  # of a kernel in single precision, in which predictions are made
-_FLOOR = 1e-13  # of squared errors, in units of the targets' variance
-_SQUARE_OF_ABSOLUTE = jnp.pi / 2  # mean square of normal numbers, their mean absolute value being 1
-_TREND_RIDGE = 1e-9  # keeps a trend finite whose inputs are collinear, in units of its mean diagonal
+SHARPNESS = 4.0  # power of errors in the weights: a tenth of the error has ten thousand times the weight
+ROUNDING = 1e-6  # relative error of a kernel in single precision, in which predictions are made
+_FLOOR = 1e-13  # least squared error, in units of the targets' variance
+_SQUARE_OF_ABSOLUTE = jnp.pi / 2  # mean square of normal numbers whose mean absolute value is 1
+_TREND_RIDGE = 1e-9  # share of the mean diagonal that keeps the trend of collinear inputs finite
 
 
 class Fit(NamedTuple):
@@ -35,8 +35,8 @@ class Fit(NamedTuple):
         alpha: [C, Y].
         beta: [D + 1, Y].
         left_out: leave-one-out residuals, target minus prediction. [C, Y]
-        error: their mean squares, and rounding. [Y]
-        rounding: squared errors that predictions in single precision add: there coefficients of 1e6 do not cancel. [Y]
+        error: mean squares of these residuals, plus ``rounding``. [Y]
+        rounding: squared errors that predictions in single precision add, where coefficients of 1e6 do not cancel. [Y]
     """
 
     alpha: jax.Array
@@ -47,27 +47,27 @@ class Fit(NamedTuple):
 
 
 def trend_of(x: jax.Array) -> jax.Array:
-    """[1, x] of x [..., D]."""
+    """Return [1, x] for x [..., D]."""
     return jnp.concatenate([jnp.ones_like(x[..., :1]), x], axis=-1)
 
 
 def num_varying(inputs: jax.Array) -> jax.Array:
-    """How many of the columns of standardised inputs [C, D] are in use, at least 1. []"""
+    """Count the columns of standardised inputs [C, D] that are in use, at least 1. []"""
     return jnp.maximum(jnp.sum(jnp.any(inputs != 0.0, axis=0)), 1)
 
 
 def cubic(a: jax.Array, b: jax.Array, num: jax.Array) -> jax.Array:
-    """Monomials up to degree three: kernel [N, M] of a [N, D] and b [M, D] with ``num`` columns in use."""
+    """Return a kernel [N, M] of monomials up to degree three, for a [N, D] and b [M, D] with ``num`` columns in use."""
     return (1.0 + a @ b.T / num) ** 3
 
 
 def rbf(squared_distance: jax.Array, length_scale: float | jax.Array) -> jax.Array:
-    """Kernel of squared distances [...]."""
+    """Return the squared-exponential kernel of squared distances [...]."""
     return jnp.exp(squared_distance * (-0.5 / length_scale**2))
 
 
 def squared_distance(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Between all rows of a [N, D] and b [M, D]."""
+    """Return the squared distances [N, M] between all rows of a [N, D] and b [M, D]."""
     norms = jnp.sum(jnp.square(a), axis=1)[:, None] + jnp.sum(jnp.square(b), axis=1)[None, :]
     return jnp.maximum(norms - 2.0 * a @ b.T, 0.0)
 
@@ -80,16 +80,16 @@ def solve(
     Args:
         gram: kernel of all pairs of rows. [C, C]
         inputs: what the trend is linear in, zero where masked. [C, D]
-        targets: zero where masked. [C, Y]
+        targets: standardised targets, zero where masked. [C, Y]
         mask: which rows are there. bool [C]
-        counts: how much each row counts, above 0: a row's noise is divided by it. All alike if it is None. [C]
+        counts: how much each row counts, above 0: a row's noise is divided by it; all alike if it is None. [C]
     """
     # Rows are scaled by the roots of their counts, and everything else goes on as if all counted alike.
     counts = mask.astype(gram.dtype) if counts is None else counts * mask
     root, num = jnp.sqrt(counts), num_varying(inputs)
     trend, targets = trend_of(inputs) * root[:, None], targets * root[:, None]
     scale = jnp.sum(jnp.diag(gram) * mask) / jnp.maximum(jnp.sum(mask), 1)
-    is_kernel = scale > 0.0  # else the trend is all there is
+    is_kernel = scale > 0.0  # without a kernel there is only the trend
     scale = jnp.where(is_kernel, scale, 1.0)
     values, vectors = jnp.linalg.eigh(gram * root[:, None] * root[None, :] / scale)
     values = jnp.maximum(values, 0.0)
@@ -118,7 +118,7 @@ def solve(
 
 
 def best_of(fits: Fit) -> Fit:
-    """Of several fits, leading axis N, the one with the least error for every target."""
+    """Pick for every target the fit with the least error of several, leading axis N."""
     index = jnp.argmin(fits.error, axis=0)  # [Y]
 
     def pick(leaf: jax.Array) -> jax.Array:
@@ -128,7 +128,10 @@ def best_of(fits: Fit) -> Fit:
 
 
 def solve_all(inputs: jax.Array, targets: jax.Array, mask: jax.Array) -> Fit:
-    """Fit all experts with one kernel for all targets; arguments as those of :func:`solve`. Leading axis K - 2."""
+    """Fit all experts that have one kernel for all targets, leading axis K - 2.
+
+    Arguments are as those of ``solve``.
+    """
     distance = squared_distance(inputs, inputs)
     grams = [
         jnp.zeros_like(distance),
@@ -139,10 +142,10 @@ def solve_all(inputs: jax.Array, targets: jax.Array, mask: jax.Array) -> Fit:
 
 
 def typical(left_out: jax.Array, mask: jax.Array) -> jax.Array:
-    """What residuals [..., C] of the rows that are there come to, as squared errors [...].
+    """Return the typical squared errors [...] of residuals [..., C] on the rows that are there.
 
-    Not their mean squares, but those of normal residuals with the same mean absolute value: a few rows that follow
-    another law, such as at a wall, would rule the former.
+    These are not mean squares, which a few rows that follow another law, such as at a wall, would dominate. They are
+    the mean squares of normal residuals with the same mean absolute value.
     """
     return _SQUARE_OF_ABSOLUTE * jnp.square(
         jnp.sum(jnp.abs(left_out), axis=-1) / jnp.maximum(jnp.sum(mask), 1)
@@ -150,11 +153,11 @@ def typical(left_out: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def nearby(left_out: jax.Array, error: jax.Array, near: jax.Array) -> jax.Array:
-    """The same of rows near a query, and of one more that stands for all. [K, Y]
+    """Return the typical squared errors near a query, where one more row stands for all of them. [K, Y]
 
     Args:
-        left_out: residuals. [K, Y, C]
-        error: of all rows, see ``typical``. [K, Y]
+        left_out: leave-one-out residuals. [K, Y, C]
+        error: typical squared errors over all rows, see ``typical``. [K, Y]
         near: how much each row counts for a target. [Y, C]
     """
     total = jnp.einsum("kyc,yc->ky", jnp.abs(left_out), near) + jnp.sqrt(error / _SQUARE_OF_ABSOLUTE)
@@ -162,5 +165,5 @@ def nearby(left_out: jax.Array, error: jax.Array, near: jax.Array) -> jax.Array:
 
 
 def weights(error: jax.Array) -> jax.Array:
-    """Shares [K, Y] of the experts in their common prediction, from their errors [K, Y]."""
+    """Return each expert's share [K, Y] in the common prediction, from the experts' errors [K, Y]."""
     return jax.nn.softmax(-SHARPNESS * jnp.log(error + _FLOOR), axis=0)

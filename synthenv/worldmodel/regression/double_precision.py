@@ -1,7 +1,7 @@
 """Double precision on the host's processor, where everything in closed form is fitted.
 
-A TPU has no double precision, and decompositions of many small matrices are what a processor is good at. What comes out
-is small, and goes to the accelerator once.
+A TPU has no double precision, and a processor is good at decomposing many small matrices. The results are small, and go
+to the accelerator once.
 """
 
 import contextlib
@@ -18,7 +18,11 @@ from synthenv.core.host import on_host
 
 @contextlib.contextmanager
 def double_on_host() -> Iterator[None]:
-    """Within it, programs run on the host and in double precision; raises UserError as ``on_host``."""
+    """Run programs on the host and in double precision within a ``with`` block.
+
+    Raises:
+        UserError: as ``on_host``.
+    """
     with on_host(), jax.enable_x64(True):
         yield
 

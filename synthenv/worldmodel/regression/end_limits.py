@@ -1,7 +1,7 @@
-"""Where episodes end, as far as limits of single observed numbers tell: a pole leans too far, a car is past the flag.
+"""Ends of episodes as limits of single observed numbers: a pole leans too far, a car is past the flag.
 
-A limit lies half way between the outermost number from which an episode went on and the next one at which one ended. As
-few limits as do are taken, those that account for most ends first: a pole that falls is fast as well.
+A limit lies half way between the outermost number from which an episode went on and the next one at which one ended.
+Limits that account for most ends are taken first, and no more than are needed: a pole that falls is fast as well.
 """
 
 from typing import NamedTuple
@@ -16,12 +16,12 @@ _ENOUGH = 0.9
 
 
 class Limits(NamedTuple):
-    """Episodes end beyond them; infinite where there is none.
+    """Limits beyond which episodes end; they are infinite where there is none.
 
     Attributes:
-        low: [d]
-        high: [d]
-        explained: share of the ended rows that lie beyond one of them; 1 if there are none. []
+        low: lower limits. [d]
+        high: upper limits. [d]
+        explained: share of the rows that ended an episode which lie beyond a limit; 1 if none ended one. []
     """
 
     low: jax.Array
@@ -35,7 +35,7 @@ def find(next_obs: np.ndarray, terminated: np.ndarray) -> Limits:
     going, ended = after[~terminated], after[terminated]
     limits = np.full(after.shape[1], np.inf)
     left = np.ones(len(ended), bool)
-    if len(ended) and not len(going):  # as in a bandit: every step is the last one of its episode
+    if len(ended) and not len(going):  # every step is the last one of its episode, as in a bandit
         limits[0], left = -np.inf, ~left
     outermost = going.max(axis=0) if len(going) else np.full_like(limits, np.inf)
     beyond = ended > outermost
@@ -49,12 +49,12 @@ def find(next_obs: np.ndarray, terminated: np.ndarray) -> Limits:
 
 
 def is_beyond(limits: Limits, obs: jax.Array) -> jax.Array:
-    """Whether an episode ends at obs [d]. bool []"""
+    """Return whether an episode ends at obs [d]. bool []"""
     return jnp.any((obs < limits.low) | (obs > limits.high))
 
 
 def are_beyond(limits: Limits, obs: np.ndarray) -> np.ndarray:
-    """Which of many observations [N, d] end an episode. bool [N]"""
+    """Return which of many observations [N, d] end an episode. bool [N]"""
     return np.any((obs < np.asarray(limits.low)) | (obs > np.asarray(limits.high)), axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Ridge regressions in closed form, each with the penalty that leaves out rows best. NumPy only."""
+"""Ridge regressions in closed form, each with the penalty of the least leave-one-out error, in NumPy only."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ PENALTIES = tuple(10.0**power for power in range(-10, 2))  # per row, in units o
 
 
 def solve_ridge(features: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ridge regressions of centred targets [C, Y] on centred features [C, F], for all penalties at once.
+    """Regress centred targets [C, Y] on centred features [C, F], for all penalties at once.
 
-    The singular value decomposition makes every hat matrix diagonal; a row's leave-one-out residual is its residual
-    over 1 minus its leverage, the constant's share of it, 1 / C, included.
+    The singular value decomposition makes every hat matrix diagonal. A row's leave-one-out residual is its residual
+    over 1 minus its leverage, which includes the constant's share of 1 / C.
 
     Returns:
-        coefficients [F, Y], those of the best penalty for every target, and mean squared leave-one-out errors [Y].
+        coefficients [F, Y] of the best penalty for every target, and mean squared leave-one-out errors [Y].
     """
     left, values, right = np.linalg.svd(features, full_matrices=False)
     projected = left.T @ targets

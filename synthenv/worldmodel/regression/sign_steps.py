@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-_FIRST, _LONGEST = 0.3, 1.0  # steps, in nats
+_FIRST, _LONGEST = 0.3, 1.0  # lengths of the first and of the longest step, in nats
 _SLOWER = 0.5
 
 
@@ -28,9 +28,9 @@ class Rules(NamedTuple):
 
     Attributes:
         faster: factor of a step whose slope keeps its sign.
-        shortest: step, in nats.
-        log_scales: least and greatest.
-        log_noise: least and greatest.
+        shortest: length of the shortest step, in nats.
+        log_scales: least and greatest logarithm of an inverse length scale.
+        log_noise: least and greatest logarithm of the noise.
         skips_turns: whether the step after a turn is left out and the next one judged afresh (iRprop-).
     """
 
@@ -62,7 +62,7 @@ def descend(start: Logs, slopes_at: Callable[[Logs], Logs], rules: Rules, num_st
 
 
 def next_size(size: jax.Array, slope: jax.Array, before: jax.Array, rules: Rules) -> jax.Array:
-    """A longer step where the slope has kept its sign, a shorter one where it has not."""
+    """Lengthen a step where the slope has kept its sign, shorten it where it has not."""
     same = slope * before
     factor = jnp.where(same > 0, rules.faster, jnp.where(same < 0, _SLOWER, 1.0))
     return jnp.clip(size * factor, rules.shortest, _LONGEST)

@@ -1,11 +1,11 @@
 """The small world model: a transformer that corrects closed-form experts and says how sure it is.
 
-Context rows become tokens of what was asked, what came, and by how much the experts missed it when the row was left
-out. A query becomes a token of what is asked and what the experts say. For every target column the head then reads
-the query's token and each expert's word, and gives the experts' shares, a step away from them, a distribution
-(``bars``) of what is left over, and for the whole row the odds that the episode ends. Everything is in units of the
-experts' own uncertainty, so that a task whose dynamics are known to six digits and one that is half noise look alike.
-The step is in units of how much the experts disagree here: where all say the same, nothing is added to it.
+The token of a context row holds its inputs, its targets, and by how much the experts missed these when the row was left
+out. The token of a query holds its inputs and what the experts predict. For every target column the head then reads the
+query's token and each expert's prediction. It returns the experts' shares, a step away from their mean and a
+distribution (``bars``) of what is left over, and for the whole row the odds that the episode ends. Everything is in
+units of the experts' own uncertainty, so that a task whose dynamics are known to six digits and one that is half noise
+look alike. The step is in units of how much the experts disagree here: where they agree, the model follows them.
 
 Before training the head adds nothing: the model is the experts' weighted mean.
 
@@ -29,9 +29,9 @@ from synthenv.worldmodel.small.prior.sensors import MAX_ACTIONS
 
 NUM_EXPERTS = len(EXPERTS)
 _CLIP = 5.0
-_LONGEST_STEP = 2.0  # away from the experts' mean, in units of their disagreement
-_FLOOR = 0.03  # of errors, in units of the bars: what is smaller counts as nothing
-_LEAST_SCALE = 1e-6  # of the experts' uncertainty, in standard deviations of a target
+_LONGEST_STEP = 2.0  # bound of the step away from the experts' mean, in units of their disagreement
+_FLOOR = 0.03  # errors below this, in units of the bars, count as nothing
+_LEAST_SCALE = 1e-6  # least uncertainty of the experts, in standard deviations of a target
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,19 @@ class ModelConfig:
 
     @property
     def transformer(self) -> TransformerConfig:
-        """Of the attention stack."""
+        """Return the sizes of the attention stack."""
         return TransformerConfig(
             self.width, self.num_heads, self.hidden_size, self.num_layers, "pre", zero_init_residual=True
         )
 
     @property
     def num_targets(self) -> int:
-        """Y: changes of the observation, and the reward."""
+        """Return the number of targets, Y: changes of the observation, and the reward."""
         return self.max_obs + 1
 
     @property
     def num_inputs(self) -> int:
-        """D."""
+        """Return the number of inputs, D: observation and action columns."""
         return self.max_obs + MAX_ACTIONS
 
 
@@ -93,7 +93,7 @@ class Rows(NamedTuple):
         x: inputs. [C, D]
         y: targets. [C, Y]
         missed: the experts' weighted leave-one-out residuals, in units of their size. [C, Y]
-        terminated: [C]
+        terminated: which rows ended an episode. [C]
         mask: which rows are there. bool [C]
     """
 
@@ -109,10 +109,10 @@ class Question(NamedTuple):
 
     Attributes:
         x: inputs. [D]
-        said: what every expert says. [K, Y]
-        error: what their leave-one-out residuals come to, see ``closed_form.typical``. [K, Y]
-        weights: their shares before the head speaks. [K, Y]
-        local: the same as ``error`` of the rows near the query. [K, Y]
+        said: every expert's prediction. [K, Y]
+        error: the experts' typical squared errors, see ``closed_form.typical``. [K, Y]
+        weights: the experts' shares without the head. [K, Y]
+        local: the experts' typical squared errors near the query. [K, Y]
         used: which targets exist. bool [Y]
     """
 
@@ -126,7 +126,7 @@ class Question(NamedTuple):
 
 _EACH: Any = 0
 _SHARED: Any = None
-# Of several questions of one context, for vmap.
+# Axes of several questions about one context, for vmap.
 QUESTION_AXES = Question(x=_EACH, said=_EACH, error=_SHARED, weights=_EACH, local=_EACH, used=_SHARED)
 
 
@@ -136,8 +136,8 @@ class Answer(NamedTuple):
     Attributes:
         mean: the prediction. [Y]
         scale: the unit of the bars around it. [Y]
-        logits: of the bars. [Y, NUM_BARS]
-        termination: logit. []
+        logits: logits of the bars. [Y, NUM_BARS]
+        termination: logit of the odds that the episode ends. []
     """
 
     mean: jax.Array
@@ -147,7 +147,7 @@ class Answer(NamedTuple):
 
     @property
     def std(self) -> jax.Array:
-        """How far the bars spread around the prediction. [Y]"""
+        """Return how far the bars spread around the prediction. [Y]"""
         return self.scale * bar_distribution.rms(self.logits)
 
 
@@ -170,7 +170,7 @@ def init(key: jax.Array, config: ModelConfig) -> Params:
 
 
 def encode(params: Params, config: ModelConfig, rows: Rows) -> transformer.Cache:
-    """Keys and values of a context, once."""
+    """Compute the keys and values of a context, which is done once."""
     numbers = jnp.concatenate(
         [_clip(rows.x), _clip(rows.y), _clip(rows.missed), rows.terminated[:, None].astype(jnp.float32)],
         axis=1,
@@ -203,14 +203,17 @@ def answer(params: Params, config: ModelConfig, cache: transformer.Cache, questi
 
 
 def blend(question: Question) -> tuple[jax.Array, jax.Array]:
-    """The experts' weighted mean [Y], and how far they spread and err here [Y]."""
+    """Return the experts' weighted mean [Y], and how far they disagree and err here [Y]."""
     centre = jnp.sum(question.weights * question.said, axis=0)
     square = jnp.sum(question.weights * (question.local + jnp.square(question.said - centre[None])), axis=0)
     return centre, jnp.sqrt(square) + _LEAST_SCALE
 
 
 def disagree(question: Question, centre: jax.Array) -> jax.Array:
-    """How far apart the experts are that do well here: those with twice the error of the best count a sixteenth. [Y]"""
+    """Return how far apart those experts are that do well here. [Y]
+
+    An expert with twice the error of the best counts a sixteenth.
+    """
     shares = jax.nn.softmax(-2.0 * jnp.log(question.local + _LEAST_SCALE**2), axis=0)
     square = jnp.sum(shares * jnp.square(question.said - centre[None]), axis=0)
     return jnp.sqrt(square + _LEAST_SCALE**4)
@@ -225,7 +228,7 @@ def _clip(x: Any) -> jax.Array:
 
 
 def loss(result: Answer, y: jax.Array, terminated: jax.Array, used: jax.Array) -> jax.Array:
-    """Of one query: negative log-likelihood of the bars, logarithm of the error, and of the odds of the end.
+    """Return the loss of one query: of the bars, of the prediction's error, and of the odds that the episode ends.
 
     Args:
         result: the answer.
@@ -235,7 +238,8 @@ def loss(result: Answer, y: jax.Array, terminated: jax.Array, used: jax.Array) -
     """
     error = (y - result.mean) / result.scale
     surprise = -bar_distribution.log_density(result.logits, jax.lax.stop_gradient(error))
-    # By how many percent an error shrinks counts the same for small ones as for large ones, and large ones once more.
+    # In the first logarithm an error that shrinks by some percent counts the same whether it is small or large; the
+    # second adds weight to large ones.
     per_column = surprise + 0.5 * jnp.log1p(jnp.square(error / _FLOOR)) + jnp.log1p(0.5 * jnp.square(error))
     ended = terminated.astype(jnp.float32)
     odds = jax.nn.softplus(result.termination) - ended * result.termination

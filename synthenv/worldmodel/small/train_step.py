@@ -1,4 +1,4 @@
-"""One gradient step of the small world model on a batch of random tasks, and how far it has come.
+"""One gradient step of the small world model on a batch of random tasks, and its scores on others.
 
 References:
     Ferreira et al. (2024), One-shot world models, algorithm 1; Müller et al. (2022), Transformers can do Bayesian
@@ -56,7 +56,7 @@ class TrainState(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """Of a batch, means over questions and columns.
+    """Scores of a batch: means over questions and columns.
 
     Attributes:
         loss: what is minimised.
@@ -70,7 +70,7 @@ class Scores(NamedTuple):
 
 
 def optimizer(config: PretrainConfig) -> optax.GradientTransformation:
-    """AdamW under a bounded gradient norm."""
+    """Return AdamW under a bounded gradient norm."""
     rate = optax.warmup_cosine_decay_schedule(
         0.0, config.learning_rate, config.warmup_steps, config.num_steps
     )
@@ -81,23 +81,23 @@ def optimizer(config: PretrainConfig) -> optax.GradientTransformation:
 
 
 def init(key: jax.Array, config: PretrainConfig) -> TrainState:
-    """Fresh weights."""
+    """Draw fresh weights."""
     params: Any = model.init(key, config.model)
     return TrainState(jnp.int32(0), params, params, optimizer(config).init(params))
 
 
 def draw_batch(key: jax.Array, config: PretrainConfig, num_context: int) -> PriorBatch:
-    """Random tasks with contexts of at most ``num_context`` rows; call it in single precision."""
+    """Draw random tasks with contexts of at most ``num_context`` rows; call it in single precision."""
     return sample(key, replace(config.prior, num_context=num_context))
 
 
 def fit_experts(key: jax.Array, batch: PriorBatch, config: PretrainConfig, num_context: int) -> Examples:
-    """Contexts and questions of such random tasks; call it under ``jax.enable_x64()``."""
+    """Turn such random tasks into contexts and questions; call it under ``jax.enable_x64()``."""
     return prepare(key, batch, config.model, num_context, config.num_metric_rows)
 
 
 def answers(params: Params, config: ModelConfig, examples: Examples) -> Answer:
-    """The model's answers to all questions. [B, Q, ...]"""
+    """Return the model's answers to all questions. [B, Q, ...]"""
 
     def of_task(task: Examples) -> Answer:
         cache = model.encode(params, config, task.rows)
@@ -108,7 +108,7 @@ def answers(params: Params, config: ModelConfig, examples: Examples) -> Answer:
 
 
 def mean_loss(params: Params, config: ModelConfig, examples: Examples) -> jax.Array:
-    """Over all questions of tasks that have something to predict."""
+    """Return the mean loss over all questions of tasks that have something to predict."""
     given = answers(params, config, examples)
     per_question = jax.vmap(jax.vmap(model.loss, (0, 0, 0, None)))(
         given, examples.y, examples.terminated, examples.counts
@@ -118,7 +118,7 @@ def mean_loss(params: Params, config: ModelConfig, examples: Examples) -> jax.Ar
 
 
 def train_step(state: TrainState, examples: Examples, config: PretrainConfig) -> tuple[TrainState, jax.Array]:
-    """One step; returns the loss before it."""
+    """Make one gradient step; return the loss before it, too."""
     loss, grads = jax.value_and_grad(mean_loss)(state.params, config.model, examples)
     weights: Any = state.params
     updates, opt_state = optimizer(config).update(grads, state.opt_state, weights)
@@ -129,12 +129,12 @@ def train_step(state: TrainState, examples: Examples, config: PretrainConfig) ->
 
 
 def blend_all(questions: model.Question) -> tuple[jax.Array, jax.Array]:
-    """The experts' means and spreads for one task's questions. [Q, Y] each"""
+    """Return the experts' means and spreads for one task's questions. [Q, Y] each"""
     return jax.vmap(model.blend, (model.QUESTION_AXES,))(questions)
 
 
 def score(params: Params, config: ModelConfig, examples: Examples) -> Scores:
-    """How the model does on tasks that it was not trained on."""
+    """Return how the model does on tasks that it was not trained on."""
     given = answers(params, config, examples)
     untrained = model.bar_distribution.first_logits()
     centre, scale = jax.vmap(blend_all)(examples.questions)

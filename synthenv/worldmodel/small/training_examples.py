@@ -1,7 +1,7 @@
 """From a batch of random tasks to what the small model is trained on: contexts and questions with the experts' answers.
 
 The experts are fitted here, in double precision, so call ``prepare`` under ``jax.enable_x64()``. Columns go to random
-slots of the model's, since which is which means nothing.
+slots of the model's, since their order means nothing.
 """
 
 from typing import NamedTuple
@@ -25,7 +25,7 @@ class Examples(NamedTuple):
         rows: contexts. [B, C, ...]
         questions: [B, Q, ...]; ``error`` and ``used`` are those of the task, [B, ...].
         y: standardised targets. [B, Q, Y]
-        terminated: bool [B, Q]
+        terminated: which questions end an episode. bool [B, Q]
         counts: which targets the loss counts: those that exist and change, of tasks that are sound. bool [B, Y]
     """
 
@@ -39,12 +39,12 @@ class Examples(NamedTuple):
 def prepare(
     key: jax.Array, batch: PriorBatch, config: ModelConfig, num_context: int, num_metric_rows: int
 ) -> Examples:
-    """Fit the experts to every context and ask them every query; single precision comes out.
+    """Fit the experts to every context and ask them every query; the result is in single precision.
 
     Args:
-        key: of the slots.
+        key: random key, for the slots.
         batch: tasks of at most ``config.max_obs`` observed columns.
-        config: of the model.
+        config: the model's sizes.
         num_context: context rows of the batch, C.
         num_metric_rows: rows that the experts choose their metrics with.
     """
@@ -81,7 +81,7 @@ def _prepare_one(
 
 
 def slots(key: jax.Array, obs_size: int, config: ModelConfig) -> tuple[jax.Array, jax.Array]:
-    """Matrices that put inputs [obs_size + MAX_ACTIONS, D] and targets [obs_size + 1, Y] into random slots."""
+    """Return matrices that put inputs [obs_size + MAX_ACTIONS, D] and targets [obs_size + 1, Y] into random slots."""
     key_obs, key_actions = jax.random.split(key)
     obs = jax.nn.one_hot(jax.random.permutation(key_obs, config.max_obs)[:obs_size], config.max_obs)
     actions = jax.nn.one_hot(jax.random.permutation(key_actions, MAX_ACTIONS), MAX_ACTIONS)
@@ -89,7 +89,15 @@ def slots(key: jax.Array, obs_size: int, config: ModelConfig) -> tuple[jax.Array
 
 
 def rows_of(cache: Cache, x: jax.Array, y: jax.Array, terminated: jax.Array, mask: jax.Array) -> Rows:
-    """A context's rows with what the experts missed, each left out, in units of their error."""
+    """Return a context's rows with what the experts miss when each is left out, in units of their error.
+
+    Args:
+        cache: the experts, fitted to the context.
+        x: standardised inputs. [C, columns]
+        y: standardised targets. [C, columns]
+        terminated: which rows ended an episode. bool [C]
+        mask: which rows are there. bool [C]
+    """
     missed = jnp.einsum("ky,kyc->cy", cache.weights, cache.left_out)
     size = jnp.sqrt(jnp.sum(cache.weights * cache.error, axis=0))
     return Rows(x, y, missed / (size + 1e-9)[None], terminated, mask)
@@ -112,5 +120,5 @@ def question_of(
 
 
 def into_slots(rows: Rows, inputs: jax.Array, targets: jax.Array) -> Rows:
-    """Move the columns of rows."""
+    """Move the columns of rows into the model's slots."""
     return rows._replace(x=rows.x @ inputs, y=rows.y @ targets, missed=rows.missed @ targets)

@@ -1,8 +1,8 @@
 """The pretrained model as a world model: experts fitted to a context, the encoded context, and answers.
 
-How far an answer may move away from the experts is tried on the context itself, target by target: half of the rows is
-shown to the model, the other half asked for, with what the experts say of a row when it is left out. Tasks that the
-experts know better than the prior ever let them are left to them.
+The context itself tells, target by target, how far an answer may move away from the experts. Half of the rows is shown
+to the model, which is asked about the other half, given what the experts predict of a row that is left out. A task that
+the experts know better than they knew any of the prior is left to them.
 """
 
 from functools import partial
@@ -25,8 +25,8 @@ from synthenv.worldmodel.small.prior.sensors import MAX_ACTIONS
 from synthenv.worldmodel.small.training_examples import into_slots, question_of, rows_of
 
 _TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-_FLOOR = 0.01  # of errors, in units of the experts' error near the query
-_AT_ONCE = 64  # rows; all at once would take half a gigabyte
+_FLOOR = 0.01  # errors below this, in units of the experts' error near the query, count as nothing
+_AT_ONCE = 64  # rows that are asked about together; all at once would take half a gigabyte
 
 
 class Cache(NamedTuple):
@@ -34,8 +34,8 @@ class Cache(NamedTuple):
 
     Attributes:
         params: weights.
-        experts: fitted to the context.
-        context: encoded.
+        experts: the experts, fitted to the context.
+        context: the encoded context.
         used: which of the model's targets are in use. bool [Y]
         trust: how much of the model's step away from the experts is taken. [Y]
     """
@@ -48,7 +48,7 @@ class Cache(NamedTuple):
 
 
 def make(params: Params, config: ModelConfig, name: str = "small") -> WorldModel:
-    """A world model of these weights."""
+    """Make a world model of these weights."""
     return WorldModel(
         name,
         partial(encode, config=config),
@@ -101,9 +101,9 @@ def _left_out_questions(
     used: jax.Array,
     slots: tuple[jax.Array, jax.Array],
 ) -> Question:
-    """What was asked in every row, and what the experts say when it is left out; axes C by ``QUESTION_AXES``.
+    """Return each row as a question, with what the experts predict when it is left out; axes C by ``QUESTION_AXES``.
 
-    Reward experts of what follows are told where the row led (``experts.world_model``).
+    Reward experts that are asked where a step leads are told where the row truly led (``experts.world_model``).
     """
     every = jnp.arange(len(x))
 
@@ -117,7 +117,10 @@ def _left_out_questions(
 
 
 def _trust(params: Params, config: ModelConfig, rows: Rows, questions: Question) -> jax.Array:
-    """Of ``_TRUSTS`` the share of the model's step that does best on the odd rows when shown the even ones. [Y]"""
+    """Return the share of the model's step, out of ``_TRUSTS``, that does best. [Y]
+
+    The even rows are shown to the model, and it is asked about the odd ones.
+    """
     is_odd = jnp.arange(len(rows.x)) % 2 == 1
     half = model.encode(params, config, rows._replace(mask=rows.mask & ~is_odd))
 
@@ -134,14 +137,14 @@ def _trust(params: Params, config: ModelConfig, rows: Rows, questions: Question)
 
 
 def _slots(obs_size: int, num_inputs: int, config: ModelConfig) -> tuple[jax.Array, jax.Array]:
-    """Matrices that put a task's columns into the model's first ones, as ``examples.slots`` does at random."""
+    """Return matrices that put a task's columns into the model's first ones; training uses random ``slots``."""
     obs = jnp.eye(obs_size, config.max_obs)
     actions = jnp.eye(num_inputs - obs_size, MAX_ACTIONS)
     return jax.scipy.linalg.block_diag(obs, actions), jax.scipy.linalg.block_diag(obs, jnp.ones((1, 1)))
 
 
 def predict(cache: Cache, obs: jax.Array, action: jax.Array, config: ModelConfig) -> Prediction:
-    """The mean of the bars around the experts, and their standard deviation."""
+    """Return the mean of the bars around the experts' prediction, and their standard deviation."""
     columns = cache.experts.columns
     num_inputs, obs_size = columns.input_mean.shape[0], obs.shape[0]
     if jnp.issubdtype(action.dtype, jnp.integer):

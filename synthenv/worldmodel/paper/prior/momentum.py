@@ -1,6 +1,6 @@
 """Pairs of a position and its velocity, the OSWM prior's physics: pendulums, walls, falling and gliding points.
 
-Per step of dt = 0.01, velocity first, position with the new velocity:
+A step of dt = 0.01 moves the velocity first, and then the position with the new velocity:
 
     v <- clip((v + a dt - pull dt) damping, -7, 7),    p <- p + v dt
 
@@ -24,13 +24,13 @@ SINE, COSINE, RADIANS, GLIDING, FALLING = range(5)
 DT = 0.01
 MAX_VELOCITY = 7.0
 ANGLE_PULL = 5.0  # gravity of an angle, so that it matters beside actions of the same size
-WORDS = 10  # random words that a pair takes
+WORDS = 10  # number of random words that a pair takes
 
 _POLYNOMIAL = (0.999999583, -0.166665539, 0.00833240803, -0.000198087408, 2.69982274e-06, -2.03662314e-08)
 
 
 class Options(Protocol):
-    """The part of ``sample.ReleasedPriorConfig`` that is about pairs; what each means is said there."""
+    """The part of ``sample.ReleasedPriorConfig`` that is about pairs, which says what each means."""
 
     @property
     def hidden_velocity(self) -> bool: ...
@@ -45,7 +45,7 @@ class Pairs(NamedTuple):
 
     Attributes:
         kind: index into ``KINDS``.
-        control: slot of the action that accelerates it.
+        control: slot of the action that accelerates the pair.
         inverted: whether the velocity is seen with its sign changed.
         gravity: 5 to 10, or 0 without.
         damping: factor on the velocity, 1 without friction.
@@ -99,7 +99,10 @@ def start(pairs: Pairs, words: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def sine(x: jax.Array) -> jax.Array:
-    """sin(x) within 1e-6 for the angles that occur here, below 50 in size; five times as fast as XLA's on a CPU."""
+    """Return sin(x) within 1e-6 for the angles that occur here, which are below 50 in size.
+
+    It is five times as fast as XLA's on a CPU.
+    """
     t = x - 2.0 * jnp.pi * jnp.round(x * (0.5 / jnp.pi))
     s, total = t * t, jnp.full_like(x, _POLYNOMIAL[-1])
     for coefficient in _POLYNOMIAL[-2::-1]:
@@ -108,7 +111,7 @@ def sine(x: jax.Array) -> jax.Array:
 
 
 class Coefficients(NamedTuple):
-    """Per step what ``Pairs`` come to, all [B, K, E]: flat arrays, so that a step is one vectorised loop.
+    """The numbers of a step that follow from ``Pairs``, as flat arrays [B, K, E], so that it is one vectorised loop.
 
     The velocity loses ``angular`` cos p + ``rising`` p + ``weight``; low and high are walls, infinite for angles.
     """
@@ -123,7 +126,7 @@ class Coefficients(NamedTuple):
 
 
 def coefficients(pairs: Pairs, num_episodes: int, options: Options) -> Coefficients:
-    """The same for each of ``num_episodes`` episodes."""
+    """Return the numbers of a step, the same for each of ``num_episodes`` episodes."""
     is_angle, pull = pairs.kind <= RADIANS, pairs.gravity * DT
     falling = jnp.where(is_angle, 0.0, pull)
     constant = options.gravity == "constant"
@@ -155,7 +158,7 @@ def step(
 def observe(
     pairs: Pairs, position: jax.Array, velocity: jax.Array, options: Options
 ) -> tuple[jax.Array, jax.Array]:
-    """What is seen of positions and velocities [..., B, K, E], each [..., B, K, E]."""
+    """Return what is seen of positions and velocities [..., B, K, E], each [..., B, K, E]."""
 
     def column(x: jax.Array) -> jax.Array:
         return jnp.broadcast_to(x[:, :, None], position.shape)
@@ -177,7 +180,7 @@ def observe(
 def simulate(
     pairs: Pairs, position: jax.Array, velocity: jax.Array, actions: jax.Array, options: Options
 ) -> tuple[jax.Array, jax.Array]:
-    """Observed positions and velocities [S + 1, B, K, E] of S steps from the given start [B, K, E].
+    """Return observed positions and velocities [S + 1, B, K, E] of S steps from the given start [B, K, E].
 
     Args:
         actions: as the dynamics use them, [S, B, A, E].

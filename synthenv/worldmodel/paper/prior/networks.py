@@ -1,16 +1,16 @@
-"""Random networks of the OSWM prior, many at once: what drives a state dimension, or pays the reward.
+"""Random networks of the OSWM prior, many at once: each drives a state dimension, or pays the reward.
 
 One network maps the inputs x of a step (observed state and action, zeros in unused slots) to one number:
 
     z = W_in x,    h = f(z) + z,    out = w_out . (g(LayerNorm(W_h h)) + z)
 
-with 16 units, no biases, weights uniform in +-1/sqrt(fan-in), and f, g drawn from a config's activations: what the
-paper's search ended with. ``NetworkConfig`` has the table's other choices, but for dropout, which would make every step
+with 16 units, no biases, weights uniform in +-1/sqrt(fan-in), and f, g drawn from a config's activations. The paper's
+search ended with these choices. ``NetworkConfig`` has the table's others, except dropout, which would make every step
 random. The networks of a whole batch of environments stand side by side along an axis N; environments use different
 numbers of them, so ``sample`` packs the ones in use and runs the smallest program for them (``run_bucket``).
 
-On a CPU everything here is sums and products with the units innermost, which vectorise; XLA's batched product of
-such small matrices takes twice as long, its tanh twice and its sine six times.
+On a CPU everything here is sums and products with the units innermost, which vectorise. XLA's batched product of such
+small matrices takes twice as long, its tanh twice and its sine six times as long.
 
 References:
     OSWM: the chapter's appendix, table 6; released code automl/oswm at 70647fb, priors/rl_prior.py (``HPStepNN``).
@@ -27,16 +27,17 @@ import jax
 import jax.numpy as jnp
 
 LAYER_NORM_EPSILON = 1e-5  # PyTorch's
-_MOST_TERMS = 32  # of a product that is written out; more take long to compile
+_MOST_TERMS = 32  # most terms of a product that is written out; more take long to compile
 
 _TWO_PI_COARSE = 6.28125  # few enough bits that a small integer times it is exact (Cody and Waite)
 _TWO_PI_REST = 0.0019353071795864769
-# Least largest error (Lawson's iteration on 4,000 Chebyshev points) of t (p0 + p1 t^2 + ...) / (1 + q1 t^2 + ...) on
-# [-bound, bound]: below 2e-6 for tanh and 1e-6 for sine, rounding included.
+# Coefficients of t (p0 + p1 t^2 + ...) / (1 + q1 t^2 + ...) with the least largest error on [-bound, bound], found by
+# Lawson's iteration on 4,000 Chebyshev points. The error is below 2e-6 for tanh and 1e-6 for sine, rounding included.
 _SINE = (1.0, -0.141643688, 0.00446910504, -3.88648514e-05, 0.0250229947, 0.000306247879, 2.07578159e-06)
 _TANH = (0.999996126, 0.123151399, 0.00228858599, 3.98521979e-06, 0.456471264, 0.0211261418, 0.000143615121)
 _SINE_BOUND, _TANH_BOUND = 3.14159274, 6.9
-# The same for a sine on +-sqrt(15), all that LayerNorm lets through of 16 units: no turns have to be taken off.
+# The same for a sine on +-sqrt(15), beyond which LayerNorm lets nothing through of 16 units: here no turns have to be
+# subtracted.
 _WIDE_SINE = (
     1.00000012,
     -0.141211733,
@@ -54,7 +55,7 @@ Out = TypeVar("Out")
 class Curve(NamedTuple):
     """One activation as numbers, so that networks with different ones run through the same instructions.
 
-    ``offset + rational(clip(x - 2 pi round(x turns)))``, or max(x, 0). All fields [...] or [N, ...]. A field that
+    It is ``offset + rational(clip(x - 2 pi round(x turns)))``, or max(x, 0). All fields [...] or [N, ...]. A field that
     none of a config's activations needs is None and costs nothing.
 
     Attributes:
@@ -93,7 +94,7 @@ class NetworkConfig:
     residual: bool = True
 
     def shapes(self, num_inputs: int) -> list[tuple[int, int]]:
-        """Rows and columns of each layer's kernel, from the first to the output; a bias is a last row."""
+        """Return rows and columns of each layer's kernel, from the first to the output; a bias is a last row."""
         rows = [num_inputs + self.bias, *[self.width + self.bias] * (self.num_hidden + 1)]
         return list(zip(rows, [*[self.width] * (self.num_hidden + 1), 1], strict=True))
 
@@ -102,8 +103,8 @@ class Layer(NamedTuple):
     """One layer of N networks.
 
     Attributes:
-        kernel: [N, I, O], or with a bias as its last row [N, I + 1, O]. Before LayerNorm it is centred: the mean over
-            its outputs is taken off each row, which is LayerNorm's subtraction.
+        kernel: [N, I, O], or with a bias as its last row [N, I + 1, O]. A kernel before LayerNorm is centred: the mean
+            over its outputs is subtracted from each row, which does LayerNorm's subtraction.
         curve: activations [N].
     """
 
@@ -119,10 +120,10 @@ class Networks(NamedTuple):
 
 
 def curves(names: Sequence[str], normalized: bool = False) -> Curve:
-    """The activations by name (sin, tanh, sigmoid, relu) along a leading axis.
+    """Return the activations of these names (sin, tanh, sigmoid, relu) along a leading axis.
 
     Args:
-        names: which.
+        names: their names.
         normalized: whether they only ever see outputs of LayerNorm over at most 16 units.
 
     Raises:
@@ -198,12 +199,15 @@ def _draw_curves(coins: jax.Array, config: NetworkConfig) -> list[Curve]:
 
 
 def num_words(num_inputs: int, config: NetworkConfig) -> int:
-    """Random words that one network takes."""
+    """Return the number of random words that one network takes."""
     return sum(rows * columns for rows, columns in config.shapes(num_inputs)) + config.num_hidden + 1
 
 
 def apply(networks: Networks, inputs: Sequence[jax.Array], config: NetworkConfig) -> jax.Array:
-    """Outputs [N, E] of N networks, each on its own E inputs, given in pieces [N, I1, E], [N, I2, E], ..."""
+    """Return the outputs [N, E] of N networks, each on its own E inputs.
+
+    The inputs come in pieces [N, I1, E], [N, I2, E], ...
+    """
     many = jax.vmap(activate)
     first, *hidden = networks.layers
     z = _affine(first.kernel, inputs)
@@ -220,7 +224,7 @@ def apply(networks: Networks, inputs: Sequence[jax.Array], config: NetworkConfig
 
 
 def _affine(kernel: jax.Array, inputs: Sequence[jax.Array]) -> jax.Array:
-    """A layer before its activation: inputs in pieces [N, I1, E], [N, I2, E], ... to [N, E, O]."""
+    """Apply a layer before its activation: inputs in pieces [N, I1, E], [N, I2, E], ... give [N, E, O]."""
     ends = list(itertools.accumulate(x.shape[1] for x in inputs))
     *kernels, bias = jnp.split(kernel, ends, axis=1)
     y = jnp.asarray(sum(_product(part, x) for part, x in zip(kernels, inputs, strict=True)))
@@ -228,7 +232,7 @@ def _affine(kernel: jax.Array, inputs: Sequence[jax.Array]) -> jax.Array:
 
 
 def _product(kernel: jax.Array, x: jax.Array) -> jax.Array:
-    """kernel [N, I, O] and x [N, I, E] to [N, E, O]; as a sum of I outer products if these are few."""
+    """Multiply kernel [N, I, O] and x [N, I, E] to [N, E, O], as a sum of I outer products if these are few."""
     if kernel.shape[1] > _MOST_TERMS:
         return jnp.einsum("nie,nio->neo", x, kernel)
     terms = [x[:, i, :, None] * kernel[:, None, i, :] for i in range(kernel.shape[1])]
@@ -236,15 +240,15 @@ def _product(kernel: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def bucket_sizes(mean: float, deviation: float, most: int) -> list[int]:
-    """Ascending sizes that fit a count of this mean and standard deviation closely. The last is ``most``."""
+    """Return ascending sizes that fit a count of this mean and standard deviation closely; the last is ``most``."""
     sizes = {math.ceil(mean + z * deviation) for z in (-1.5, -0.75, 0.0, 0.75, 1.5, 3.0)}
     return [*sorted(size for size in sizes if 0 < size < most), most]
 
 
 def run_bucket(count: jax.Array, sizes: Sequence[int], run: Callable[[int], Out]) -> Out:
-    """``run(size)`` of the smallest of the ascending ``sizes`` that holds ``count`` (traced, at most the last).
+    """Return ``run(size)`` for the smallest of the ascending ``sizes`` that holds ``count`` (traced, at most the last).
 
-    A real branch, so the result costs what is needed; under ``vmap`` every size is computed and one selected.
+    It is a real branch, so only that size is computed; under ``vmap`` every size is computed and one selected.
     """
     index = jnp.searchsorted(jnp.asarray(sizes), count)
     return jax.lax.switch(index, [partial(run, size) for size in sizes])

@@ -57,7 +57,7 @@ NN_ONLY = ReleasedPriorConfig(momentum=False)
 
 
 class Drawn(NamedTuple):
-    """Everything random in a sample: ``rows_of`` is deterministic."""
+    """Everything random in a sample, after which ``rows_of`` is deterministic."""
 
     worlds: Worlds
     episodes: Episodes
@@ -68,9 +68,9 @@ class Drawn(NamedTuple):
 def draw_batch(
     key: jax.Array, config: ReleasedPriorConfig, batch_size: int, num_rows: int = 1001
 ) -> tuple[Rows, jax.Array]:
-    """What a training step takes: normalised rows, and how many of them are context, int [].
+    """Draw what a training step takes: normalised rows, and how many of them are context, int [].
 
-    Of 1,001 rows 500 to 999 are context, of other numbers as large a share. The shuffle is one permutation for all
+    Of 1,001 rows, 500 to 999 are context; of another number, as large a share. The shuffle is one permutation for all
     environments, as released.
     """
     sample_key, position_key, shuffle_key = jax.random.split(key, 3)
@@ -82,10 +82,10 @@ def draw_batch(
 
 
 def sample(key: jax.Array, config: ReleasedPriorConfig, batch_size: int, num_rows: int = 1001) -> Rows:
-    """Draw environments and play them: rows in order of time, not normalised.
+    """Draw environments and play them; rows are in the order of time, not normalised.
 
-    Pure; jit it where the loop is owned. Do not ``vmap`` over keys for a larger batch: that runs every bucket of
-    ``networks.run_bucket``; ask for a larger ``batch_size``.
+    The function is pure; jit it where the loop is owned. For a larger batch ask for a larger ``batch_size``: ``vmap``
+    over keys would run every bucket of ``networks.run_bucket``.
     """
     return rows_of(draw(key, config, batch_size, num_rows), config, num_rows)
 
@@ -118,7 +118,7 @@ def rows_of(drawn: Drawn, config: ReleasedPriorConfig, num_rows: int, packed: bo
 
 
 def _states(drawn: Drawn, config: ReleasedPriorConfig, packed: bool) -> jax.Array:
-    """Observed states [STEPS + 1, B, 11, E] of all episodes."""
+    """Return observed states [STEPS + 1, B, 11, E] of all episodes."""
     worlds, episodes = drawn.worlds, drawn.episodes
     known = _momentum_slots(worlds, episodes, config)
     batch = worlds.obs_size.shape[0]
@@ -145,7 +145,7 @@ def _states(drawn: Drawn, config: ReleasedPriorConfig, packed: bool) -> jax.Arra
 
 
 def _count_moments(has_momentum: bool, batch_size: int) -> tuple[float, float]:
-    """Mean and standard deviation of how many networks drive the states of a batch."""
+    """Return mean and standard deviation of the number of networks that drive the states of a batch."""
     counts = [
         [d - 2 * m for m in range(d // 2 + 1 if has_momentum else 1)] for d in range(3, STATE_SLOTS + 1)
     ]
@@ -155,12 +155,12 @@ def _count_moments(has_momentum: bool, batch_size: int) -> tuple[float, float]:
 
 
 def _rows_at(x: jax.Array, index: jax.Array) -> jax.Array:
-    """x[index] along the first axis, for indices known to be in range: without a check inside the loop."""
+    """Return x[index] along the first axis, without a check inside the loop: indices are known to be in range."""
     return x.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 def _momentum_slots(worlds: Worlds, episodes: Episodes, config: ReleasedPriorConfig) -> jax.Array:
-    """Observed positions and velocities in their slots, zero elsewhere: [STEPS + 1, B, 11, E]."""
+    """Return observed positions and velocities in their slots, zero elsewhere: [STEPS + 1, B, 11, E]."""
     batch, _, num_episodes = episodes.network_start.shape
     if not config.momentum:
         return jnp.zeros((STEPS + 1, batch, STATE_SLOTS, num_episodes))
@@ -177,10 +177,10 @@ def _momentum_slots(worlds: Worlds, episodes: Episodes, config: ReleasedPriorCon
 def _transitions(
     drawn: Drawn, states: jax.Array, config: ReleasedPriorConfig, num_rows: int, packed: bool
 ) -> tuple[jax.Array, jax.Array]:
-    """Rows x and y [B, num_rows, 14] with their rewards.
+    """Return rows x and y [B, num_rows, 14] with their rewards.
 
-    They are put together inside the branch of the rewards, so that they exist: otherwise XLA would follow the indices
-    anew for every number that a later shuffle picks, which takes five times as long.
+    They are put together inside the branch of the rewards, so that XLA stores them. Otherwise it would follow the
+    indices anew for every number that a later shuffle picks, which takes five times as long.
     """
     worlds, used = drawn.worlds, drawn.episodes.used
     batch = states.shape[1]
@@ -188,7 +188,7 @@ def _transitions(
     place = jnp.argsort(payers)
 
     def in_time(*parts: jax.Array) -> jax.Array:
-        """[S, B, slots, E] side by side to [B, T, slots]."""
+        """Turn arrays [S, B, slots, E], side by side, into [B, T, slots]."""
         whole = jnp.concatenate([part.transpose(1, 3, 0, 2) for part in parts], axis=3)
         return whole.reshape(batch, -1, whole.shape[3])[:, :num_rows]
 

@@ -15,7 +15,7 @@ from synthenv.core import keys
 
 MIN_CONTEXT, MAX_CONTEXT = 500, 1000  # evaluation positions lie in [500, 1000)
 _CONTEXT_POWER = 0.4
-_ROUNDING = 1e-6  # of a mean: deviations below this share of it are those of a constant
+_ROUNDING = 1e-6  # a column whose deviation is below this share of its mean is constant
 
 
 class Rows(NamedTuple):
@@ -41,8 +41,8 @@ def shuffle(key: jax.Array, rows: Rows) -> Rows:
     """Permute the time steps, alike in x and y and in all environments."""
     num_rows = rows.x.shape[1]
     words = keys.stream(keys.seed_words(key), num_rows)
-    # One sort of words whose low bits are the row's number: half the time of sorting pairs. At 1,001 rows the 22 bits
-    # left to chance are equal for some two rows in one batch of nine; these two then keep their order.
+    # Words are sorted whose low bits are the row's number, which takes half the time of sorting pairs. At 1,001 rows,
+    # 22 bits are left to chance. In one batch of nine they are equal for some two rows, which then keep their order.
     bits = (num_rows - 1).bit_length()
     tagged = (words >> bits << bits) | jnp.arange(num_rows, dtype=jnp.uint32)
     order = (jnp.sort(tagged, stable=False) & ((1 << bits) - 1)).astype(jnp.int32)
@@ -54,13 +54,13 @@ def normalize(rows: Rows, num_context: jax.Array | int | None = None) -> Rows:
 
     Args:
         num_context: how many of the first rows give the moments (may be traced, at least 2); all if None. A column
-            that is constant there is 0 everywhere; the released code has 3.4e38 in rows that differ.
+            that is constant there becomes 0 everywhere; the released code has 3.4e38 in rows that differ.
     """
     return rows._replace(x=_standardize(rows.x, num_context), y=_standardize(rows.y, num_context))
 
 
 def moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Mean and unbiased standard deviation of the columns of x [T, N]; 0 of constant ones."""
+    """Return mean and unbiased standard deviation of the columns of x [T, N]; the latter is 0 of constant ones."""
     mean = jnp.mean(x, axis=0)
     std = jnp.std(x, axis=0, ddof=1)
     return mean, jnp.where(std > _ROUNDING * jnp.abs(mean), std, 0.0)
@@ -77,7 +77,7 @@ def _standardize(x: jax.Array, num_context: jax.Array | int | None) -> jax.Array
 
 
 def sample_eval_position(key: jax.Array) -> jax.Array:
-    """How many rows are context: 500 + i with probability proportional to (500 - i)^-0.4, int []."""
+    """Draw how many rows are context: 500 + i with probability proportional to (500 - i)^-0.4, int []."""
     left = np.arange(MAX_CONTEXT - MIN_CONTEXT, 0, -1)
     cumulative = np.cumsum(left**-_CONTEXT_POWER)
     return MIN_CONTEXT + (jax.random.uniform(key) >= jnp.asarray(cumulative[:-1] / cumulative[-1])).sum()

@@ -19,8 +19,8 @@ from synthenv.worldmodel.paper.prior.networks import NetworkConfig
 
 STATE_SLOTS, ACTION_SLOTS = 11, 3
 MAX_PAIRS = STATE_SLOTS // 2
-MAX_CHOICES = 4  # of a discrete action
-STEPS = 51  # of an episode: the released counter ends it when it exceeds 50
+MAX_CHOICES = 4  # most choices of a discrete action
+STEPS = 51  # length of an episode: the released counter ends it when it exceeds 50
 _WORLD_WORDS = 16 + STATE_SLOTS
 
 
@@ -70,7 +70,7 @@ class Worlds(NamedTuple):
         action_bound: continuous actions are uniform between minus and plus this. [B].
         constant_reward: whether the reward is 1. bool [B].
         start_scale: a network's dimension starts at (U(0, 1) - start_offset) * start_scale. [B, 11].
-        start_offset: [B].
+        start_offset: see ``start_scale``. [B].
         pairs: constants of the pairs [B, 5]; those from ``num_momentum`` on are not seen.
     """
 
@@ -89,22 +89,22 @@ class Worlds(NamedTuple):
 
     @property
     def num_networks(self) -> jax.Array:
-        """Dimensions that networks drive, int [B]."""
+        """Return the number of dimensions that networks drive, int [B]."""
         return self.obs_size - 2 * self.num_momentum
 
     @property
     def is_network(self) -> jax.Array:
-        """Slots that networks drive, bool [B, 11]."""
+        """Return the slots that networks drive, bool [B, 11]."""
         return self.order < self.num_networks[:, None]
 
     @property
     def state_mask(self) -> jax.Array:
-        """State slots in use, bool [B, 11]."""
+        """Return the state slots in use, bool [B, 11]."""
         return self.order < self.obs_size[:, None]
 
     @property
     def action_mask(self) -> jax.Array:
-        """Action slots in use, bool [B, 3]."""
+        """Return the action slots in use, bool [B, 3]."""
         return self.action_order < self.action_size[:, None]
 
 
@@ -156,7 +156,7 @@ def draw_worlds(key: jax.Array, config: ReleasedPriorConfig, batch_size: int) ->
 
 
 def _action_values(u: jax.Array, config: ReleasedPriorConfig) -> tuple[jax.Array, jax.Array]:
-    """Values of discrete actions [B, 4] and bound of continuous ones [B], from uniform numbers [B, 7]."""
+    """Return values of discrete actions [B, 4] and bounds of continuous ones [B], from uniform numbers [B, 7]."""
     if config.momentum:
         return 6.0 * (u[:, :MAX_CHOICES] - 0.5), 0.5 + 2.5 * u[:, 4]
     offset, scale = 0.5 * _below(u[:, 5], 3), 1.0 + _below(u[:, 6], 4)
@@ -182,7 +182,7 @@ def draw_episodes(key: jax.Array, worlds: Worlds, num_episodes: int) -> Episodes
 
 
 def _act(worlds: Worlds, u: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Actions shown and used, each [S, B, 3, E], from uniform numbers of that shape."""
+    """Return actions as shown and as used, each [S, B, 3, E], from uniform numbers of that shape."""
 
     def of_world(x: jax.Array) -> jax.Array:
         return jnp.broadcast_to(x[:, None, None], u.shape)
@@ -200,7 +200,7 @@ def _act(worlds: Worlds, u: jax.Array) -> tuple[jax.Array, jax.Array]:
 def draw_networks(
     key: jax.Array, worlds: Worlds, config: ReleasedPriorConfig
 ) -> tuple[networks.Networks, ...]:
-    """Networks of the state dimensions and of the rewards, packed: those in use come first.
+    """Draw networks of the state dimensions and of the rewards; those in use come first.
 
     Returns:
         B * 11 networks of 14 inputs, in the order of ``used_slots``, and B of 25 inputs (state, next state, action), in
@@ -220,16 +220,16 @@ def draw_networks(
 
 
 def used_slots(worlds: Worlds) -> jax.Array:
-    """Flat indices (11 b + slot) of the slots that networks drive, ascending, then 11 B. int [B * 11]."""
+    """Return flat indices (11 b + slot) of the slots that networks drive, ascending, then 11 B. int [B * 11]."""
     flat = worlds.is_network.reshape(-1)
     return jnp.sort(jnp.where(flat, jnp.arange(flat.shape[0]), flat.shape[0]))
 
 
 def used_rewards(worlds: Worlds) -> jax.Array:
-    """Environments whose reward is a network, then the others. int [B]."""
+    """Return the environments whose reward is a network, then the others. int [B]."""
     return jnp.argsort(worlds.constant_reward, stable=True)
 
 
 def _below(u: jax.Array, count: jax.Array | int) -> jax.Array:
-    """Integers 0 to count - 1 from u in [0, 1)."""
+    """Turn u in [0, 1) into integers from 0 to count - 1."""
     return jnp.floor(u * count).astype(jnp.int32)

@@ -1,12 +1,12 @@
 """Families of random dynamical systems: each is a way to draw one system, to begin an episode in it, and to step it.
 
-States have ``STATE_SIZE`` numbers, of which a system uses some; controls have ``CONTROL_SIZE``, each in [-1, 1]. What
-an agent would observe, how it is paid and how it acts is not said here.
+States have ``STATE_SIZE`` numbers, of which a system uses some; controls have ``CONTROL_SIZE``, each in [-1, 1].
+``sensors`` says what an agent observes, how it is paid and how it acts.
 
-What overlaps with the tasks that the world model is measured on: ``pendulum``, ``arm``, ``cart_pole``,
+Some families overlap with the tasks that the world model is measured on: ``pendulum``, ``arm``, ``cart_pole``,
 ``landscape_car`` and ``grid`` hold systems of the kind of Pendulum, Reacher, CartPole, MountainCar and GridWorld with
 random numbers in them; ``rigid_families.OVERLAPPING`` names them, for ablations. ``linear``, ``smooth``, ``field``,
-``walls`` and ``network`` do not.
+``walls`` and ``network`` do not overlap.
 
 References:
     Ferreira et al. (2024), One-shot world models, section 3.2 and the outlook, for what a richer prior should hold.
@@ -32,8 +32,8 @@ class System(NamedTuple):
 
     Attributes:
         used: which numbers of the state exist. bool [STATE_SIZE]
-        angle: which of them are angles. bool [STATE_SIZE]
-        still: which never change within an episode, such as where a target is. bool [STATE_SIZE]
+        angle: which numbers are angles. bool [STATE_SIZE]
+        still: which numbers never change within an episode, such as the place of a target. bool [STATE_SIZE]
         num_controls: how many controls matter, 1 or 2.
         numbers: what the family's functions need.
     """
@@ -62,19 +62,19 @@ class Family(NamedTuple):
 
 
 def no_flags() -> jax.Array:
-    """bool [STATE_SIZE], all False."""
+    """Return flags of a state, bool [STATE_SIZE], all of them False."""
     return jnp.zeros(STATE_SIZE, bool)
 
 
 def first_of_each_half(num: jax.Array | int) -> jax.Array:
-    """Which numbers ``num`` positions and their velocities are. bool [STATE_SIZE]"""
+    """Return flags of the first ``num`` positions and their velocities. bool [STATE_SIZE]"""
     return jnp.tile(jnp.arange(HALF) < num, 2)
 
 
 def integrate(
     acceleration: Callable[[jax.Array, jax.Array], jax.Array], state: jax.Array, dt: jax.Array, num: int = 2
 ) -> jax.Array:
-    """Semi-implicit Euler steps of a second-order system: (position, velocity) [HALF] each -> acceleration [HALF]."""
+    """Make ``num`` semi-implicit Euler steps of a second-order system; position, velocity, acceleration are [HALF]."""
     position, velocity = state[:HALF], state[HALF:]
     for _ in range(num):
         velocity = velocity + dt / num * acceleration(position, velocity)
@@ -84,14 +84,14 @@ def integrate(
 
 
 def uniform_start(draws: Draws, system: System) -> jax.Array:
-    """Positions around ``centre`` and velocities around zero, as wide as the system says."""
+    """Draw positions around ``centre`` and velocities around zero, as far away as the system says."""
     spread = jnp.repeat(jnp.stack([system.numbers["reach"], system.numbers["speed"]]), HALF)
     state = draws.uniform(-1.0, 1.0, (STATE_SIZE,)) * spread + system.numbers["centre"]
     return jnp.where(system.used, state, 0.0)
 
 
 def start_numbers(draws: Draws, reach: tuple[float, float], speed: tuple[float, float]) -> dict[str, Any]:
-    """What ``uniform_start`` needs: half widths of positions and velocities, drawn between bounds."""
+    """Draw what ``uniform_start`` needs, half widths of positions and velocities, between bounds."""
     centre = jnp.where(jnp.arange(STATE_SIZE) < HALF, 0.5 * draws.normal((STATE_SIZE,)), 0.0)
     return {
         "reach": draws.log_uniform(*reach),
@@ -130,7 +130,7 @@ def _step_linear(system: System, state: jax.Array, control: jax.Array) -> jax.Ar
 def draw_features(draws: Draws, num_inputs: int, num_outputs: int, roughness: jax.Array) -> dict[str, Any]:
     """Random smooth functions of unit variance: draws of a Gaussian process with length scale 1 / roughness."""
     frequencies = draws.normal((NUM_FEATURES, num_inputs)) * roughness
-    # Not everything depends on everything.
+    # Each function depends on some of the inputs only.
     frequencies = frequencies * draws.coin(0.7, (num_inputs,))[None]
     return {
         "in": frequencies,
@@ -140,7 +140,7 @@ def draw_features(draws: Draws, num_inputs: int, num_outputs: int, roughness: ja
 
 
 def apply_features(features: dict[str, Any], x: jax.Array) -> jax.Array:
-    """x [inputs] -> [outputs]."""
+    """Map inputs x [inputs] to outputs [outputs]."""
     return features["out"] @ jnp.cos(features["in"] @ x + features["phase"])
 
 
@@ -173,7 +173,7 @@ def _step_smooth(system: System, state: jax.Array, control: jax.Array) -> jax.Ar
 def _draw_field(draws: Draws) -> System:
     """First-order systems: the state moves by what is asked for, by a smooth field, or both, and stays in a box."""
     num = draws.integer(1, 6)
-    plain = draws.coin(0.4)  # nothing but the control, as a cursor
+    plain = draws.coin(0.4)  # the control alone moves the state, like a cursor
     bends = draws.coin(0.5)
     gain = draws.normal((STATE_SIZE, CONTROL_SIZE))
     numbers = {
@@ -196,7 +196,7 @@ def _step_field(system: System, state: jax.Array, control: jax.Array) -> jax.Arr
 
 
 def _draw_network(draws: Draws) -> System:
-    """The next state is a random network of this one, as in the original prior, in part."""
+    """Draw a system whose next state is, in part, a random network of this one, as in the original prior."""
     num = draws.integer(1, 6)
     shape = (NUM_FEATURES, STATE_SIZE + CONTROL_SIZE)
     numbers = {

@@ -1,4 +1,4 @@
-"""Random numbers for one task out of one call: splitting a key for every coin, a prior would compile for minutes."""
+"""Random numbers for one task out of one call: a prior that split a key for every coin would compile for minutes."""
 
 import math
 
@@ -20,7 +20,7 @@ class Draws:
         self._next = 0
 
     def words(self, shape: tuple[int, ...] = ()) -> jax.Array:
-        """Random uint32 [*shape]."""
+        """Return random uint32 [*shape]."""
         num = math.prod(shape)
         if self._next + num > self._words.shape[0]:
             raise ValueError(f"{self._words.shape[0]} random words are too few: draw more")
@@ -29,21 +29,21 @@ class Draws:
         return taken
 
     def uniform(self, low: float = 0.0, high: float = 1.0, shape: tuple[int, ...] = ()) -> jax.Array:
-        """Evenly in [low, high)."""
+        """Draw evenly from [low, high)."""
         return low + (high - low) * keys.uniform(self.words(shape))
 
     def log_uniform(self, low: float, high: float, shape: tuple[int, ...] = ()) -> jax.Array:
-        """Between two positive numbers, every octave alike."""
+        """Draw between two positive numbers, every octave alike."""
         return low * (high / low) ** self.uniform(shape=shape)
 
     def normal(self, shape: tuple[int, ...] = ()) -> jax.Array:
-        """Standard normal."""
+        """Draw from a standard normal distribution."""
         return keys.normal(self.words((*shape, 2)))
 
     def coin(self, probability: float, shape: tuple[int, ...] = ()) -> jax.Array:
-        """True with this probability."""
+        """Return True with this probability."""
         return self.uniform(shape=shape) < probability
 
     def integer(self, low: int, high: int, shape: tuple[int, ...] = ()) -> jax.Array:
-        """Evenly from low to high - 1, int32."""
+        """Draw an int32 evenly from low to high - 1."""
         return low + (self.uniform(shape=shape) * (high - low)).astype(jnp.int32)

@@ -108,7 +108,7 @@ def _step_arm(system: System, state: jax.Array, control: jax.Array) -> jax.Array
 
 
 def tip_of(system: System, state: jax.Array) -> jax.Array:
-    """Where an arm's hand is. [2]"""
+    """Return the position of an arm's hand. [2]"""
     first, both = state[0], state[0] + state[1]
     lengths = system.numbers["lengths"]
     return (
@@ -118,7 +118,7 @@ def tip_of(system: System, state: jax.Array) -> jax.Array:
 
 
 def _draw_cart_pole(draws: Draws) -> System:
-    """A pole on a cart; it stands or hangs."""
+    """Draw a cart with a pole that stands or hangs."""
     numbers = {
         "cart": draws.log_uniform(0.3, 3.0),
         "pole": draws.log_uniform(0.03, 0.5),

@@ -1,9 +1,9 @@
 """The prior of the small world model: batches of random tasks, each seen through a context and asked through queries.
 
 Everything is drawn on the device in one program. A task is a system of a random family (``generic_families``,
-``rigid_families``), seen, paid and ended at random (``sensors``). Its rows come from short chains of steps, those of
-the context and of the queries from other actors and, half of the time, from starts that are wider or narrower: agents
-leave the ground that their world model was shown.
+``rigid_families``), seen, paid and ended at random (``sensors``). Its rows come from short chains of steps. The chains
+of the queries have other actors than those of the context and, half of the time, starts that are wider or narrower:
+agents go where their world model was shown nothing.
 """
 
 from dataclasses import dataclass
@@ -21,19 +21,19 @@ from synthenv.worldmodel.small.prior.rigid_families import RIGID, tip_of
 from synthenv.worldmodel.small.prior.sensors import MAX_ACTIONS, NUM_EXTRAS
 
 FAMILIES: Registry[Family] = Registry("family of systems", Family, ours=(GENERIC | RIGID).values())
-_WILD = 1e3  # numbers beyond this are no task
+_WILD = 1e3  # a task whose numbers go beyond this is discarded
 _TASK_WORDS, _STEP_WORDS = 2800, 64
 
 
 class PriorBatch(NamedTuple):
-    """Rows of B tasks; the first ``num_context`` of the C context rows are there, all Q query rows are.
+    """Rows of B tasks: C context rows, of which the first ``num_context`` are there, and Q query rows.
 
     Attributes:
         inputs: observation and action columns. [B, C + Q, D]
         after: observation that follows and action columns. [B, C + Q, D]
         targets: change of the observation, and reward. [B, C + Q, Y]
-        terminated: bool [B, C + Q]
-        num_context: int32 [B]
+        terminated: which rows ended an episode. bool [B, C + Q]
+        num_context: context rows that are there. int32 [B]
         used: which targets exist. bool [B, Y]
         sound: whether the numbers stayed ordinary. bool [B]
     """
@@ -71,7 +71,7 @@ class PriorConfig:
 
     @property
     def batch_size(self) -> int:
-        """B."""
+        """Return the number of tasks in a batch, B."""
         return len(self.families) * self.tasks_per_family
 
 
@@ -87,7 +87,7 @@ class _Task(NamedTuple):
 
 
 def sample(key: jax.Array, config: PriorConfig) -> PriorBatch:
-    """Draw a batch."""
+    """Draw a batch of tasks."""
     keys = jax.random.split(key, config.batch_size).reshape(len(config.families), config.tasks_per_family)
     parts = [
         jax.vmap(partial(_sample_one, name=name, config=config))(row)
@@ -115,7 +115,7 @@ def _sample_one(key: jax.Array, name: str, config: PriorConfig) -> PriorBatch:
 
 
 def _draw_task(draws: Draws, name: str, max_obs: int) -> tuple[_Task, jax.Array]:
-    """A task, and how far its states spread at the start [STATE_SIZE]."""
+    """Draw a task, and return how far its states spread at the start [STATE_SIZE]."""
     family, is_arm = FAMILIES[name], name == "arm"
     system = family.draw(draws)
     starts = draws.words((16, STATE_SIZE))
@@ -134,14 +134,14 @@ def _draw_task(draws: Draws, name: str, max_obs: int) -> tuple[_Task, jax.Array]
 
 
 def _extras(name: str, system: System, state: jax.Array) -> jax.Array:
-    """From an arm's hand to its target; nothing elsewhere. [NUM_EXTRAS]"""
+    """Return the way from an arm's hand to its target; zeros for other families. [NUM_EXTRAS]"""
     return tip_of(system, state) - state[2:4] if name == "arm" else jnp.zeros(NUM_EXTRAS)
 
 
 def _rows(
     key: jax.Array, name: str, task: _Task, spread: jax.Array, width: jax.Array, num_rows: int, length: int
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Inputs, what follows, targets and terminations of ``num_rows`` steps, in chains of ``length``."""
+    """Return inputs, what follows, targets and terminations of ``num_rows`` steps, in chains of ``length``."""
     chains = jax.vmap(lambda k: _chain(k, name, task, spread, width, length))(
         jax.random.split(key, -(-num_rows // length))
     )

@@ -23,7 +23,7 @@ from synthenv.worldmodel.small.prior.rigid_families import GRID_SIZE
 
 NUM_PAIRS, NUM_EXTRAS = 2, 2
 NUM_CANDIDATES = 3 * STATE_SIZE + NUM_PAIRS + NUM_EXTRAS
-MAX_ACTIONS = 4  # discrete ones, and columns of an action
+MAX_ACTIONS = 4  # most discrete actions, and the columns of an action
 
 
 class View(NamedTuple):
@@ -40,33 +40,33 @@ class Pay(NamedTuple):
     goal: jax.Array  # [STATE_SIZE]
     counts: jax.Array  # which numbers of the state the distance is taken over. bool [STATE_SIZE]
     uses_extras: jax.Array
-    kind: jax.Array  # of distance: 0 sum of absolutes, 1 length, 2 squared length
-    weights: jax.Array  # of constant, distance, action, speed, bonus, smooth function, board. [7]
+    kind: jax.Array  # kind of distance: 0 sum of absolutes, 1 length, 2 squared length
+    weights: jax.Array  # of the terms: constant, distance, action, speed, bonus, smooth function, board. [7]
     radius: jax.Array
-    after: jax.Array  # paid for the state that a step leads to
+    after: jax.Array  # whether the state is paid for that a step leads to, or the one where it begins
     smooth: dict[str, Any]
     board: jax.Array  # [GRID_SIZE, GRID_SIZE]
     ends: jax.Array  # whether episodes end at all
-    ends_at: jax.Array  # number of the state that is watched
+    ends_at: jax.Array  # index of the number of the state that is watched
     limit: jax.Array
-    final: jax.Array  # paid once at the end
+    final: jax.Array  # reward that is paid once at the end
 
 
 class Actor(NamedTuple):
     """How actions are chosen along one chain of steps."""
 
     levels: jax.Array  # controls of the discrete actions [MAX_ACTIONS, CONTROL_SIZE]
-    num_actions: jax.Array  # 0: continuous
+    num_actions: jax.Array  # number of discrete actions; 0 if actions are continuous
     redraw: jax.Array  # probability of a new action in each step
-    extreme: jax.Array  # only the largest controls
-    feedback: jax.Array  # [CONTROL_SIZE, STATE_SIZE]; zero: none
+    extreme: jax.Array  # whether only the largest controls are used
+    feedback: jax.Array  # gain of the state [CONTROL_SIZE, STATE_SIZE]; zero without feedback
 
 
 def draw_view(draws: Draws, system: System, has_extras: bool, max_obs: int) -> View:
-    """Most numbers are seen as they are, most angles as cosine and sine, all in random order."""
+    """Draw what is seen: most numbers as they are, most angles as cosine and sine, all in random order."""
     pairs = draws.integer(0, STATE_SIZE, (NUM_PAIRS, 2))
     paired = system.used[pairs].all(axis=1) & ~system.angle[pairs].any(axis=1) & (pairs[:, 0] != pairs[:, 1])
-    mode = draws.uniform(shape=(STATE_SIZE,))  # of an angle: both, as it is, one alone
+    mode = draws.uniform(shape=(STATE_SIZE,))  # how an angle is seen: as both, as it is, as one of them alone
     kept = system.used & (draws.uniform(shape=(STATE_SIZE,)) < 0.98)
     raw = kept & jnp.where(system.angle, (mode > 0.75) & (mode < 0.95), True)
     cosine = kept & system.angle & ((mode < 0.75) | (mode > 0.975))
@@ -78,14 +78,22 @@ def draw_view(draws: Draws, system: System, has_extras: bool, max_obs: int) -> V
 
 
 def observe(view: View, state: jax.Array, extras: jax.Array) -> jax.Array:
-    """What is seen of a state, columns that are not in use zero. [max_obs]"""
+    """Return what is seen of a state; columns that are not in use are zero. [max_obs]"""
     differences = state[view.pairs[:, 0]] - state[view.pairs[:, 1]]
     candidates = jnp.concatenate([state, jnp.cos(state), jnp.sin(state), differences, extras])
     return jnp.where(jnp.arange(view.columns.shape[0]) < view.size, candidates[view.columns], 0.0)
 
 
 def draw_pay(draws: Draws, system: System, start: jax.Array, has_extras: bool, is_board: bool) -> Pay:
-    """A random sum of a few terms; one in seven pays the same for every step."""
+    """Draw a reward, a random sum of a few terms, and where episodes end; one in seven pays the same for every step.
+
+    Args:
+        draws: random words.
+        system: the system that is paid for.
+        start: how far its states spread at the start. [STATE_SIZE]
+        has_extras: whether there are extra numbers to measure a distance by.
+        is_board: whether the state is a place on a board.
+    """
     goal = jnp.where(draws.coin(0.5), 0.0, start * draws.uniform())
     counts = system.used & draws.coin(0.5, (STATE_SIZE,))
     counts = jnp.where(
@@ -123,7 +131,19 @@ def draw_pay(draws: Draws, system: System, start: jax.Array, has_extras: bool, i
 def pay(
     p: Pay, system: System, state: jax.Array, control: jax.Array, following: jax.Array, extras: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """The reward of a step, and whether it ends the episode; ``extras`` are those of the state that is paid for."""
+    """Return the reward of a step, and whether it ends the episode.
+
+    Args:
+        p: how the system pays.
+        system: the system.
+        state: where the step begins. [STATE_SIZE]
+        control: what was done, each in [-1, 1]. [CONTROL_SIZE]
+        following: where the step leads. [STATE_SIZE]
+        extras: extra numbers of the state that is paid for. [NUM_EXTRAS]
+
+    Returns:
+        float32 [] and bool [].
+    """
     at = jnp.where(p.after, following, state)
     away = jnp.where(system.angle, 2.0 * jnp.sin(0.5 * (at - p.goal)), at - p.goal) * p.counts
     away = jnp.where(p.uses_extras, jnp.pad(extras, (0, STATE_SIZE - NUM_EXTRAS)), away)
@@ -147,7 +167,11 @@ def pay(
 
 
 def draw_levels(draws: Draws, system: System) -> tuple[jax.Array, jax.Array]:
-    """Controls of the discrete actions [MAX_ACTIONS, CONTROL_SIZE], and their number; 0: actions are continuous."""
+    """Draw the controls of discrete actions.
+
+    Returns:
+        controls [MAX_ACTIONS, CONTROL_SIZE], and how many of them are actions; 0 if actions are continuous.
+    """
     num = jnp.where(draws.coin(0.5), 0, draws.integer(2, MAX_ACTIONS + 1))
     spaced = jnp.arange(MAX_ACTIONS) / jnp.maximum(num - 1, 1) * 2.0 - 1.0
     single = jnp.stack([spaced, jnp.zeros(MAX_ACTIONS)], axis=1)
@@ -158,7 +182,7 @@ def draw_levels(draws: Draws, system: System) -> tuple[jax.Array, jax.Array]:
 
 
 def draw_actor(draws: Draws, levels: jax.Array, num_actions: jax.Array, spread: jax.Array) -> Actor:
-    """Actions are new in every step, or held for a while; one chain in four follows the state."""
+    """Draw an actor, whose actions are new in every step or held for a while; one in four follows the state."""
     hold = jnp.where(draws.coin(0.4), 1.0, draws.log_uniform(1.0, 40.0))
     gain = draws.normal((CONTROL_SIZE, STATE_SIZE)) / jnp.maximum(spread, 1e-2)[None]
     return Actor(levels, num_actions, 1.0 / hold, draws.coin(0.2), jnp.where(draws.coin(0.25), gain, 0.0))
@@ -172,7 +196,16 @@ def act(
     column: jax.Array,
     num_controls: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """The next control [CONTROL_SIZE] and its columns [MAX_ACTIONS] from those of the step before."""
+    """Return the next control [CONTROL_SIZE] and its columns [MAX_ACTIONS].
+
+    Args:
+        draws: random words.
+        actor: who acts.
+        state: where the step begins. [STATE_SIZE]
+        control: the control of the step before, which may be held. [CONTROL_SIZE]
+        column: the columns of that control. [MAX_ACTIONS]
+        num_controls: how many controls matter. int []
+    """
     draw = draws.uniform(-1.0, 1.0, (CONTROL_SIZE,))
     follows = jnp.any(actor.feedback != 0.0)
     wanted = jnp.where(follows, jnp.tanh(actor.feedback @ state) + 0.3 * draw, draw)
