@@ -26,10 +26,10 @@ class AroundTask(environment.Environment):
         raise NotImplementedError
 
     def check_weights(self, proxy_params: Any) -> None:
-        """See that weights are of this proxy.
+        """Check that weights fit this proxy.
 
         Raises:
-            AssertionError: they are of another structure or shape than ``init_params`` draws.
+            AssertionError: they have another structure or shape than ``init_params`` draws.
         """
         chex.assert_trees_all_equal_shapes(proxy_params, self._weight_shapes)
 
@@ -39,29 +39,32 @@ class AroundTask(environment.Environment):
 
     @property
     def default_params(self) -> Any:
-        """Params without weights: some loops evaluate them whatever they are given. ``reset`` and ``step`` refuse."""
+        """Return params without weights, which ``reset`` and ``step`` refuse.
+
+        Some loops evaluate them whatever params they are given.
+        """
         raise NotImplementedError
 
     @property
     def num_actions(self) -> int:
-        """Number of actions of the real task."""
+        """Return the number of actions of the real task."""
         return self.real_env.num_actions
 
     @property
     def name(self) -> str:
-        """Class and task."""
+        """Return the name of the class and of the task."""
         return f"{type(self).__name__}-{self.real_env.name}"
 
     def action_space(self, params: Any = None) -> Any:
-        """Action space of the real task."""
+        """Return the action space of the real task."""
         return self.real_env.action_space(self.real_params)
 
 
 def held(params: Any, weights: str) -> Any:
-    """The weights that params hold in the field of this name.
+    """Return the weights that params hold in the field of this name.
 
     Raises:
-        UserError: they hold none: networks drawn at random would teach nothing, and nobody would notice.
+        UserError: they hold none. Networks drawn at random instead would teach nothing, and nobody would notice.
     """
     found = getattr(params, weights, None)
     if found is None:

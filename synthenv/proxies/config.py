@@ -1,4 +1,4 @@
-"""Static shape of a proxy, and its kinds by name. Imports nothing heavy, so that ``synthenv --help`` stays quick."""
+"""Static shape of a proxy, and kinds of proxies by name. ``--help`` reads it, so it imports nothing heavy."""
 
 import dataclasses
 import importlib
@@ -34,9 +34,9 @@ class ProxyConfig:
     by overriding ``make``.
     """
 
-    module: ClassVar[str] = ""  # that has make(real_env, real_params, config)
+    module: ClassVar[str] = ""  # a module with make(real_env, real_params, config)
     kind: ClassVar[str] = ""  # what ``--proxy`` calls it
-    shapes_rewards: ClassVar[bool] = False  # whether agents step the real task, for other rewards
+    shapes_rewards: ClassVar[bool] = False  # whether agents step the real task and get other rewards
 
     def make(self, real_env: Any, real_params: Any) -> Any:
         """Build the proxy of a real task.
@@ -45,16 +45,16 @@ class ProxyConfig:
             a gymnax environment with ``init_params(key)`` and ``env_params(proxy_params, discount)``.
 
         Raises:
-            UserError: it cannot be had for that task.
+            UserError: the task does not allow such a proxy.
         """
         return importlib.import_module(self.module).make(real_env, real_params, self)
 
     def as_seen(self, agent_time_limit: str) -> Self:
-        """The same for agents that take a time limit for terminal, or for something to bootstrap through."""
+        """Return the config for agents that see a time limit as terminal, or bootstrap through it."""
         return self
 
     def stored(self) -> dict[str, Any]:
-        """As run directories and proxy files keep it; what it leaves open is left out."""
+        """Return the config as run directories and proxy files keep it, without the fields that it leaves open."""
         opened = {
             field.name: field.default for field in dataclasses.fields(self) if field.default in (None, "")
         }
@@ -98,11 +98,11 @@ class SyntheticConfig(ProxyConfig):
 
     @property
     def kind(self) -> str:  # type: ignore[override]
-        """A synthetic environment, or a synthetic contextual bandit."""
+        """Return scb for a synthetic contextual bandit, else se."""
         return "scb" if self.form == "bandit" else "se"
 
     def as_seen(self, agent_time_limit: str) -> Self:
-        """A config that says how synthetic episodes end: if it did not, as the agents of its search saw them end.
+        """Say how synthetic episodes end where the config leaves it open: as the agents of its search see them end.
 
         A synthetic environment teaches what it was evolved to teach. Where its agents stored the last step as
         terminal, an agent that bootstraps through it learns other values, and may learn nothing.
@@ -157,7 +157,7 @@ PROXIES: Registry[ProxyConfig] = Registry(
 
 
 def from_stored(stored: Mapping[str, Any]) -> ProxyConfig:
-    """The config that a run directory or a proxy file tells of, as JSON has it; ours are told by their fields.
+    """Rebuild a config from a run directory or a proxy file; those without a kind are ours, and known by their fields.
 
     Raises:
         UserError: it is of a kind that is not registered.

@@ -1,7 +1,7 @@
 """Reward networks: a network that shapes or replaces the reward of a real environment.
 
-States, actions and episodes are those of the real task; only the reward that an agent trains on is another one. With
-Phi the network, r the real reward of a transition from s to s' and v its info vector:
+States, actions and episodes are those of the real task; only the reward that an agent trains on differs. Let Phi be the
+network, r the real reward of a transition from s to s', and v its info vector. The variants pay:
 
     additive_potential        r + discount * Phi(s') - Phi(s)        exclusive_potential       the same without r
     additive_non_potential    r + Phi(s')                            exclusive_non_potential   Phi(s')
@@ -59,7 +59,7 @@ class RewardParams(environment.EnvParams):
 
 
 def _box(space: Any, inputs: str, info_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Middle and half width [obs + info] of an observation space; 0 and 1 where it is unbounded, and of the info."""
+    """Return middle and half width [obs + info] of an observation space: 0 and 1 where unbounded, and for the info."""
     low, high = (
         np.broadcast_to(np.asarray(x, np.float64), space.shape).ravel() for x in (space.low, space.high)
     )
@@ -97,7 +97,7 @@ class RewardNetwork(AroundTask):
         self.middle, self.half = _box(
             real_env.observation_space(real_params), config.inputs, 0 if self.linear else self.info_size
         )
-        # In a gridworld the network has one value per cell: computed once a training, looked up in every step.
+        # In a gridworld the network has one value per cell, which is computed once a training and then looked up.
         self.listed = isinstance(real_env, GridWorld) and not self.info_size
 
     def init_params(self, key: jax.Array) -> Network:
@@ -123,13 +123,13 @@ class RewardNetwork(AroundTask):
 
     @property
     def default_params(self) -> RewardParams:
-        """Everything but weights; see ``AroundTask``."""
+        """Return everything but weights; see ``AroundTask``."""
         return RewardParams(max_steps_in_episode=self.real_params.max_steps_in_episode, real=self.real_params)
 
     def step_env(
         self, key: jax.Array, state: RewardState, action: jax.Array, params: RewardParams
     ) -> tuple[jax.Array, RewardState, jax.Array, jax.Array, dict[str, Any]]:
-        """A real transition with a learned reward."""
+        """Make a real transition that pays a learned reward."""
         held(params, "net")
         obs, real, real_reward, terminated, info = self.real_env.step_env(
             key, state.real, action, params.real
@@ -143,7 +143,7 @@ class RewardNetwork(AroundTask):
     def _learned(
         self, state: RewardState, obs: Any, real: Any, terminated: Any, vector: Any, params: RewardParams
     ) -> jax.Array:
-        """What the network pays for the transition from ``state`` to ``real``."""
+        """Return what the network pays for the transition from ``state`` to ``real``."""
         if self.linear:
             return jnp.dot(vector, params.net[0].kernel[:, 0])
         after = self._value(params, obs, real, vector)
@@ -154,14 +154,14 @@ class RewardNetwork(AroundTask):
         return params.discount * after - self._value(params, state.obs, state.real, vector)
 
     def _value(self, params: RewardParams, obs: jax.Array, real: Any, vector: Any) -> jax.Array:
-        """Phi of one state, with the info vector of the transition if the variant takes it."""
+        """Return Phi of one state, with the info vector of the transition if the variant takes it."""
         if self.listed:
             return params.potentials[real.cell]
         x = obs.ravel()
         return self.phi(params.net, jnp.concatenate([x, vector]) if self.augmented else x)
 
     def phi(self, net: Network, x: jax.Array) -> jax.Array:
-        """Phi of observations [..., obs], followed by the info vector if the variant takes it."""
+        """Return Phi of observations [..., obs], followed by the info vector if the variant takes it."""
         if self.config.inputs == "box":
             x = (x - jnp.broadcast_to(self.middle, x.shape)) / jnp.broadcast_to(self.half, x.shape)
         return self.config.output_scale * apply_network(net, x, self.config.activation)[..., 0]
@@ -173,15 +173,15 @@ class RewardNetwork(AroundTask):
         return obs, RewardState(time=jnp.int32(0), real=real, obs=obs)
 
     def is_terminated(self, state: RewardState, params: RewardParams) -> jax.Array:
-        """As the real environment says."""
+        """Return whether the real environment ends the episode here."""
         return self.real_env.is_terminated(state.real, params.real)
 
     def is_truncated(self, state: RewardState, params: RewardParams) -> jax.Array:
-        """As the real environment says."""
+        """Return whether the real environment cuts the episode off here."""
         return self.real_env.is_truncated(state.real, params.real)
 
     def observation_space(self, params: RewardParams | None = None) -> Any:
-        """Observation space of the real task."""
+        """Return the observation space of the real task."""
         return self.real_env.observation_space(self.real_params)
 
 

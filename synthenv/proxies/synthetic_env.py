@@ -1,8 +1,8 @@
 """Synthetic environments: a network that plays the MDP, in two forms.
 
-``SyntheticMDP``: three independent networks map (action, state) to next state, reward and done;
-episodes start from the real task's initial-state distribution or from a learned one.
-``SyntheticBandit``: an initial-state network and a reward network; every episode is one step long.
+``SyntheticMDP`` has three independent networks, which map (action, state) to next state, reward and done. Its episodes
+start from the real task's initial-state distribution or from a learned one. ``SyntheticBandit`` has an initial-state
+network and a reward network, and all of its episodes are one step long.
 
 Both are ordinary gymnax environments. The evolved weights are part of ``EnvParams``. The last step of an episode is
 reported as the config's ``time_limit`` says, so that an agent which bootstraps through time limits sees the same MDP as
@@ -74,7 +74,10 @@ class _Synthetic(AroundTask):
         return jnp.concatenate([vector, raw])
 
     def _noise(self, key: jax.Array) -> jax.Array:
-        """Of a learned reset. In single precision, as all networks were evolved, whatever the caller computes in."""
+        """Draw the noise of a learned reset.
+
+        It has single precision, in which all networks were evolved, whatever the caller computes in.
+        """
         return jax.random.normal(key, (self.obs_size,), jnp.float32)
 
     def env_params(self, proxy_params: dict[str, Network], discount: Any = None) -> SyntheticParams:
@@ -84,15 +87,15 @@ class _Synthetic(AroundTask):
 
     @property
     def default_params(self) -> SyntheticParams:
-        """Everything but weights; see ``AroundTask``."""
+        """Return everything but weights; see ``AroundTask``."""
         return SyntheticParams(max_steps_in_episode=self.config.max_steps, real=self.real_params)
 
     def is_truncated(self, state: SyntheticState, params: SyntheticParams) -> jax.Array:
-        """Whether a time limit, and not the synthetic MDP, has ended the episode."""
+        """Return whether a time limit, and not the synthetic MDP, has ended the episode."""
         return jnp.logical_and(not self.ends_terminal, state.time >= params.max_steps_in_episode)
 
     def observation_space(self, params: SyntheticParams | None = None) -> spaces.Box:
-        """Unbounded: a network's output obeys no physical limit."""
+        """Return an unbounded space: a network's output obeys no physical limit."""
         return spaces.Box(-jnp.inf, jnp.inf, self.obs_shape, jnp.float32)
 
 
@@ -100,7 +103,7 @@ class SyntheticMDP(_Synthetic):
     """State, reward and done networks over (action, state); a discrete action is one-hot."""
 
     def init_params(self, key: jax.Array) -> dict[str, Network]:
-        """Networks ``state``, ``reward``, ``done`` (unless ``never``), ``reset`` (if ``learned``)."""
+        """Draw the networks ``state``, ``reward``, ``done`` (unless ``never``) and ``reset`` (if ``learned``)."""
         keys = jax.random.split(key, 4)
         in_size = self.action_size + self.obs_size
         nets = {
@@ -116,7 +119,7 @@ class SyntheticMDP(_Synthetic):
     def step_env(
         self, key: jax.Array, state: SyntheticState, action: jax.Array, params: SyntheticParams
     ) -> tuple[jax.Array, SyntheticState, jax.Array, jax.Array, dict[str, jax.Array]]:
-        """One synthetic transition; ``info["discount"]`` is the bootstrap factor the agent should use."""
+        """Make one synthetic transition; ``info["discount"]`` is the bootstrap factor the agent should use."""
         nets, x = held(params, "nets"), self._inputs(action, state.raw)
         raw = self._apply(nets["state"], x)
         reward = self._apply(nets["reward"], x)[0]
@@ -133,7 +136,10 @@ class SyntheticMDP(_Synthetic):
         return raw.reshape(self.obs_shape), state, reward, terminated, {"discount": discount}
 
     def is_terminated(self, state: SyntheticState, params: SyntheticParams) -> jax.Array:
-        """Whether the episode's last step was made; what a done network said is in the answer of ``step_env`` only."""
+        """Return whether the episode's last step was made.
+
+        What a done network says is only in the answer of ``step_env``.
+        """
         if self.config.done != "never":
             return super().is_terminated(state, params)
         return jnp.logical_and(self.ends_terminal, state.time >= params.max_steps_in_episode)
@@ -152,7 +158,7 @@ class SyntheticBandit(_Synthetic):
     """Initial-state and reward networks; the episode ends after one action."""
 
     def init_params(self, key: jax.Array) -> dict[str, Network]:
-        """Networks ``reset`` (noise to context) and ``reward``."""
+        """Draw the networks ``reset`` (noise to context) and ``reward``."""
         key_reset, key_reward = jax.random.split(key)
         return {
             "reset": self._init(key_reset, self.obs_size, self.obs_size),
@@ -169,11 +175,11 @@ class SyntheticBandit(_Synthetic):
         return state.raw.reshape(self.obs_shape), state, reward, jnp.bool_(True), info
 
     def is_terminated(self, state: SyntheticState, params: SyntheticParams) -> jax.Array:
-        """After its one step."""
+        """Return whether the one step of the episode was made."""
         return jnp.greater_equal(state.time, 1)
 
     def is_truncated(self, state: SyntheticState, params: SyntheticParams) -> jax.Array:
-        """Never: the one step ends the episode."""
+        """Return False: the one step terminates the episode."""
         return jnp.bool_(False)
 
     def reset_env(self, key: jax.Array, params: SyntheticParams) -> tuple[jax.Array, SyntheticState]:
@@ -183,6 +189,6 @@ class SyntheticBandit(_Synthetic):
 
 
 def make(real_env: Any, real_params: Any, config: SyntheticConfig) -> SyntheticMDP | SyntheticBandit:
-    """The synthetic environment that ``config.form`` names."""
+    """Make the synthetic environment that ``config.form`` names."""
     form = {"mdp": SyntheticMDP, "bandit": SyntheticBandit}[config.form]
     return form(real_env, real_params, config)
