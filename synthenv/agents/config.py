@@ -65,10 +65,10 @@ class AgentConfig:
         variation: The ranges.
     """
 
-    module: ClassVar[str] = ""  # that has make(config, bucket, action_space, task)
+    module: ClassVar[str] = ""  # a module with make(config, bucket, action_space, task)
     needs_table: ClassVar[bool] = False  # one-hot observations, each a cell of a table
     replayed_actions: ClassVar[Literal["none", "index", "vector"]] = (
-        "none"  # as the replay that it leaves has them
+        "none"  # form of actions in the replay that it leaves
     )
     blocks_of_batch: ClassVar[bool] = True  # whether a gradient may be summed over blocks of the batch
     actions: ClassVar[tuple[str, ...]] = ("discrete", "continuous")  # the kinds that it can choose

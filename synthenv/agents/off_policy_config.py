@@ -169,7 +169,7 @@ class TabularConfig(AgentConfig):
         return self
 
     def bare(self) -> Self:
-        """The same without a bonus for rare state-action pairs."""
+        """Return the config without a bonus for rare state-action pairs."""
         return replace(self, count_bonus=0.0)
 
     def exploring(self) -> tuple[str, Self] | None:

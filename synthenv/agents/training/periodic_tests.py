@@ -19,7 +19,7 @@ class PeriodicTest(NamedTuple):
     active: jax.Array
     step: jax.Array  # test steps so far, of all tests
     count: jax.Array  # finished episodes of this test
-    return_so_far: jax.Array  # of all episodes of this test
+    return_so_far: jax.Array  # rewards of this test so far, all episodes
     curve: Curve
 
 

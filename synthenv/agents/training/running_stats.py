@@ -30,7 +30,7 @@ def update_stats(stats: RunningStats, batch: jax.Array) -> RunningStats:
     size = batch.shape[0]
     mean, var = jnp.mean(batch, axis=0), jnp.var(batch, axis=0)
     count = stats.count + size
-    share = size / count  # of the new samples
+    share = size / count  # what the new samples are of all
     shift = mean - stats.mean
     return RunningStats(
         mean=stats.mean + share * shift,

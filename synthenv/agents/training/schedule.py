@@ -82,7 +82,7 @@ class EpisodeState(NamedTuple):
     obs: jax.Array  # [obs]
     epsilon: jax.Array
     count: jax.Array  # finished episodes
-    return_so_far: jax.Array  # of the current episode
+    return_so_far: jax.Array  # rewards of the current episode so far
     stop: StopState
     finished: jax.Array
 

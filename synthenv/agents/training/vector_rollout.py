@@ -17,8 +17,8 @@ class Envs(NamedTuple):
 
     env_state: Any
     obs: jax.Array  # [N, obs]
-    return_so_far: jax.Array  # of the current episodes [N]
-    discounted_return: jax.Array  # of the current episodes, the newest reward counting most [N]
+    return_so_far: jax.Array  # rewards of the current episodes so far [N]
+    discounted_return: jax.Array  # the same discounted, the newest reward counting most [N]
 
 
 class Steps(NamedTuple):

@@ -1,1 +1,1 @@
-"""Where a world model's rows come from: collected steps, and logs of others as they are found."""
+"""The rows of a world model: collected steps, and logs of others as they are found."""

@@ -1,4 +1,4 @@
-"""How the actions of a context are chosen: five strategies of the One-Shot World Model paper and one of ours.
+"""The choice of actions for a context: five strategies of the One-Shot World Model paper and one of ours.
 
     random    a uniform action in every step
     repeat    a uniform action, held for 4 steps

@@ -1,4 +1,4 @@
-"""What the rows of a log that ended an episode lead to: an end, a reset, the next beginning, or nothing at all.
+"""Checks of where ends lead in a log: to a final state, a reset, the next beginning, or nowhere.
 
 Axis letters here: N rows.
 """

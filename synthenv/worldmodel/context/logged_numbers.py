@@ -1,4 +1,4 @@
-"""What the numbers of a log look like: time limits among terminations, lost digits, rewards of another row.
+"""Checks of the numbers in a log: time limits among terminations, lost digits, rewards of another row.
 
 Where there is one way to read them, they are read that way; where there are several, the user is told.
 

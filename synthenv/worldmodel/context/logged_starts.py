@@ -1,4 +1,4 @@
-"""Where the episodes of a log begin if it does not tell of time limits, and whether its first row is a beginning.
+"""Find where the episodes of a log begin if it does not tell of time limits, and whether its first row is a beginning.
 
 A row that does not begin where the row before led may begin an episode or only a piece of one. A row that leads from
 one beginning to the next may be a reset without a flag. What is no beginning lies far from the other beginnings.

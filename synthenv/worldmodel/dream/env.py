@@ -121,7 +121,10 @@ class WorldModelEnv(VectorTask):
         return obs, EnvState(obs=obs, time=jnp.int32(0))
 
     def is_terminated(self, state: EnvState, params: EnvParams) -> jax.Array:
-        """Whether a known rule ends the episode here; what the model itself says is in the answer of ``step_env``."""
+        """Return whether a known rule ends the episode here.
+
+        What the model itself says is only in the answer of ``step_env``.
+        """
         return jnp.bool_(False) if self._termination is None else self._termination(state.obs)
 
 

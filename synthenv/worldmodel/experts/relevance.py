@@ -1,4 +1,4 @@
-"""How much each input matters for each target: length scales from a few sign steps up a marginal likelihood.
+"""Relevance of each input for each target: length scales from a few sign steps up a marginal likelihood.
 
 The number of steps is fixed and small, and part of the rows suffices, so this is one more piece of the forward pass
 that encodes a context.

@@ -25,7 +25,7 @@ from synthenv.nets.residual_mlp import (
 from synthenv.nets.transformer import Cache, TransformerConfig, TransformerParams
 
 NUM_STATE, NUM_ACTION, NUM_UNUSED = 11, 3, 2
-NUM_COLUMNS = NUM_STATE + NUM_ACTION  # of x, and of y: NUM_STATE + NUM_UNUSED + 1
+NUM_COLUMNS = NUM_STATE + NUM_ACTION  # columns of x; y has NUM_STATE + NUM_UNUSED + 1, as many
 
 
 @dataclass(frozen=True)

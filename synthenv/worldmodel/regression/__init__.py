@@ -1,1 +1,1 @@
-"""What every regression here stands on: columns in their own units, closed forms, double precision."""
+"""The base of every regression here: columns in their own units, closed forms, double precision."""

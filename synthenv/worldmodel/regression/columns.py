@@ -1,4 +1,4 @@
-"""How transitions become inputs and targets of a regression: standardised with the numbers of the context alone.
+"""Transitions as inputs and targets of a regression, standardised with the numbers of the context alone.
 
 Inputs are the observation and the action (one column for every discrete one), targets are the change of the observation
 and the reward. As the change is predicted, zero means that nothing moves. If positions were predicted that move by a

@@ -17,7 +17,7 @@ _SLOWER = 0.5
 
 
 class Logs(NamedTuple):
-    """What is searched for: logarithms of inverse length scales ([D] or [1]) and of the noise []."""
+    """Logarithms of inverse length scales ([D] or [1]) and of the noise [], which are searched for."""
 
     scales: jax.Array
     noise: jax.Array

@@ -167,7 +167,7 @@ def observe(
     is_sine = kind == SINE
     turned = sine(
         position + jnp.where(is_sine, 0.0, 0.5 * jnp.pi)
-    )  # of a cosine, also where radians should be
+    )  # a cosine is seen, also where radians should be
     if options.radians_are_cosines:
         radians = turned + column(pairs.shift)
     else:

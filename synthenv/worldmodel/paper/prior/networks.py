@@ -192,7 +192,7 @@ def draw(words: jax.Array, fan_in: jax.Array, num_inputs: int, config: NetworkCo
 
 def _draw_curves(coins: jax.Array, config: NetworkConfig) -> list[Curve]:
     """Activations [N] of every layer but the output, from random words [N, layers]."""
-    names, bounded = config.activations, config.layer_norm and config.width <= 16  # as of _WIDE_SINE
+    names, bounded = config.activations, config.layer_norm and config.width <= 16  # see _WIDE_SINE
     choice = ((coins >> 16) * len(names)) >> 16
     tables = [curves(names), *[curves(names, normalized=bounded)] * config.num_hidden]
     return [jax.tree.map(lambda field, i=i: field[choice[:, i]], table) for i, table in enumerate(tables)]

@@ -124,7 +124,7 @@ def _states(drawn: Drawn, config: ReleasedPriorConfig, packed: bool) -> jax.Arra
     batch = worlds.obs_size.shape[0]
     members = used_slots(worlds)
     active = worlds.is_network
-    place = jnp.where(active, jnp.cumsum(active).reshape(active.shape) - 1, 0)  # of a slot among the members
+    place = jnp.where(active, jnp.cumsum(active).reshape(active.shape) - 1, 0)  # a slot's place in members
 
     def play(size: int) -> jax.Array:
         nets = jax.tree.map(lambda leaf: leaf[:size], drawn.state_networks)

@@ -27,7 +27,10 @@ MAX_ACTIONS = 4  # most discrete actions, and the columns of an action
 
 
 class View(NamedTuple):
-    """Which columns are observed, in which order: indices [max_obs] into the candidates, the first ``size`` in use."""
+    """The columns that are observed, in their order.
+
+    ``columns`` [max_obs] are indices into the candidates, of which the first ``size`` are in use.
+    """
 
     columns: jax.Array
     size: jax.Array
@@ -41,7 +44,7 @@ class Pay(NamedTuple):
     counts: jax.Array  # which numbers of the state the distance is taken over. bool [STATE_SIZE]
     uses_extras: jax.Array
     kind: jax.Array  # kind of distance: 0 sum of absolutes, 1 length, 2 squared length
-    weights: jax.Array  # of the terms: constant, distance, action, speed, bonus, smooth function, board. [7]
+    weights: jax.Array  # factors of constant, distance, action, speed, bonus, smooth function, board. [7]
     radius: jax.Array
     after: jax.Array  # whether the state is paid for that a step leads to, or the one where it begins
     smooth: dict[str, Any]
