@@ -1,4 +1,4 @@
-"""What is wrong with a command line that tyro refuses: one line with the nearest right word. Imports nothing heavy."""
+"""Say in one line what is wrong with words that tyro refuses, and name the nearest right one. Imports are light."""
 
 import re
 from collections import deque
@@ -11,7 +11,7 @@ Flags = Sequence[Flag]
 
 
 def no_command(words: Sequence[str], names: Sequence[str]) -> str:
-    """What is wrong with words that begin with none of these commands."""
+    """Say what is wrong with words that begin with none of these commands."""
     first, second = [*words, "", ""][:2]
     if not first or first.startswith("-"):
         place = f" before {first}" if first else ""
@@ -28,7 +28,7 @@ def no_command(words: Sequence[str], names: Sequence[str]) -> str:
 
 
 def wrong_word(name: str, flags: Flags, words: Sequence[str], others: Mapping[str, Flags]) -> str | None:
-    """What is wrong with the words behind a command; None if the flags tell of nothing.
+    """Say what is wrong with the words behind a command; None if the flags show nothing.
 
     Args:
         name: of the command.
@@ -63,12 +63,12 @@ def wrong_word(name: str, flags: Flags, words: Sequence[str], others: Mapping[st
 
 
 def in_one_line(box: str) -> str:
-    """The words of tyro's own message, for what the flags tell nothing of."""
+    """Return tyro's own message in one line, for errors that the flags do not show."""
     return " ".join(re.sub(r"[\u2500-\u257f]|-{4,}", " ", box).split())
 
 
 def _group_of(flag: Flag, flags: Flags) -> Flag | None:
-    """The word without which there is no such flag, such as ``agent.curiosity:icm-config``."""
+    """Return the word that a flag needs before it, such as ``agent.curiosity:icm-config``."""
     path = flag.names[0].removeprefix("--")
     return next((word for word in flags if path.startswith(f"{word.names[0].partition(':')[0]}.")), None)
 
@@ -142,5 +142,5 @@ def _bare_word(name: str, word: str, own: Mapping[str, Flag]) -> str:
 
 
 def _is_flag(word: str) -> bool:
-    """Whether it is meant as one; ``-5`` and ``-inf`` are numbers."""
+    """Return whether a word is meant as a flag; ``-5`` and ``-inf`` are numbers."""
     return re.match(r"--?[a-zA-Z]", word) is not None and word.lower() not in ("-inf", "-nan", "-infinity")

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: heard wherever they come, and answered with a line that tells how to go on."""
+"""Ctrl-C and SIGTERM are heard wherever they come, and answered with a line that tells how to go on."""
 
 import contextlib
 import shlex
@@ -15,14 +15,14 @@ from synthenv.runs.storage.stored_config import CONFIG
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: what a cluster or a service manager sends before it kills."""
+    """SIGTERM came, which a cluster or a service manager sends before it kills."""
 
 
 @contextlib.contextmanager
 def heard() -> Iterator[None]:
-    """Raise ``Terminated`` at SIGTERM, and see that neither it nor Ctrl-C is swallowed.
+    """Raise ``Terminated`` at SIGTERM, and let neither it nor Ctrl-C be swallowed.
 
-    Who has other plans for SIGTERM keeps them, and so does a thread that is not the main one.
+    Another handler of SIGTERM stays in place, and outside of the main thread nothing changes.
     """
     hook, sys.unraisablehook = sys.unraisablehook, _ask_again
     is_main = threading.current_thread() is threading.main_thread()
@@ -42,7 +42,7 @@ def _terminate(number: int, frame: Any) -> None:
 
 
 def _ask_again(unraisable: Any) -> None:
-    """Repeat what came where exceptions are ignored, such as in JAX's hook into the garbage collector."""
+    """Repeat a signal that came where exceptions are ignored, such as in JAX's hook into the garbage collector."""
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
         number = signal.SIGTERM if isinstance(unraisable.exc_value, Terminated) else signal.SIGINT
         main_thread = threading.main_thread().ident
@@ -52,12 +52,12 @@ def _ask_again(unraisable: Any) -> None:
 
 
 def status(interrupt: KeyboardInterrupt) -> int:
-    """The exit status that shells give to a process which the signal ended."""
+    """Return the exit status that shells give to a process which the signal ended."""
     return 128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT)
 
 
 def how_to_go_on(name: str, out: Path, works_when_finished: bool) -> str:
-    """What to add to the line that says that a command was interrupted.
+    """Say how to go on, behind the line that a command was interrupted.
 
     Args:
         name: of the command, such as ``oswm run``.

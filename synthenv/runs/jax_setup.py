@@ -1,4 +1,4 @@
-"""What has to be set before JAX is used. Imports it only then, so that whoever sets nothing stays quick."""
+"""Settings that have to be made before JAX is used, which is imported only when they are made."""
 
 import os
 import re
@@ -6,15 +6,15 @@ from pathlib import Path
 
 from synthenv.core.errors import UserError
 
-# What decides numbers is the commands' own choice: a variable of the caller's environment that says otherwise is
-# overruled, for processes that a command starts too.
+# Settings that decide numbers are the commands' own choice. They overrule the variables of the caller's environment,
+# also in processes that a command starts.
 _NUMBERS = {
     "jax_enable_x64": False,
     "jax_default_prng_impl": "threefry2x32",
     "jax_threefry_partitionable": True,
     "jax_random_seed_offset": 0,
 }
-# Checks that somebody may have switched on for code of their own; packages that we use do not pass them.
+# Checks that users may have switched on for their own code; packages that we use do not pass them.
 _CHECKS = {"jax_numpy_dtype_promotion": "standard", "jax_numpy_rank_promotion": "allow"}
 
 
@@ -52,7 +52,7 @@ def configure_jax(devices: int | None = None, distributed: str | None = None) ->
 
 
 def _cache() -> Path | None:
-    """Where compiled programs are kept for the next run; None where nothing can be: only time is lost without."""
+    """Return where compiled programs are kept for the next run; None, which only costs time, where nothing can be."""
     try:
         root = os.environ.get("SYNTHENV_CACHE_DIR") or Path.home() / ".cache" / "synthenv"
         path = Path(root) / "jax"
@@ -69,7 +69,7 @@ def _find_device() -> None:
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:
-        # The latter comes without a word where JAX's build lacks the platform.
+        # An AssertionError comes without a message where JAX's build lacks the platform.
         asked = os.environ.get("JAX_PLATFORMS")
         cause = " ".join(str(error).split()).rstrip(".") or f"its build knows no platform {asked}"
         remedy = (
@@ -91,14 +91,14 @@ def _join_processes(distributed: str) -> None:
             " PROCESS_ID from 0 to NUM_PROCESSES - 1"
         )
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    # It would keep SIGTERM to itself, for programs that ask it whether there was one: ours would go on.
+    # JAX's service would keep SIGTERM to itself, for programs that ask whether one came: ours would go on.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             coordinator_address=address[1] if address else None,
             num_processes=int(address[2]) if address else None,
             process_id=int(address[3]) if address else None,
-            shutdown_timeout_seconds=30,  # after a process has died, the others wait for it no longer than that
+            shutdown_timeout_seconds=30,  # how long the others wait for a process that has died
         )
     except (ValueError, RuntimeError) as error:
         cause = str(error).splitlines()[0].rstrip(".")

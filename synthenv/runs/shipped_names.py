@@ -1,4 +1,4 @@
-"""What is said before any command begins: that a name stands for something else than a path of that name."""
+"""A notice before any command begins: a name stands for what is shipped, and not for a path of that name."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from synthenv.runs.training import places
 
 
 def tell_twins(command: Any) -> None:
-    """Say so where a name stands for what is shipped and there is a path of that name, too."""
+    """Tell the user where a name stands for what is shipped though there is a path of that name, too."""
     match command:
         case Train():
             names, is_shipped = (command.env,), places.is_shipped

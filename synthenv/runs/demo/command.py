@@ -15,7 +15,7 @@ from synthenv.runs.training import evaluation, places
 
 
 def carry_out(command: Demo) -> dict[str, Any]:
-    """Show it as the command line says."""
+    """Carry out the demo with the flags of the command line."""
     assert command.out is not None
     return demo(command.out, command.common.seed, command.resume)
 

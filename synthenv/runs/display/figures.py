@@ -1,4 +1,4 @@
-"""How all figures look. Nothing here needs a display."""
+"""The look of all figures. Nothing here needs a display."""
 
 import contextlib
 import contextvars
@@ -21,21 +21,21 @@ CYCLE = (ORANGE, GREEN, PURPLE, TEAL, RED, BROWN)
 
 
 class Picture(Figure):
-    """A figure of its own, which pyplot knows nothing of, and which a notebook shows all the same."""
+    """A figure that pyplot does not know of, but that a notebook shows."""
 
     def _repr_png_(self) -> bytes:
         return png_of(self, dpi=100)
 
 
 def png_of(figure: Figure, dpi: int) -> bytes:
-    """The bytes of a PNG."""
+    """Return the bytes of a figure as a PNG."""
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=dpi)
     return png.getvalue()
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
-    """An empty figure of so many inches."""
+    """Make an empty figure; width and height are in inches."""
     figure = Picture(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(h_pad=0.1, w_pad=0.12)  # type: ignore[union-attr, call-arg]
@@ -44,7 +44,15 @@ def new_figure(width: float, height: float, title: str) -> Figure:
 
 
 def dress(axes: Axes, title: str, xlabel: str, ylabel: str, title_pad: float | None = None) -> None:
-    """Label a panel and quieten its frame."""
+    """Label a panel and quieten its frame.
+
+    Args:
+        axes: the panel.
+        title: stands above it, at the left.
+        xlabel: what the horizontal axis shows.
+        ylabel: what the vertical axis shows.
+        title_pad: distance of the title from the panel, in points; matplotlib's if None.
+    """
     axes.set_title(literal(title), loc="left", fontsize=11, color=INK, pad=title_pad)
     axes.set_xlabel(xlabel, color=INK)
     axes.set_ylabel(ylabel, color=INK)
@@ -56,7 +64,7 @@ def dress(axes: Axes, title: str, xlabel: str, ylabel: str, title_pad: float | N
 
 
 def literal(name: str) -> str:
-    """A name that somebody chose, drawn as it is: no formula between dollars, and no label that legends leave out."""
+    """Escape a name that somebody chose: dollars make no formula, and legends leave out no label."""
     escaped = name.replace("$", r"\$")
     return f" {escaped}" if escaped.startswith("_") else escaped
 
@@ -66,7 +74,7 @@ _kept: contextvars.ContextVar[dict[str, Figure] | None] = contextvars.ContextVar
 
 @contextlib.contextmanager
 def kept() -> Iterator[dict[str, Figure]]:
-    """The figures that are saved meanwhile, by the stems of their files: for those who want to show them, too."""
+    """Collect the figures that are saved within a ``with`` block, by the stems of their files, to show them as well."""
     figures: dict[str, Figure] = {}
     before = _kept.set(figures)
     try:
@@ -76,7 +84,7 @@ def kept() -> Iterator[dict[str, Figure]]:
 
 
 def panels(figure: Figure, num: int, columns: int = 2, **sharing: Any) -> list[Axes]:
-    """So many panels, row by row; what is left of the last row stays empty."""
+    """Make so many panels, row by row; what is left of the last row stays empty."""
     every = figure.subplots(-(-num // columns), columns, squeeze=False, **sharing).ravel()
     for axes in every[num:]:
         axes.set_axis_off()
@@ -84,7 +92,7 @@ def panels(figure: Figure, num: int, columns: int = 2, **sharing: Any) -> list[A
 
 
 def thousands(axes: Axes, num_ticks: int = 5) -> None:
-    """Few ticks along the steps, that long numbers may not run into each other."""
+    """Put few ticks along the steps, so that long numbers do not run into each other."""
     axes.xaxis.set_major_locator(MaxNLocator(num_ticks, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 

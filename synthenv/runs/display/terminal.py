@@ -1,4 +1,4 @@
-"""The terminal: its console, its progress bars, its tables.
+"""The terminal, with its console, its progress bars and its tables.
 
 Names and paths are shown as they are: nothing in brackets or between colons is taken for rich's markup.
 """
@@ -27,7 +27,7 @@ COLUMNS = (
 
 
 def speak_once() -> None:
-    """Of several processes only the first one writes to the terminal."""
+    """Let only the first of several processes write to the terminal."""
     import jax
 
     console.quiet = jax.process_index() > 0
@@ -39,12 +39,15 @@ def say(line: str, style: str | None = None) -> None:
 
 
 def is_live() -> bool:
-    """Whether a bar can move: on a terminal, and in a notebook with ipywidgets; elsewhere lines follow each other."""
+    """Return whether a bar can move: on a terminal, and in a notebook with ipywidgets.
+
+    Elsewhere lines follow each other.
+    """
     return console.is_terminal or (console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None)
 
 
 def busy(doing: str) -> contextlib.AbstractContextManager[Any]:
-    """A spinner beside a few words, for a ``with`` statement; the words alone where nobody would see it turn."""
+    """Show a spinner beside a few words in a ``with`` block, or the words alone where it could not turn."""
     if not is_live():
         say(f"{doing} ...")
         return contextlib.nullcontext()
@@ -59,14 +62,14 @@ def counted(num: int, what: str) -> str:
 
 
 def text_of(show: Callable[..., None], *args: Any) -> str:
-    """What a function would print, without colours."""
+    """Return what a function would print, without colours."""
     with console.capture() as captured:
         show(*args)
     return Text.from_ansi(captured.get()).plain
 
 
 class Bar:
-    """A progress bar; where nobody would see it move, a line now and then."""
+    """A progress bar, or a line now and then where no bar can move."""
 
     def __init__(self, progress: Progress, what: str, total: int | None, numbers: str = "compiling"):
         self._progress = progress
@@ -76,9 +79,9 @@ class Bar:
         """Say how it goes.
 
         Args:
-            numbers: beside the bar.
-            line: what is said instead where there is no bar, if anything.
-            moved: of the bar: ``completed``, ``advance`` or ``total``.
+            numbers: text beside the bar.
+            line: text to print instead where no bar can move, if any.
+            moved: how the bar moves: ``completed``, ``advance`` or ``total``.
         """
         self._progress.update(self._task, numbers=numbers, **moved)
         if line is not None and self._progress.disable:
@@ -87,7 +90,7 @@ class Bar:
 
 @contextlib.contextmanager
 def bars() -> Iterator[Callable[..., Bar]]:
-    """Within it, what it yields makes bars below one another: (what, total, numbers) -> ``Bar``."""
+    """Yield a function that makes bars below one another: (what, total, numbers) -> ``Bar``."""
     with Progress(*COLUMNS, console=console, disable=not is_live()) as progress:
         yield functools.partial(Bar, progress)
 
@@ -110,7 +113,7 @@ def return_table(title: str, rows: dict[str, dict[str, Any]]) -> None:
 
 
 def curve_table(summary: dict[str, Any]) -> None:
-    """Steps to solve and returns, a table for each agent of a summary of ``evaluate_curves``."""
+    """Print steps to solve and returns, a table for each agent of a summary of ``evaluate_curves``."""
     columns = (
         "trained in",
         "steps to solve",
@@ -140,7 +143,7 @@ def curve_table(summary: dict[str, Any]) -> None:
 
 
 def bracketed(row: dict[str, Any], name: str, prefix: str = "", form: str = ".1f") -> str:
-    """A number of a summary and its interval; of one seed there is none."""
+    """Write a number of a summary with its interval; a single seed has none."""
     if row.get("num_seeds") == 1:
         return f"{row[prefix + name]:{form}}"
     low, high = row[f"ci95_{name}"]

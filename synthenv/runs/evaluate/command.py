@@ -43,7 +43,7 @@ def train(command: Train) -> dict[str, Any]:
 
 
 def evaluate(command: Evaluate) -> dict[str, Any]:
-    """Figure 3's protocol on one or many proxies, or learning curves."""
+    """Carry out figure 3's protocol on one or many proxies, or draw learning curves."""
     if command.curves:
         return evaluate_curves(command)
     assert command.out is not None
@@ -69,7 +69,7 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
 
 
 def show(command: Train | Evaluate, summary: dict[str, Any]) -> None:
-    """The table of what came of it."""
+    """Print the table of the results."""
     if isinstance(command, Evaluate) and command.curves:
         curve_table(summary)
     elif isinstance(command, Evaluate):
@@ -108,7 +108,7 @@ def _num_agents(command: Evaluate, default: int) -> int:
 def _learn_curves(
     command: Evaluate, num_agents: int
 ) -> tuple[dict[str, Any], dict[str, learning_curves.Learned]]:
-    """The summary of all rows and their curves, with a bar; finished rows are kept."""
+    """Return the summary of all rows and their curves; show a bar, and keep finished rows on disk."""
     with bars() as make_bar:
         bar = make_bar("row", None)
 

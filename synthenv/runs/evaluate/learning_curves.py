@@ -23,15 +23,15 @@ from synthenv.runs.evaluate.stored_curves import Learned, learn
 from synthenv.runs.statistics.intervals import bootstrap_interval
 from synthenv.runs.training.places import Place, resolve
 
-# Training steps and episodes at most; a task's entry may say otherwise, under "curves".
+# Most training steps and episodes; a task's entry may say otherwise, under "curves".
 HORIZON = {"max_steps": 50_000, "max_episodes": 1000}
 Names = Sequence[str] | Mapping[str, Sequence[str]]
-WINDOW = 10  # tests that have to stay at the threshold
+WINDOW = 10  # number of tests in a row that have to reach the threshold
 BASELINES = ("real", "icm", "count_based")  # names of rows that no proxy may have
 
 
 def steps_to_solve(learned: Learned) -> tuple[np.ndarray, np.ndarray]:
-    """Training steps [A] before the first of ten tests in a row that all reach the threshold, and whether so [A].
+    """Return training steps [A] before the first of ten tests in a row that all reach the threshold, and if any [A].
 
     An agent without such tests counts at the budget.
     """
@@ -39,15 +39,15 @@ def steps_to_solve(learned: Learned) -> tuple[np.ndarray, np.ndarray]:
     made = np.arange(returns.shape[1])[None, :] < learned.num_tests[:, None]
     good = np.cumsum((returns >= learned.solved_return) & made, axis=1)
     before = np.pad(good, ((0, 0), (1, 0)))
-    stays = (before[:, WINDOW:] - before[:, :-WINDOW]) == WINDOW  # [A, K - 9]: of tests k to k + 9
-    stays = np.pad(stays, ((0, 0), (0, 1)))  # of fewer tests than ten none begins a row of ten
+    stays = (before[:, WINDOW:] - before[:, :-WINDOW]) == WINDOW  # [A, K - 9], for tests k to k + 9
+    stays = np.pad(stays, ((0, 0), (0, 1)))  # among fewer than ten tests, none begins a row of ten
     solved = np.asarray(stays.any(axis=1))
     first = steps[np.arange(len(steps)), stays.argmax(axis=1)]
     return np.where(solved, first, learned.budget), solved
 
 
 def at_steps(learned: Learned, grid: np.ndarray) -> np.ndarray:
-    """Returns of the last test before each number of training steps in ``grid`` [G], [A, G]; NaN before the first."""
+    """Return the last test before each number of training steps in ``grid`` [G], [A, G]; NaN before the first."""
     rows = []
     for returns, steps, num in zip(*learned.curve, learned.num_tests, strict=True):
         index = np.searchsorted(steps[:num], grid, side="right") - 1
@@ -56,9 +56,9 @@ def at_steps(learned: Learned, grid: np.ndarray) -> np.ndarray:
 
 
 def summarise(learned: Learned) -> dict[str, Any]:
-    """The JSON summary of A agents: steps to solve, the last tests, and the mean over all of training.
+    """Return the JSON summary of A agents: steps to solve, the last tests, and the mean over all of training.
 
-    The last is the area under the curve per training step: it tells learners apart where nobody solves the task.
+    That mean is the area under the curve per training step: it tells learners apart where nobody solves the task.
     """
     steps, solved = steps_to_solve(learned)
     rows = np.arange(len(learned.num_tests))[:, None]
@@ -81,14 +81,14 @@ def summarise(learned: Learned) -> dict[str, Any]:
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
-    """Mean [A] over the numbers of each row of values [A, K]; NaN for an agent without a test."""
+    """Return the mean [A] of the numbers in each row of values [A, K]; NaN for an agent without a test."""
     known = ~np.isnan(values)
     total = np.where(known, values, 0.0).sum(axis=1)
     return np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
 
 
 def bounded(agent: AgentConfig, task: str, max_steps: int | None, vary: bool) -> AgentConfig:
-    """The agent on the evaluation's schedule: a fixed number of steps, a test after every episode."""
+    """Put the agent on the evaluation's schedule: a fixed number of steps, a test after every episode."""
     horizon = HORIZON | differs(task, "curves")
     horizon["max_steps"] = max_steps or horizon["max_steps"]
     agent = agent.with_room(max(agent.buffer_size, min(horizon["max_steps"], 1_000_000)))
@@ -98,7 +98,11 @@ def bounded(agent: AgentConfig, task: str, max_steps: int | None, vary: bool) ->
 def rows_of(
     names: Mapping[str, Sequence[str]], agent: str | None, baselines: bool | Literal["bare"]
 ) -> tuple[EnvSpec, dict[str, dict[str, tuple[Place, AgentConfig]]]]:
-    """Where an agent is to train: {"proxies": {name: (place, agent)}, "baselines": {...}}, and the task of them all."""
+    """Find where an agent is to train, and the task of all these places.
+
+    Returns:
+        the task, and {"proxies": {name: (place, agent)}, "baselines": {...}}.
+    """
     places = {row: resolve(*proxies, agent=agent) for row, proxies in names.items()}
     (spec, *others) = {place.spec.name: place.spec for place in places.values()}.values()
     if others:
@@ -121,10 +125,23 @@ def plan(
     max_steps: int | None = None,
     vary: bool = False,
 ) -> tuple[EnvSpec, list[tuple[str, str, str, Place, AgentConfig]]]:
-    """The task, and of every row the agent, ``proxies`` or ``baselines``, its name, where and who trains.
+    """List the rows of learning curves.
 
-    A directory that is called as a baseline goes by its path from here, ``./real``. Args and errors are those of
-    ``evaluate_curves``.
+    A directory that is called as a baseline goes by its path from here, ``./real``.
+
+    Args:
+        names: proxies of one task, as for ``evaluate_curves``.
+        agents: who trains, each in every proxy; if None, the agent that the first proxy was evolved with.
+        baselines: whether to add the agents on the real task, or only bare ones.
+        max_steps: training steps per agent; what the papers' figures show if None.
+        vary: draw every agent's hyperparameters at random.
+
+    Returns:
+        the task, and for every row the agent's name, ``proxies`` or ``baselines``, the row's name, the place and the
+        agent's config.
+
+    Raises:
+        UserError: as ``evaluate_curves``.
     """
     if not isinstance(names, Mapping):
         names = {f"./{name}" if name in BASELINES else name: (name,) for name in names}
@@ -149,12 +166,12 @@ def evaluate_curves(
     show: Callable[[str, int, int], None] = lambda row, done, total: None,
     store: Path | None = None,
 ) -> tuple[dict[str, Any], dict[str, Learned]]:
-    """Curves of every agent in every proxy, and of the same agents bare and curious on the real task.
+    """Measure curves of every agent in every proxy, and of the same agents bare and curious on the real task.
 
     Args:
         names: proxies of one task: shipped ones, run directories. Each is a row of its own; a mapping names the rows
             and says which proxies share one.
-        agents: who trains, each in every proxy; if None, whom the first proxy was evolved with.
+        agents: who trains, each in every proxy; if None, the agent that the first proxy was evolved with.
         num_agents: fresh agents for each row.
         seed: randomness.
         vary: draw every agent's hyperparameters at random (table 9; else table 2).

@@ -29,30 +29,30 @@ POINTS = 200
 COLUMNS: Sequence[str] = ("agent", "row", "steps", "mean_return", "low", "high")
 Bands = Mapping[
     str, tuple[np.ndarray, ...]
-]  # of each row: training steps [G], and there mean, low and high return
+]  # by row: training steps [G], and there mean, low and high return
 
 
 def grid_of(curves: Mapping[str, Learned]) -> np.ndarray:
-    """Training steps at which curves are compared, [G]."""
+    """Return the training steps at which curves are compared, [G]."""
     budget = max(learned.budget for learned in curves.values())
     return np.linspace(0, budget, POINTS + 1)[1:]
 
 
 def band_of(learned: Learned, grid: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Those steps of ``grid`` at which every agent has been tested, and there the mean return and its band."""
+    """Return the steps of ``grid`` at which every agent has been tested, and there the mean return and its band."""
     returns = at_steps(learned, grid)
     tested = ~np.isnan(returns).any(axis=0)
     return grid[tested], *bootstrap_band(returns[:, tested])
 
 
 def bands_of(curves: Mapping[str, Learned]) -> Bands:
-    """What the picture shows of each curve."""
+    """Return what the picture shows of each curve."""
     grid = grid_of(curves)
     return {name: band_of(learned, grid) for name, learned in curves.items()}
 
 
 def read_bands(out: Path) -> Bands:
-    """The bands that ``write`` left in a directory, up to rounding."""
+    """Read the bands that ``write`` left in a directory; they are equal up to rounding."""
     found: dict[str, list[list[float]]] = {}
     for line in read_csv(out / "curves.csv"):
         numbers = [float(line[name]) for name in COLUMNS[2:]]
@@ -61,7 +61,7 @@ def read_bands(out: Path) -> Bands:
 
 
 def draw_curves(summary: Mapping[str, Any], bands: Bands, title: str) -> Figure:
-    """One column per agent: its curves above, its steps to solve below; its mean returns, where none ever solves.
+    """Draw one column per agent: its curves above, and below its steps to solve, or mean returns where none solves.
 
     Args:
         summary: of ``learning_curves.evaluate_curves``.
@@ -117,7 +117,7 @@ def _draw_returns(
 
 
 def _short(row: str, length: int = 28) -> str:
-    """A path is told apart by its end."""
+    """Shorten a path at its beginning, since its end tells it apart."""
     return literal(row if len(row) <= length else f"…{row[1 - length :]}")
 
 

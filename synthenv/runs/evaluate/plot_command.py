@@ -19,7 +19,7 @@ from synthenv.runs.storage.csv_tables import write_csv
 from synthenv.runs.training import evaluation, places
 from synthenv.runs.training.places import Place
 
-ACTIONS = ("right", "left", "down", "up")  # of a gridworld
+ACTIONS = ("right", "left", "down", "up")  # in a gridworld
 
 
 def plot(command: Plot) -> dict[str, Any]:
@@ -51,21 +51,21 @@ def plot(command: Plot) -> dict[str, Any]:
 
 
 def _home(names: Sequence[str]) -> Path | None:
-    """``plots`` in the run directory that was named; None if it was something else."""
+    """Return ``plots`` in the run directory that was named; None if it was something else."""
     if len(names) == 1 and not places.is_shipped(names[0]) and Path(names[0]).is_dir():
         return Path(names[0]) / "plots"
     return None
 
 
 def _title(place: Place) -> str:
-    """The proxies in few words; a path is told apart by its end."""
+    """Name the proxies in few words; a path is shortened at its beginning."""
     if len(place.proxies) > 1:
         return f"{len(place.proxies)} proxies of {place.spec.name}"
     return place.name if len(place.name) <= 50 else f"…{place.name[-49:]}"
 
 
 def _synthetic(place: Place, command: Plot, out: Path) -> dict[str, Any]:
-    """Histograms of states and rewards, then densities of returns: the dear training on the real task comes last."""
+    """Draw histograms of states and rewards, then densities of returns: training on the real task comes last."""
     num, seed = command.num_agents, command.common.seed
     with busy(f"training {counted(num, 'agent')} in {place.name}"):
         met = proxy_contents.experience(place, num, seed)
@@ -92,7 +92,7 @@ def _synthetic(place: Place, command: Plot, out: Path) -> dict[str, Any]:
 
 
 def _grid(place: Place, out: Path) -> dict[str, Any]:
-    """Rewards of every action in every cell, averaged over the networks."""
+    """Draw the rewards of every action in every cell, averaged over the networks."""
     rewards = proxy_contents.grid_rewards(place)
     env = place.ground.env
     mean, cells, variant = rewards.mean(axis=0), env.real_env.cells, env.config.variant
@@ -109,7 +109,7 @@ def _grid(place: Place, out: Path) -> dict[str, Any]:
 
 
 def grid_rows(rewards: np.ndarray, cells: np.ndarray) -> Iterable[dict[str, Any]]:
-    """A line of a table for each cell and action of rewards [rows, columns, 4]."""
+    """Yield a line of a table for each cell and action of rewards [rows, columns, 4]."""
     for (row, column, action), reward in np.ndenumerate(rewards):
         kind = str(cells[row, column])
         yield {
@@ -118,7 +118,7 @@ def grid_rows(rewards: np.ndarray, cells: np.ndarray) -> Iterable[dict[str, Any]
 
 
 def _rewards(place: Place, command: Plot, out: Path) -> dict[str, Any]:
-    """Learned and real rewards along test episodes; a map of the network where states are pairs of numbers."""
+    """Draw learned and real rewards along test episodes, and a map of the network where states are pairs of numbers."""
     env, spec = place.ground.env, place.spec
     with busy(f"training {counted(command.num_agents, 'agent')} in {place.name}"):
         paid = proxy_contents.paid_rewards(place, command.num_agents, command.common.seed)
@@ -152,7 +152,7 @@ def _phi_rows(
 
 
 def _described(histograms: Sequence[Histogram]) -> dict[str, Any]:
-    """Of every quantity: the statistics of its series, and what each pair of them shares."""
+    """Return, for every quantity, the statistics of its series and what each pair of them shares."""
     return {
         found.name: {
             **found.statistics,
@@ -167,7 +167,7 @@ def _described(histograms: Sequence[Histogram]) -> dict[str, Any]:
 
 
 def _tell(histograms: Sequence[Histogram]) -> None:
-    """Means and standard deviations, a line for each quantity."""
+    """Print means and standard deviations, a line for each quantity."""
     for found in histograms:
         numbers = (
             f"{series} {row['mean']:.3g} ± {row['std']:.3g}" for series, row in found.statistics.items()
@@ -176,7 +176,7 @@ def _tell(histograms: Sequence[Histogram]) -> None:
 
 
 def _write(out: Path, name: str, figure: Figure, rows: Iterable[dict[str, Any]]) -> None:
-    """A picture, its numbers, and where they are."""
+    """Write a picture and its numbers, and print where they are."""
     write_csv(out / f"{name}.csv", rows)
     save(figure, out / f"{name}.png", dpi=130)
     say(f"{name}: {out / f'{name}.png'}   numbers: {out / f'{name}.csv'}")

@@ -1,4 +1,4 @@
-"""What a proxy shows its agents, as numbers: states and rewards of synthetic environments, rewards of reward networks.
+"""The contents of proxies as numbers: states and rewards of synthetic environments, rewards of reward networks.
 
 References:
     Ferreira et al. (2022), figures 4 and 8 (histograms of a synthetic environment) and 11 (rewards of reward networks
@@ -40,10 +40,10 @@ class Experience(NamedTuple):
     """What A agents met: next states and, in the last column, rewards.
 
     Attributes:
-        training: in the synthetic environment, as their replay holds it. [N, obs + 1]
-        testing: in their test episodes on the real task. [M, obs + 1]
-        response: what the synthetic environment answers to the states and actions of these. [M, obs + 1]
-        scores: of the tests.
+        training: what they met in the synthetic environment, as their replay holds it. [N, obs + 1]
+        testing: what they met in their test episodes on the real task. [M, obs + 1]
+        response: what the synthetic environment answers to the states and actions of these tests. [M, obs + 1]
+        scores: the scores of the tests.
     """
 
     training: np.ndarray
@@ -65,7 +65,7 @@ class PaidRewards(NamedTuple):
 
 
 def dimensions(task: str, size: int) -> tuple[str, ...]:
-    """Names of the entries of an observation."""
+    """Return names of the entries of an observation."""
     named = TASKS[task].observations if task in TASKS else ()
     return named or tuple(f"observation {i}" for i in range(size))
 
@@ -129,7 +129,15 @@ def experience(place: Place, num_agents: int, seed: int = 0, num_test_episodes: 
 def ask(
     key: jax.Array, env: Any, env_params: Any, obs: jax.Array, action: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """The next state and the reward that a synthetic environment gives for any state and action."""
+    """Return the next state and the reward that a synthetic environment gives for any state and action.
+
+    Args:
+        key: random key.
+        env: a synthetic environment.
+        env_params: its parameters.
+        obs: the state. [obs]
+        action: what is done there.
+    """
     state = SyntheticState(time=jnp.int32(0), raw=obs.ravel())
     next_obs, _, reward, _, _ = env.step_env(key, state, action, env_params)
     return next_obs, reward
@@ -138,7 +146,19 @@ def ask(
 def play(
     key: jax.Array, env: Any, env_params: Any, act: Act, num_episodes: int, max_steps: int
 ) -> tuple[Transition, jax.Array]:
-    """Test episodes as transitions [E, T], and which of them belong to an episode [E, T]; the rest came after it."""
+    """Play test episodes.
+
+    Args:
+        key: random key.
+        env: a gymnax 1.x environment.
+        env_params: its parameters.
+        act: the policy, (key, obs) -> action.
+        num_episodes: E.
+        max_steps: T.
+
+    Returns:
+        transitions [E, T], and which of them belong to the episode, bool [E, T]; the rest came after its end.
+    """
     keys = jax.random.split(key, num_episodes)
     steps = jax.vmap(lambda key: rollout(key, env, env_params, act, max_steps))(keys)
     ended = (steps.terminated | steps.truncated).astype(jnp.int32)
@@ -146,7 +166,7 @@ def play(
 
 
 def histograms(place: Place, met: Experience) -> list[Histogram]:
-    """Figure 4: every entry of the next state, and the reward, in training, in the tests and in the response.
+    """Count figure 4: every entry of the next state, and the reward, in training, in the tests and in the response.
 
     A bandit moves no state: its histograms are those of its contexts, which it does not answer with.
     """
@@ -162,7 +182,7 @@ def histograms(place: Place, met: Experience) -> list[Histogram]:
 
 
 def grid_rewards(place: Place) -> np.ndarray:
-    """Figure 11: what N reward networks of a gridworld pay for each action in each cell, [N, rows, columns, 4].
+    """Return figure 11: what N reward networks of a gridworld pay for each action in each cell, [N, rows, columns, 4].
 
     The state is set and one step made, also in cells where an episode would have ended; the discount is that of the
     place's agent.
@@ -187,7 +207,7 @@ class BothRewards(RewardNetwork):
     def step_env(
         self, key: jax.Array, state: RewardState, action: jax.Array, params: RewardParams
     ) -> tuple[jax.Array, RewardState, jax.Array, jax.Array, dict[str, Any]]:
-        """The same transition."""
+        """Make the same transition, and pay both rewards."""
         obs, state, reward, terminated, info = super().step_env(key, state, action, params)
         return obs, state, jnp.stack([reward, info["real_reward"]]), terminated, info
 
@@ -216,7 +236,7 @@ def paid_rewards(place: Place, num_agents: int, seed: int = 0, num_test_episodes
 
 
 def phi_map(place: Place, num: int = 80) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The mean network of N reward networks over a task's two observations: both axes [num], values [num, num]."""
+    """Map N reward networks, averaged, over a task's two observations: both axes [num], values [num, num]."""
     env, space = place.ground.env, place.spec.env.observation_space(place.spec.env_params)
     low, high = (np.broadcast_to(np.asarray(end), space.shape) for end in (space.low, space.high))
     x, y = (np.linspace(*ends, num) for ends in zip(low, high, strict=True))
@@ -228,7 +248,7 @@ def phi_map(place: Place, num: int = 80) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def _agent_of(place: Place) -> tuple[Agent, Any]:
-    """The agent of the place's schedule, and its hyperparameters."""
+    """Return the agent of the place's schedule, and its hyperparameters."""
     config, spec = place.agent, place.spec
     if config.action_repeat > 1:
         spec = spec._replace(env=ActionRepeat(spec.env, config.action_repeat))
@@ -238,14 +258,14 @@ def _agent_of(place: Place) -> tuple[Agent, Any]:
 
 
 def _each_agent(member: Callable[..., Any], place: Place, num_agents: int, seed: int) -> Iterator[Any]:
-    """Results of ``member(key, weights)``, agent by agent: one program, one replay in memory at a time."""
+    """Yield results of ``member(key, weights)``, agent by agent: one program, one replay in memory at a time."""
     program = jax.jit(member)
-    # Apart from every key of a search, of an evaluation and of curves with this seed.
+    # These keys are apart from those of a search, an evaluation and curves with this seed.
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 2**31 - 4), num_agents)
     for i, key in enumerate(keys):
         yield jax.device_get(program(key, place.weights[i % len(place.weights)]))
 
 
 def _beside(states: Any, rewards: Any) -> np.ndarray:
-    """States [N, ...] flattened, with rewards [N] as the last column."""
+    """Return states [N, ...] flattened, with rewards [N] as the last column."""
     return np.column_stack([np.reshape(states, (len(states), -1)), rewards])

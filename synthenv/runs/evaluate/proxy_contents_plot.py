@@ -1,4 +1,4 @@
-"""The pictures of what a proxy shows its agents. Imports nothing heavy but matplotlib.
+"""The pictures of what a proxy shows its agents; of heavy packages only matplotlib is imported.
 
 References:
     Ferreira et al. (2022), figures 3 (densities), 4 and 8 (histograms) and 11 (rewards of a gridworld).
@@ -34,7 +34,7 @@ SIDES = (((1, 0), (1, 1)), ((0, 0), (0, 1)), ((0, 1), (1, 1)), ((0, 0), (1, 0)))
 
 
 def draw_histograms(histograms: Sequence[Histogram], title: str) -> Figure:
-    """Figure 4: one panel for each quantity, one colour for each series."""
+    """Draw figure 4: one panel for each quantity, one colour for each series."""
     columns = min(len(histograms), 5 if len(histograms) <= 5 else 4)
     num_rows = -(-len(histograms) // columns)
     figure = new_figure(max(3.3 * columns, 7.0), 3.1 * num_rows + 0.8, title)
@@ -48,7 +48,7 @@ def draw_histograms(histograms: Sequence[Histogram], title: str) -> Figure:
 
 
 def draw_histogram(axes: Axes, found: Histogram) -> None:
-    """The shares of all series of one quantity, on a logarithmic scale."""
+    """Draw the shares of all series of one quantity, on a logarithmic scale."""
     dress(axes, found.name, "", "")
     axes.set_yscale("log")
     axes.tick_params(which="both", length=0)
@@ -59,7 +59,7 @@ def draw_histogram(axes: Axes, found: Histogram) -> None:
 
 
 def legend(figure: Figure, found: Histogram) -> None:
-    """One legend for all panels, below them."""
+    """Draw one legend for all panels, below them."""
     handles = [Rectangle((0, 0), 1, 1, color=color, alpha=0.6) for color in SERIES]
     handles.append(Rectangle((0, 0), 1, 1, visible=False))
     labels = [*found.shares, "(the outermost bars of a panel hold what lies beyond)"]
@@ -69,7 +69,7 @@ def legend(figure: Figure, found: Histogram) -> None:
 def draw_returns(
     returns: Mapping[str, np.ndarray], rows: Mapping[str, Mapping[str, Any]], solved: float, title: str
 ) -> Figure:
-    """Figure 3: densities of the returns of all test episodes."""
+    """Draw figure 3: densities of the returns of all test episodes."""
     figure = new_figure(7.5, 4.6, title)
     draw_densities(figure.subplots(), "single test episodes", returns, rows, solved)
     figure.legend(loc="outside lower left", ncols=1, frameon=False, fontsize=9)
@@ -83,7 +83,15 @@ def draw_densities(
     rows: Mapping[str, Mapping[str, Any]],
     solved: float,
 ) -> None:
-    """Kernel densities over histograms of the returns of each row's test episodes; ``rows`` are their summaries."""
+    """Draw kernel densities over histograms of the returns of each row's test episodes.
+
+    Args:
+        axes: the panel.
+        title: of the panel.
+        returns: of test episodes by row, [A, E] each.
+        rows: the rows' summaries.
+        solved: return from which on the task counts as solved.
+    """
     dress(axes, title, "return", "density")
     flat = {row: returns[row].ravel() for row in ROWS if row in returns}
     values = np.concatenate(list(flat.values()))
@@ -100,7 +108,7 @@ def draw_densities(
 
 
 def draw_grids(grids: Mapping[str, np.ndarray], cells: np.ndarray, title: str) -> Figure:
-    """Figure 11: for each name a row of two panels, all rewards and those above -50.
+    """Draw figure 11: for each name a row of two panels, all rewards and those above -50.
 
     Args:
         grids: rewards of every action in every cell, [rows, columns, 4] each.
@@ -118,12 +126,12 @@ def draw_grids(grids: Mapping[str, np.ndarray], cells: np.ndarray, title: str) -
 
 
 def shaped_only(rewards: np.ndarray) -> np.ndarray:
-    """The rewards, NaN in place of those of falling off a cliff."""
+    """Return the rewards with NaN in place of those of falling off a cliff."""
     return np.where(rewards > CLIFF_REWARD, rewards, np.nan)
 
 
 def draw_grid(axes: Axes, rewards: np.ndarray, cells: np.ndarray, title: str) -> None:
-    """Every cell as four triangles, one for each action, red to green from the lowest to the highest reward."""
+    """Draw every cell as four triangles, one for each action, red to green from the lowest to the highest reward."""
     corners, values = [], []
     for (row, column), kind in np.ndenumerate(cells):
         for side, reward in zip(SIDES, rewards[row, column], strict=True):
@@ -144,7 +152,7 @@ def draw_grid(axes: Axes, rewards: np.ndarray, cells: np.ndarray, title: str) ->
 
 
 def _draw_map(axes: Axes, cells: np.ndarray) -> None:
-    """Lines between cells, letters on start and goal, dark crosses on cells of the cliff."""
+    """Draw lines between cells, letters on start and goal, and dark crosses on cells of the cliff."""
     num_rows, num_cols = cells.shape
     for (row, column), kind in np.ndenumerate(cells):
         frame = Rectangle((column, row), 1, 1, edgecolor=INK, linewidth=0.7)
@@ -168,7 +176,7 @@ def draw_rewards(
     phi: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None = None,
     names: Sequence[str] = (),
 ) -> Figure:
-    """A reward network of a real-valued task: learned and real rewards, and its values where a state is two numbers.
+    """Draw learned and real rewards of a real-valued task, and the network's values where a state is two numbers.
 
     Args:
         found: histogram of both rewards.

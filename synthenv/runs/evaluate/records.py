@@ -35,10 +35,10 @@ Policy = Callable[[jax.Array, Any], Any]  # (key, obs) -> action
 
 
 def check_free(out: Path, is_curves: bool = False) -> None:
-    """See that nothing else is in a directory; earlier rows of curves may be.
+    """Check that a directory holds nothing else; earlier rows of curves may be there.
 
     Raises:
-        UserError: there is something.
+        UserError: it holds something.
     """
     grows = is_curves and stored_config(out).get("command", "evaluate") == "evaluate"
     if locked_directory.is_begun(out) and not grows:
@@ -80,14 +80,14 @@ def write(
 
 
 def return_rows(returns: Mapping[str, np.ndarray]) -> Iterable[dict[str, Any]]:
-    """A line of a table for each test episode of returns [A, E] by row."""
+    """Yield a line of a table for each test episode of returns [A, E] by row."""
     for row, of_agents in returns.items():
         for (agent, episode), value in np.ndenumerate(of_agents):
             yield {"row": row, "agent": agent, "episode": episode, "return": f"{value:.6g}"}
 
 
 def read_returns(out: Path) -> dict[str, np.ndarray]:
-    """Returns of test episodes by row, [A, E] each."""
+    """Read the returns of test episodes by row, [A, E] each."""
     found: dict[str, dict[str, list[float]]] = {}
     for line in read_csv(out / RETURNS):
         found.setdefault(line["row"], {}).setdefault(line["agent"], []).append(float(line["return"]))
@@ -95,7 +95,7 @@ def read_returns(out: Path) -> dict[str, np.ndarray]:
 
 
 def load_policy(out: Path, number: int) -> Policy:
-    """What an agent of ``synthenv train`` learnt; pure, jit and vmap it at will.
+    """Load what an agent of ``synthenv train`` learnt, as a pure function that may be jitted and vmapped.
 
     Args:
         out: the directory.

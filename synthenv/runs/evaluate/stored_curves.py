@@ -17,7 +17,7 @@ from synthenv.runs.training.trial_runner import TrialRunner
 
 
 class Learned(NamedTuple):
-    """What came of A agents: curves [A, K] of which [A] tests each were made, and where each trained [A]."""
+    """Curves [A, K] of A agents, how many tests each of them holds [A], and where each agent trained [A]."""
 
     curve: Curve
     num_tests: np.ndarray
@@ -59,7 +59,7 @@ def learn(place: Place, agent: AgentConfig, num_agents: int, seed: int, store: P
 
 
 def _digest(place: Place, agent: AgentConfig, num_agents: int, seed: int) -> str:
-    """Of all that a row depends on; another version of JAX or of this code is not noticed."""
+    """Hash all that a row depends on, except the versions of JAX and of this code."""
     proxy: Any = getattr(place.ground.env, "config", None) if place.proxies else None
     facts = to_json([place.spec.name, proxy, agent, num_agents, seed])
     return hashlib.sha256(facts.encode() + np.asarray(place.weights, np.float32).tobytes()).hexdigest()[:20]

@@ -19,7 +19,7 @@ from synthenv.zoo import world_models
 
 
 def list_names(command: List) -> dict[str, Any]:
-    """What ``--task``, ``--env``, ``--proxy`` and ``--preset`` may say."""
+    """List what ``--task``, ``--env``, ``--proxy`` and ``--preset`` may say."""
     tasks = envs.thresholds()
     listing(
         "tasks",
@@ -83,7 +83,7 @@ def list_names(command: List) -> dict[str, Any]:
 
 
 def _rows_of_model(name: str, scores: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """A row a task; one that says so if the model was not benchmarked when it was shipped."""
+    """Return a row for each task, or one that says that the model was not benchmarked when it was shipped."""
     return [
         (name, task, bracketed(row, "return", "final_", ".4g"), str(row["num_seeds"]))
         for task, row in scores.items()

@@ -15,7 +15,7 @@ from synthenv.runs.meta_train.arguments import MetaTrain
 from synthenv.runs.meta_train.config import MetaTrainConfig
 from synthenv.runs.meta_train.report import headlines, read_story, write_report
 
-_STYLES = {True: "green", False: "yellow", None: None}  # of the verdict on a search
+_STYLES = {True: "green", False: "yellow", None: None}  # styles of the verdict on a search
 
 
 def carry_out(command: MetaTrain) -> dict[str, Any]:
@@ -53,19 +53,19 @@ def meta_train(config: MetaTrainConfig, seed: int, out: Path, resume: bool) -> d
     say(f"report: {out / 'report.html'}\nnext:   synthenv evaluate --proxy {named} --num-agents 40{curves}")
     if (
         curves or config.agent.replayed_actions != "none"
-    ):  # of a synthetic environment it draws what agents replayed
+    ):  # the picture of a synthetic environment needs a replay
         say(f"        synthenv plot {named}")
     return result
 
 
 def show(out: Path) -> None:
-    """The table of a search so far."""
+    """Print the table of a search so far."""
     story = read_story(out)
     listing(story.title, ("", ""), [(label, number) for number, label in headlines(story)])
 
 
 def verdict(result: dict[str, Any], objective: str) -> str:
-    """How a finished search went, in a line."""
+    """Say in a line how a finished search went."""
     word = {True: "solved", False: "not solved", None: "finished"}[result["solved"]]
     best, what = result["best_incumbent"], "return" if objective == "max_reward" else objective
     said = (
@@ -77,7 +77,7 @@ def verdict(result: dict[str, Any], objective: str) -> str:
 
 
 def progress_numbers(line: dict[str, Any]) -> str:
-    """What a person wants to see of a generation while waiting for the next."""
+    """Write what a person wants to see of a generation while waiting for the next."""
     incumbent, deciding = line["incumbent_mean"], line["deciding_mean"]
     asked = "" if deciding is None else f" (decided at {deciding:.1f})"
     best = ""

@@ -1,4 +1,4 @@
-"""What a run can be told, and what makes sense. Imports nothing heavy, so that ``synthenv --help`` stays quick."""
+"""The config of a search, and checks that it makes sense. ``--help`` reads it, so it imports nothing heavy."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -38,7 +38,7 @@ Config = TypeVar("Config")
 
 
 def put(config: Config, path: str, value: Any) -> Config:
-    """The config with another value at a path."""
+    """Return the config with another value at a path."""
     part_name, name = path.split(".")
     whole: Any = config
     part: Any = getattr(config, part_name)
@@ -47,13 +47,13 @@ def put(config: Config, path: str, value: Any) -> Config:
 
 
 def put_all(config: Config, values: Mapping[str, Any]) -> Config:
-    """The config with other values at some paths."""
+    """Return the config with other values at some paths."""
     for path, value in values.items():
         config = put(config, path, value)
     return config
 
 
-# Of whom an agent learns in place of another: when it begins, stops and is tested.
+# Fields that an agent takes over from the one that it replaces: when it begins, stops and is tested.
 _SCHEDULE = (
     "init_episodes",
     "max_episodes",
@@ -65,13 +65,13 @@ _SCHEDULE = (
     "test_episodes",
     "vary",
 )
-_LEAST_UPDATES = 20  # that an agent which learns from whole rollouts is given
+_LEAST_UPDATES = 20  # least updates that an agent which learns from whole rollouts is given
 
 
 def on_schedule(agent: AgentConfig, former: AgentConfig) -> AgentConfig:
-    """An agent in the place of ``former``: on its schedule, and as large if its networks vary.
+    """Put an agent in the place of ``former``: on its schedule, and as large if its networks vary.
 
-    One that learns from whole rollouts has steps for twenty of them at least.
+    An agent that learns from whole rollouts gets steps for at least twenty of them.
     """
     kept: dict[str, Any] = {name: getattr(former, name) for name in _SCHEDULE}
     kept["max_steps"] = max(former.max_steps, _LEAST_UPDATES * agent.steps_per_update)
@@ -87,15 +87,15 @@ def on_schedule(agent: AgentConfig, former: AgentConfig) -> AgentConfig:
 
 
 def to_stored(config: MetaTrainConfig) -> dict[str, Any]:
-    """The config as run directories keep it."""
+    """Return the config as run directories keep it."""
     return {**asdict(config), "proxy": config.proxy.stored(), "agent": config.agent.stored()}
 
 
 def from_stored(stored: Mapping[str, Any]) -> MetaTrainConfig:
-    """The config that a run directory or a proxy file tells of, as JSON has it.
+    """Rebuild the config from the JSON of a run directory or a proxy file.
 
     Raises:
-        UserError: if it lacks a part or has one that this version does not know.
+        UserError: it lacks a part or has one that this version does not know.
     """
 
     try:
@@ -113,7 +113,7 @@ def from_stored(stored: Mapping[str, Any]) -> MetaTrainConfig:
 
 
 def check(config: MetaTrainConfig) -> None:
-    """Refuse what would train nobody, never end, or fail only after a generation was paid for.
+    """Refuse a config that would train nobody, never end, or fail only after a generation was paid for.
 
     Raises:
         UserError: naming the flag and what to pass.
@@ -132,7 +132,7 @@ def check(config: MetaTrainConfig) -> None:
 
 
 def _check_goal(config: MetaTrainConfig, refuse: Callable[[str, object, str], None]) -> None:
-    """Whether the parts agree on what is to be reached, and measure it."""
+    """Check that the parts agree on what is to be reached, and that it is measured."""
     outer, agent = config.outer, config.agent
     if outer.stop_when_solved and not outer.num_incumbents:
         refuse("outer.num_incumbents", 0, "1 or more, or --outer.no-stop-when-solved")

@@ -13,7 +13,7 @@ DEFAULT = "fast"
 
 
 def default_task(form: str) -> str:
-    """The task of a form of proxy where none is named.
+    """Return the task of a form of proxy where none is named.
 
     Raises:
         UserError: there is no such proxy.

@@ -1,4 +1,4 @@
-"""``report.html``: one self-contained page that says how a run went, also while it is going on."""
+"""Write ``report.html``: one self-contained page that says how a run went, or how it is going."""
 
 import base64
 import html
@@ -100,7 +100,7 @@ def write_report(run: str | Path) -> Path:
 
 
 class Story(NamedTuple):
-    """What there is to draw of a search: the arguments of ``progress_figure``."""
+    """What is drawn of a search: the arguments of ``progress_figure``."""
 
     lines: list[dict[str, Any]]
     title: str
@@ -109,7 +109,7 @@ class Story(NamedTuple):
 
 
 def read_story(run: Path) -> Story:
-    """The story of a run directory so far.
+    """Read the story of a run directory so far.
 
     Raises:
         UserError: if this is no run directory.
@@ -131,19 +131,19 @@ def _config_file(run: Path) -> dict[str, Any]:
 
 
 def _solved_return(config: Mapping[str, Any]) -> float | None:
-    """The run's own threshold, else its task's."""
+    """Return the run's own threshold, or else its task's."""
     outer = config.get("outer")
     own = outer.get("solved_score") if isinstance(outer, dict) else None
     if own is not None:
         return own
     try:
         return registry.make(config.get("task", "")).solved_return
-    except UserError:  # a task of another version, or of somebody's own registry
+    except UserError:  # a task of another version, or one that is not registered here
         return None
 
 
 def _objective(config: Mapping[str, Any]) -> str:
-    """What was maximised; runs of before it could be chosen maximised the return."""
+    """Return what was maximised; older runs, which had no choice, maximised the return."""
     outer = config.get("outer")
     return outer.get("objective", "max_reward") if isinstance(outer, dict) else "max_reward"
 
@@ -157,7 +157,7 @@ def _state(lines: Sequence[Mapping[str, Any]], result: Mapping[str, Any] | None)
 
 
 def headlines(story: Story) -> Iterator[tuple[str, str]]:
-    """Numbers for the top of the page, with what they are."""
+    """Yield numbers for the top of the page, with what they are."""
     lines, _, threshold, score = story
     last = lines[-1] if lines else {}
     goal = "" if threshold is None or not math.isfinite(threshold) else f", solved at {threshold:g}"
@@ -177,7 +177,7 @@ def _total(lines: Sequence[Mapping[str, Any]], name: str) -> float | None:
 
 
 def _number(value: Any) -> str:
-    """A number as a person writes it: thousands apart, no more digits than mean something."""
+    """Write a number as a person does: thousands apart, no more digits than mean something."""
     if not isinstance(value, int | float):
         return "–"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
@@ -192,7 +192,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def _commands(run: Path, config: Mapping[str, Any], result: Mapping[str, Any] | None) -> str:
-    """What to type next: evaluate a finished run, resume another."""
+    """Say what to type next: evaluate a finished run, resume another."""
     path, proxy = f"{shlex.quote(str(run))}{import_words()}", config.get("proxy")
     if result is None:
         return f"synthenv meta-train --resume --out {path}"
@@ -211,7 +211,7 @@ def _table(fields: Mapping[str, Any]) -> str:
 
 
 def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
-    """Dotted names and values of nested fields."""
+    """Yield dotted names and values of nested fields."""
     if isinstance(value, dict) and value:
         for field, inner in value.items():
             yield from _flat(inner, f"{name}.{field}" if name else field)

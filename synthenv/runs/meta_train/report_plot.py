@@ -18,7 +18,7 @@ STYLE: dict[str, Any] = {"linewidth": 2.0, "marker": "o", "markeredgewidth": 0}
 def draw_progress(
     metrics: Sequence[dict[str, Any]], title: str, solved_return: float | None, score: str = "return"
 ) -> bytes:
-    """The bytes of a PNG of ``progress_figure``."""
+    """Return ``progress_figure`` as the bytes of a PNG."""
     return png_of(progress_figure(metrics, title, solved_return, score), dpi=130)
 
 
@@ -119,7 +119,7 @@ def _dress(axes: Axes, title: str, ylabel: str) -> None:
 
 
 def _legend(axes: Axes, handles: Sequence[Any] = (), labels: Sequence[str] = ()) -> None:
-    """One row above the panel, where it hides no data; a panel without data says so."""
+    """Draw a legend in one row above the panel, where it hides no data; a panel without data says so."""
     if not axes.lines and not axes.collections:
         axes.text(
             0.5, 0.5, "nothing recorded", transform=axes.transAxes, ha="center", color=QUIET, fontsize=11
@@ -181,7 +181,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _short(value: float) -> str:
-    """1500 as 1.5k and 2000000 as 2M."""
+    """Write 1500 as 1.5k and 2000000 as 2M."""
     for unit, name in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= unit:
             return f"{value / unit:g}{name}"

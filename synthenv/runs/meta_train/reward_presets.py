@@ -1,4 +1,4 @@
-"""Named configurations of reward networks, task by task. Imports nothing heavy, so that ``--help`` stays quick.
+"""Named configurations of reward networks, task by task. ``--help`` reads it, so imports are light.
 
 References:
     Ferreira et al. (2022), tables 6-8, 10, 13 and 16; the released code for ``released``.
@@ -15,12 +15,12 @@ from synthenv.runs.meta_train.config import MetaTrainConfig, put_all
 
 
 def _schedule(agent: AgentConfig) -> AgentConfig:
-    """At most 100 episodes on the real task's own terms, a test after each; over once the tests solve it."""
+    """Train for at most 100 episodes with the real task's own limit and a test after each, until the tests solve it."""
     return replace(agent, stop="solved", test_episodes=1, max_episodes=100, time_limit="terminal")
 
 
-# As published: tables 6 to 8, 10, 13 and 16, by the kind of the task's actions. What a task has otherwise stands
-# with it.
+# As published: tables 6 to 8, 10, 13 and 16, by the kind of the task's actions. The entry of a task says where it
+# differs.
 _STRATEGY = StrategyConfig(name="paper_nes", std=0.1, step_size=0.5, transformation="all_better_2")
 _OUTER = OuterConfig(num_generations=50, num_test_episodes=1, objective="reward_threshold")
 PAPER = {
@@ -33,9 +33,10 @@ PAPER = {
 }
 
 
-# Ours: a start chosen among random networks, mirrored pairs that share their luck, Adam on centred ranks, and where
-# table 13 or 16 makes a training dear, the agents of the evaluation or smaller ones, with a bounded number of steps.
-# Chosen by trial on one or two seeds a task: no committed experiment tells the effects of the parts apart.
+# Ours: a start chosen among random networks, mirrored pairs with common random numbers, and Adam on centred ranks.
+# Where table 13 or 16 makes a training expensive, agents are those of the evaluation or smaller, and their number of
+# steps is bounded. All this was chosen by trial on one or two seeds a task: no committed experiment tells the parts'
+# effects apart.
 def _fast(config: MetaTrainConfig, std: float, step_size: float, **outer: int) -> MetaTrainConfig:
     strategy = config.strategy._replace(name="open_es", std=std, step_size=step_size)
     shared = {"num_incumbents": 8, "common_random_numbers": True} | outer
@@ -75,7 +76,7 @@ FAST = {
 
 
 def for_task(name: str, task: str) -> MetaTrainConfig:
-    """A preset for a task, by its kind, with what the task's entry has otherwise.
+    """Return a preset for a task by the kind of its actions, changed as the task's entry says.
 
     Raises:
         UserError: the task is unknown.
@@ -91,14 +92,14 @@ def for_task(name: str, task: str) -> MetaTrainConfig:
 
 
 def _released(config: MetaTrainConfig) -> MetaTrainConfig:
-    """As the released code ran a published configuration, with its agents: NES unnormalised."""
+    """Return a published configuration as the released code ran it, with its agents: NES unnormalised."""
     strategy = config.strategy._replace(transformation="nes_unnormalized")
     config = replace(config, strategy=strategy, agent=config.agent.as_released())
     return put_all(config, tasks.differs(config.task, "rn/released"))
 
 
 def _smoke(config: MetaTrainConfig) -> MetaTrainConfig:
-    """Seconds: shows the machinery, teaches nothing."""
+    """Return a configuration that takes seconds: it shows the machinery and teaches nothing."""
     agent = replace(config.agent, max_episodes=3, init_episodes=min(1, config.agent.init_episodes))
     return replace(
         config,

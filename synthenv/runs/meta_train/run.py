@@ -23,16 +23,16 @@ from synthenv.runs.storage import run_directory
 from synthenv.runs.storage.first_process import from_first, on_first
 from synthenv.runs.storage.run_directory import RunDir
 
-# Noise and agents of a generation depend on its number and on nothing behind it, so a search may be asked for more.
+# Noise and agents of a generation depend on its number and on no later one, so a search may be asked for more of them.
 _GROWS = "outer.num_generations"
 
 
 class StopSearch(Exception):
-    """Raised by ``on_generation``: end the run here, with its best proxy so far on disk; ``--resume`` can go on."""
+    """``on_generation`` raises it to end a run here: its best proxy so far is on disk, and ``--resume`` can go on."""
 
 
 def metrics_line(state: OuterState, log: GenerationLog, seconds: float, cpu_seconds: float) -> dict[str, Any]:
-    """One generation as a JSON-ready line, whose ``generation`` counts from 0; what people read counts from 1."""
+    """Return a generation as a JSON-ready line; its ``generation`` counts from 0, what people read counts from 1."""
     outcome, num_incumbents = log.outcome, len(log.incumbent_scores)
     return {
         "generation": int(state.generation) - 1,
@@ -100,7 +100,7 @@ def meta_train(
 
 
 def finished_result(config: MetaTrainConfig, seed: int, out: Path) -> dict[str, Any] | None:
-    """The result of this search if the directory ``out`` holds it finished, else None.
+    """Return the result of this search if the directory ``out`` holds it finished, else None.
 
     Raises:
         UserError: if it holds another finished search.
@@ -109,14 +109,14 @@ def finished_result(config: MetaTrainConfig, seed: int, out: Path) -> dict[str, 
 
 
 def _asked(config: MetaTrainConfig, seed: int) -> dict[str, Any]:
-    """Everything that decides the outcome, as ``config.json`` keeps it."""
+    """Return everything that decides the outcome, as ``config.json`` keeps it."""
     return {"command": "meta-train", "seed": seed, **to_stored(config)}
 
 
 def _begin(
     search: Search, run: RunDir, resume: bool, notify: Callable[[str], None]
 ) -> tuple[OuterState, bool]:
-    """Where the search stands, and whether it is over."""
+    """Return where the search stands, and whether it is over."""
     notify(f"run directory: {run.path}")
     for note in run.notes:
         notify(note)
@@ -136,7 +136,7 @@ def _record(
     line: dict[str, Any],
     on_generation: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Put a generation on disk, metrics first, so that a checkpoint never lacks its line; then tell."""
+    """Put a generation on disk and tell of it; metrics come first, so that a checkpoint never lacks its line."""
     run.append_metrics(line)
     _store(run).save(int(state.generation), state, {"finished": line["solved"]})
     try:
@@ -147,7 +147,7 @@ def _record(
 
 
 def _restore(search: Search, run: RunDir, notify: Callable[[str], None]) -> tuple[OuterState, bool]:
-    """The newest sound checkpoint, or the start; metrics of lost generations are dropped, damage is told."""
+    """Return the newest sound checkpoint, or the start; drop metrics of lost generations, and tell of damage."""
     state = search.start()
     restored = _store(run).restore(state)
     if restored is None:
@@ -189,9 +189,9 @@ def _result(search: Search, state: OuterState, solved: bool, run: RunDir) -> dic
 
 
 def _is_solved(search: Search, state: OuterState, decided: bool) -> bool | None:
-    """As it was decided where that ends a search, else whether the best incumbent has reached the threshold.
+    """Return whether the search has solved its task; None if there are no incumbents, or scores are no returns.
 
-    None if that cannot be said: no incumbents, or scores that are no returns.
+    Where deciding agents end a search, it is their decision; else the best incumbent has to reach the threshold.
     """
     outer = search.config.outer
     if outer.objective != "max_reward" or not outer.num_incumbents:

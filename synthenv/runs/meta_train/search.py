@@ -19,8 +19,9 @@ from synthenv.runs.meta_train.config import MetaTrainConfig, check
 from synthenv.runs.statistics.intervals import standard_error
 from synthenv.runs.training.trial_runner import TrialRunner, proxy_ground, task_for
 
-NUM_OWN = 32  # more agents of the search's own that have to agree before dearer ones of table 2 are asked
-# Of the networks of those of table 2: each takes as long to compile as several agents to train.
+# Agents of the search's own that have to agree before the more expensive ones of table 2 are asked.
+NUM_OWN = 32
+# Shapes of network that agents of table 2 have: each takes as long to compile as several agents to train.
 NUM_SHAPES = 6
 ROUND = 12  # of them are asked at a time: every shape twice
 # Told how many rounds of trials are done while a start is chosen, and how many there are.
@@ -28,9 +29,9 @@ ShowStart = Callable[[int, int], None]
 
 
 class Verdict(NamedTuple):
-    """Whether a generation ends the search, and what finding it out took.
+    """Whether a generation ends the search, and what it took to find out.
 
-    ``mean`` is the mean score that decided; None if nobody was asked to decide.
+    ``mean`` is the mean score that decided; None if no agents were asked to decide.
     """
 
     state: OuterState
@@ -49,7 +50,7 @@ class Search:
         self.root_key = jax.random.key(seed)
         self.proxy_config = config.proxy.as_seen(config.agent.time_limit)
         self.proxy = self.proxy_config.make(self.spec.env, self.spec.env_params)
-        # A generation uses fold_in(root_key, generation); everything else has a stream of its own, a key for each use.
+        # A generation uses fold_in(root_key, generation); every other use has a key of a stream of its own.
         apart = jax.random.split(jax.random.fold_in(self.root_key, 2**31 - 1), 7)
         key_proxy, self.key_init, self.key_starts, self.key_choice, self.key_race = apart[:5]
         self.key_decide, key_shapes = apart[5:]
@@ -62,7 +63,7 @@ class Search:
             )
         objective = make_objective(outer.objective, self.spec.solved_return, outer.unsolved_weight)
         self.runner = TrialRunner(config.agent, ground, self.spec, outer.num_test_episodes, objective)
-        whole = dataclasses.replace(config.agent, variation=type(config.agent)().variation)  # of table 2
+        whole = dataclasses.replace(config.agent, variation=type(config.agent)().variation)  # in table 2
         shapes = few_shapes(key_shapes, whole, NUM_SHAPES)
         self.confirmer = TrialRunner(whole, ground, self.spec, outer.num_test_episodes, shapes=shapes)
         asked = outer.solved_score
@@ -70,7 +71,7 @@ class Search:
         self.strategy = make_strategy(config.strategy, self.first_proxy.size, self.solved_score)
 
     def start(self, proxy: np.ndarray | None = None) -> OuterState:
-        """The state before the first generation, at a random proxy or this one [D]."""
+        """Return the state before the first generation, at a random proxy or this one [D]."""
         proxy = self.first_proxy if proxy is None else proxy
         return bilevel.init_state(self.key_init, self.strategy, jnp.asarray(proxy))
 
@@ -115,13 +116,14 @@ class Search:
     def check_solved(
         self, state: OuterState, log: GenerationLog, notify: Callable[[str], None] = lambda line: None
     ) -> Verdict:
-        """Whether the incumbent of this generation solves the task; if so, it is the one to keep.
+        """Find out whether the incumbent of this generation solves the task; if so, it is the one to keep.
 
-        A mean over few agents is easily lucky, over many generations some will be, and agents other than the
-        search's own may fail where those do well. So with ``confirm_agents`` more of the search's own are asked first,
-        which costs little, and then fresh agents of table 2 decide. What they say of an incumbent outweighs every score
-        of a generation: the best one decided is kept until another is decided to be better. Until one is decided, a
-        lucky score of the best incumbent gives way to what more agents said of it, lest it shuts out better ones.
+        A mean over few agents is easily lucky, and in many generations some are. Agents other than the search's own
+        may also fail where those do well. So with ``confirm_agents``, more of the search's own agents are asked first,
+        which costs little, and then fresh agents of table 2 decide. Their mean outweighs every score of a generation:
+        the best incumbent they decided on is kept until they find another one better. Until they have decided on any,
+        a lucky score of the best incumbent gives way to the mean of the agents asked later, so that it does not shut
+        out better ones.
         """
         scores, config = log.incumbent_scores, self.config.outer
         if not config.stop_when_solved or not len(scores) or not np.mean(scores) >= self.solved_score:
@@ -149,7 +151,7 @@ class Search:
     def confirm(
         self, key: jax.Array, incumbent: np.ndarray, notify: Callable[[str], None] = lambda line: None
     ) -> tuple[np.ndarray, int]:
-        """Scores of fresh agents on ``incumbent`` [D], and their training steps; asked in rounds.
+        """Return scores of fresh agents on ``incumbent`` [D], and their training steps; agents are asked in rounds.
 
         Most incumbents that are asked about fall short, and the first round usually shows it.
         """
@@ -175,6 +177,6 @@ def keep(state: OuterState, proxy: np.ndarray, score: float, notify: Callable[[s
 
 
 def try_agents(key: jax.Array, runner: TrialRunner, proxy: np.ndarray, num: int) -> tuple[np.ndarray, int]:
-    """Scores [num] of fresh agents on one proxy [D], and the training steps that they took."""
+    """Return scores [num] of fresh agents on one proxy [D], and the training steps that they took."""
     trials = runner.run(key, np.tile(proxy, (num, 1)), np.arange(num), num)
     return trials.score, int(trials.num_steps.sum())

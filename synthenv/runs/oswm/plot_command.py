@@ -1,4 +1,4 @@
-"""What ``synthenv oswm plot`` does."""
+"""Draw the curves of a run again, as ``synthenv oswm plot`` does."""
 
 import shlex
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from synthenv.runs.storage.stored_config import stored_config
 
 
 def told_of(config: Mapping[str, Any]) -> tuple[str, float | None]:
-    """What an oswm run dreams of, and the return from which on that is solved, if there is one."""
+    """Return what an oswm run dreams of, and the return from which on that is solved, if there is one."""
     if config["task"] is None:
         return Path(config["context_file"]).name, None
     return config["task"], real_task(config["task"], config.get("episode_steps")).solved_return

@@ -1,1 +1,1 @@
-"""What many numbers come to: histograms and densities."""
+"""Summaries of many numbers: histograms, densities and intervals."""

@@ -16,10 +16,10 @@ class Histogram(NamedTuple):
     """Shares of one quantity in several series, over common bins.
 
     Attributes:
-        name: of the quantity.
-        edges: of the bins, ascending. The outermost bins also hold what lies beyond. [B + 1]
-        shares: of each series, summing to 1. [B]
-        statistics: of each series: num, mean, std, min, q05, q95, max, of all its finite values.
+        name: name of the quantity.
+        edges: ends of the bins, ascending. The outermost bins also hold what lies beyond. [B + 1]
+        shares: each series' shares of the bins, summing to 1. [B]
+        statistics: each series' num, mean, std, min, q05, q95 and max, over all its finite values.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Histogram(NamedTuple):
 def histogram(name: str, series: Mapping[str, np.ndarray], num_bins: int = NUM_BINS) -> Histogram:
     """Count several series of values [N] in bins that span the middle 99 % of each of them.
 
-    Values that are not finite are left out; a series without others has no share anywhere.
+    Values that are not finite are left out; a series that has no finite value has no share anywhere.
     """
     finite = {label: np.asarray(v, np.float64)[np.isfinite(v)] for label, v in series.items()}
     ends = np.array([np.quantile(values, (0.005, 0.995)) for values in finite.values() if len(values)])
@@ -46,7 +46,7 @@ def histogram(name: str, series: Mapping[str, np.ndarray], num_bins: int = NUM_B
 
 
 def statistics(values: np.ndarray) -> dict[str, float]:
-    """Moments and quantiles of values [N]; NaN where there are none."""
+    """Return moments and quantiles of values [N]; they are NaN where there are no values."""
     q = np.quantile(values, (0, 0.05, 0.95, 1)) if len(values) else np.full(4, np.nan)
     mean, std = (values.mean(), values.std()) if len(values) else (np.nan, np.nan)
     named = zip(("min", "q05", "q95", "max"), q.tolist(), strict=True)
@@ -54,12 +54,12 @@ def statistics(values: np.ndarray) -> dict[str, float]:
 
 
 def overlap(found: Histogram, one: str, other: str) -> float:
-    """What two series share: 1 if they are equal bin by bin, 0 if they never meet."""
+    """Return the share that two series have in common: 1 if they are equal bin by bin, 0 if they never meet."""
     return float(np.minimum(found.shares[one], found.shares[other]).sum())
 
 
 def as_rows(histograms: Sequence[Histogram]) -> list[dict[str, Any]]:
-    """A line of a table for each quantity and series: statistics, the ends of the bins, their shares."""
+    """Return a line of a table for each quantity and series: statistics, the ends of the bins, their shares."""
     return [
         {
             "quantity": found.name,
@@ -75,7 +75,7 @@ def as_rows(histograms: Sequence[Histogram]) -> list[dict[str, Any]]:
 
 
 def from_rows(rows: Sequence[Mapping[str, str]]) -> list[Histogram]:
-    """The inverse of ``as_rows``, up to rounding."""
+    """Invert ``as_rows``, up to rounding."""
     histograms: dict[str, Histogram] = {}
     for row in rows:
         shares = np.array([float(value) for name, value in row.items() if name.startswith("share_")])
@@ -88,9 +88,9 @@ def from_rows(rows: Sequence[Mapping[str, str]]) -> list[Histogram]:
 
 
 def density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Gaussian kernel density of values [N] on a grid [G], with Silverman's bandwidth.
+    """Return a Gaussian kernel density of values [N] on a grid [G], with Silverman's bandwidth.
 
-    The bandwidth is at least a hundredth of the grid: many agents return exactly the same.
+    The bandwidth is at least a hundredth of the grid, since many agents have exactly the same return.
     """
     spread = min(values.std(), np.subtract(*np.percentile(values, [75, 25])) / 1.34)
     bandwidth = max(0.9 * spread * len(values) ** -0.2, 0.01 * np.ptp(grid))

@@ -1,4 +1,4 @@
-"""How sure a mean is: bootstrap intervals and standard errors."""
+"""The uncertainty of a mean: bootstrap intervals and standard errors."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ NUM_BOOTSTRAP = 10_000
 
 
 def bootstrap_interval(values: np.ndarray, seed: int = 0) -> list[float]:
-    """95 % percentile bootstrap interval of the mean over agents (the first axis)."""
+    """Return the 95 % percentile bootstrap interval of the mean over agents (the first axis)."""
     per_agent = values.reshape(len(values), -1).mean(axis=1)
     draws = np.random.default_rng(seed).integers(0, len(values), (NUM_BOOTSTRAP, len(values)))
     return [float(x) for x in np.percentile(per_agent[draws].mean(axis=1), [2.5, 97.5])]
 
 
 def bootstrap_band(values: np.ndarray, num_draws: int = 1000) -> np.ndarray:
-    """Mean over agents and its 95 % percentile bootstrap band, [3, G] of values [A, G]."""
+    """Return the mean over agents and its 95 % percentile bootstrap band, [3, G] for values [A, G]."""
     draws = np.random.default_rng(0).multinomial(
         len(values), np.full(len(values), 1 / len(values)), num_draws
     )
@@ -21,5 +21,5 @@ def bootstrap_band(values: np.ndarray, num_draws: int = 1000) -> np.ndarray:
 
 
 def standard_error(scores: np.ndarray) -> float:
-    """Of the mean of ``scores`` [N]."""
+    """Return the standard error of the mean of ``scores`` [N]."""
     return float(np.std(scores) / np.sqrt(len(scores)))

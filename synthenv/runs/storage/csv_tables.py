@@ -11,14 +11,18 @@ from synthenv.core.files import disk_error, make_directory, write_atomic
 
 
 def write_csv(file: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """A table of at least one row, with the keys of its first row as its head; raises as ``write_table``."""
+    """Write a table of at least one row, with the keys of its first row as its head.
+
+    Raises:
+        UserError: as ``write_table``.
+    """
     rows = list(rows)
     head = list(rows[0])
     write_table(file, head, ([row[name] for name in head] for row in rows))
 
 
 def write_table(file: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table, written whole or not at all.
+    """Write a table, whole or not at all.
 
     Raises:
         UserError: if the disk is full or the place cannot be written.
@@ -32,7 +36,7 @@ def write_table(file: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 
 def read_csv(file: Path) -> list[dict[str, str]]:
-    """The rows of a table.
+    """Read the rows of a table.
 
     Raises:
         UserError: if it cannot be read or is no text.

@@ -1,4 +1,4 @@
-"""What decides the last bits of a run beside its config, and how it was started."""
+"""The environment of a run, which decides its last bits beside its config, and how it was started."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ _WATCHED = ("synthenv", "jax", "device_kind", "num_devices")
 
 
 def environment() -> dict[str, Any]:
-    """Versions, device, flags and command line of this process."""
+    """Return versions, device, flags and command line of this process."""
     device = jax.devices()[0]
     return {
         "synthenv": __version__,
@@ -32,7 +32,7 @@ def environment() -> dict[str, Any]:
 
 
 def changes_since(then: Mapping[str, Any]) -> list[str]:
-    """One line for every difference from the environment that began a run."""
+    """Describe in a line each difference from the environment that began a run."""
     now = environment()
     return [
         f"{name} was {then.get(name)} and is {now[name]}: results may differ from those of an uninterrupted run"

@@ -1,7 +1,7 @@
 """Several processes as one run: all of them train, the first one writes and decides.
 
-A machine that reads a damaged checkpoint or a full disk must not leave the others waiting for it, so whatever process
-0 does alone ends with a word to all of them. With a single process nothing here does anything.
+A first process that meets a damaged checkpoint or a full disk must not leave the others waiting. So it tells them how
+anything ended that it did alone. With a single process nothing here does anything.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def on_first(act: Callable[..., T], *args: Any) -> T | None:
         the result on process 0, None elsewhere.
 
     Raises:
-        what ``act`` raises on process 0, and a UserError on the others then.
+        Exception: on process 0 whatever ``act`` raises, and then a UserError on the others.
     """
     result, error = None, None
     if jax.process_index() == 0:
@@ -42,7 +42,7 @@ def on_first(act: Callable[..., T], *args: Any) -> T | None:
 
 
 def from_first(tree: PyTree) -> PyTree:
-    """Arrays and numbers of process 0, on every process; ``tree`` has the same shapes everywhere."""
+    """Send arrays and numbers from process 0 to every process; ``tree`` has the same shapes everywhere."""
     if jax.process_count() == 1:
         return tree
     return jax.tree.map(jnp.asarray, multihost_utils.broadcast_one_to_all(tree))

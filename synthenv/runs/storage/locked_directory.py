@@ -1,4 +1,4 @@
-"""Directories whose numbers come one by one: written by one process at a time, and all of them with the same flags.
+"""Directories whose numbers come one by one, from one process at a time and always with the same flags.
 
 ``run_directory`` is for runs with checkpoints and metrics; this is for everything that only adds lines to a table.
 """
@@ -27,13 +27,13 @@ RESULT, LOCK = "result.json", ".lock"
 
 @contextlib.contextmanager
 def claimed(stem: str) -> Iterator[Path]:
-    """A directory of one's own: ``runs/stem``, or the first of ``runs/stem-2``, ``-3``, ... that does not exist.
+    """Make a new directory: ``runs/stem``, or the first of ``runs/stem-2``, ``-3``, ... that does not exist.
 
-    It is made at once, so two commands that are started together get two directories, and goes away again if nothing
-    is in it at the end.
+    It is made at once, so two commands that are started together get two directories. If it is empty at the end, it is
+    removed.
 
     Args:
-        stem: its name; a slash, as tasks have, is no directory.
+        stem: its name; a slash, which tasks may have, does not make a directory.
 
     Raises:
         MachineError: if it cannot be made.
@@ -66,7 +66,7 @@ def _new(parent: Path, name: str) -> Path:
 
 @contextlib.contextmanager
 def output(path: Path | None, stem: str) -> Iterator[Path]:
-    """Where a command writes at its end: ``path``, which is tried before the work, or else ``claimed(stem)``.
+    """Yield where a command writes at its end: ``path``, which is tried before the work, or else ``claimed(stem)``.
 
     Raises:
         MachineError: if nothing can be written there.
@@ -80,7 +80,7 @@ def output(path: Path | None, stem: str) -> Iterator[Path]:
 
 
 def is_begun(path: Path) -> bool:
-    """Whether there is anything in a directory but what a command leaves that was stopped while it began."""
+    """Return whether a directory holds more than a command leaves that was stopped while it began."""
     try:
         return any(entry.name != LOCK and not entry.name.endswith(".tmp") for entry in path.iterdir())
     except OSError:
@@ -144,11 +144,11 @@ def clear(path: Path) -> None:
 
 @contextlib.contextmanager
 def held(path: Path, asked: Mapping[str, Any]) -> Iterator[None]:
-    """Lock a directory, and hold it to the flags that it was begun with, which its ``config.json`` keeps.
+    """Lock a directory, and check the flags that it was begun with, which its ``config.json`` keeps.
 
     Args:
         path: made if it is missing.
-        asked: whatever decides the numbers of a line, but not which lines there are. Of a mapping only the keys that
+        asked: whatever decides the numbers of a line, but not which lines there are. In a mapping, only the keys that
             are on record already have to be the same; new ones are added.
 
     Raises:
@@ -165,13 +165,13 @@ def held(path: Path, asked: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """What both say, in their mappings, too; ``over`` where they differ."""
+    """Merge two mappings and the mappings in them; ``over`` wins where they differ."""
     within = {key: _merged(under[key], over[key]) for key in over if isinstance(under.get(key), dict)}
     return under | over | within
 
 
 def _nothing(path: Path) -> dict[str, Any]:
-    """No flags are on record: fine where there is no table either."""
+    """Return no flags, or refuse a directory that holds a table though no flags are on record."""
     if tables := sorted(file.name for file in path.glob("*.csv")):
         raise UserError(f"{path} holds {tables[0]}, and no {CONFIG} says of what: choose another --out")
     return {}

@@ -51,28 +51,28 @@ def truncate(run: Path, generation: int) -> None:
 
 
 def read(run: Path) -> list[dict[str, Any]]:
-    """All whole lines so far, by generation; none if there is no file yet."""
+    """Read all whole lines so far, by generation; there are none if there is no file yet."""
     return sorted((line for _, line in _lines(run / METRICS)), key=lambda line: line["generation"])
 
 
 def column(lines: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
-    """A field of all lines [N], NaN where it is missing or null."""
+    """Return a field of all lines [N], NaN where it is missing or null."""
     return np.array([line.get(name) for line in lines], float)
 
 
 def num_generations(lines: Sequence[Mapping[str, Any]]) -> int:
-    """How many generations are done by lines of ``read``, those whose line was damaged among them."""
+    """Count the generations that are done by lines of ``read``, including those whose line was damaged."""
     return lines[-1]["generation"] + 1 if lines else 0
 
 
 def missing(run: Path, num: int) -> list[int]:
-    """Which of the generations, or seeds, from 0 to ``num`` - 1 have no whole line."""
+    """Return which of the generations, or seeds, from 0 to ``num`` - 1 have no whole line."""
     done = {line["generation"] for line in read(run)}
     return [number for number in range(num) if number not in done]
 
 
 def damaged(run: Path) -> list[int]:
-    """Numbers, from 1 on, of the lines that cannot be read; a last one that was half written is none of them."""
+    """Return the numbers, from 1 on, of lines that cannot be read, except a last one that was half written."""
     lines = _parsed(run / METRICS)
     return [number for number, text, line in lines if line is None and text.endswith(b"\n") and text.strip()]
 
@@ -88,12 +88,12 @@ def _append_text(descriptor: int, text: str) -> None:
 
 
 def _lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Lines as text and as what they say, unreadable ones left out."""
+    """Yield lines as text and as what they say; unreadable ones are left out."""
     return ((text.decode().rstrip("\n"), line) for _, text, line in _parsed(file) if line is not None)
 
 
 def _parsed(file: Path) -> Iterator[tuple[int, bytes, dict[str, Any] | None]]:
-    """Number, bytes with their line break, and content of every line; None if it cannot be read."""
+    """Yield number, bytes with their line break, and content of every line; None if it cannot be read."""
     try:
         content = file.read_bytes()
     except FileNotFoundError:

@@ -102,24 +102,24 @@ class RunDir:
 
     @property
     def checkpoints(self) -> Path:
-        """Directory of the checkpoints."""
+        """Return the directory of the checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def best_proxy(self) -> Path:
-        """File of the evolved proxy."""
+        """Return the file of the evolved proxy."""
         return self.path / BEST_PROXY
 
     @property
     def plots(self) -> Path:
-        """Directory of the plots."""
+        """Return the directory of the plots."""
         return self.path / "plots"
 
     def check_nothing_is_lost(self) -> None:
-        """To be asked where there is no checkpoint, before a run is begun from its start.
+        """Check, where there is no checkpoint, that a run may be begun from its start.
 
         Raises:
-            UserError: there were checkpoints once; the first line of metrics is written before the first of them.
+            UserError: there are two lines of metrics or more, so there was a checkpoint after the first of them.
         """
         if self.read_metrics()[1:]:
             raise UserError(
@@ -147,7 +147,7 @@ class RunDir:
         metrics.truncate(self.path, generation)
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """All whole lines so far, by generation."""
+        """Read all whole lines so far, by generation."""
         return metrics.read(self.path)
 
     def save_result(self, result: Mapping[str, Any]) -> None:
@@ -201,12 +201,12 @@ def _check_place(
 
 
 def finished_result(path: Path, config: Mapping[str, Any], grows: str | None = None) -> dict[str, Any] | None:
-    """The result of a run that has nothing left to do; None if there is no such run.
+    """Return the result of a run that has nothing left to do; None if there is no such run.
 
     Args:
         path: the directory.
-        config: what the run is to be asked for, and
-        grows: the number in it of which it may be asked more, as for ``RunDir.create``.
+        config: what the run is asked for.
+        grows: dotted name of a number in the config that may be larger than it was, as for ``RunDir.create``.
 
     Raises:
         UserError: the run is finished, and was asked for something else.
@@ -236,7 +236,7 @@ def _grow(path: Path, config: dict[str, Any]) -> None:
 
 
 def _compare(path: Path, config: dict[str, Any]) -> list[str]:
-    """Hold a resumed run to the config it was begun with, and note what differs around it."""
+    """Check that a resumed run has the config it was begun with, and note what differs in its environment."""
     content = stored_config.read(path)
     began = content["config"]
     unknown = sorted(set(config.get("contents", {})) - set(began.get("contents", {})))

@@ -1,4 +1,4 @@
-"""``config.json``: what a directory was begun with, and whether that is what it is asked for now."""
+"""Keep ``config.json``, which says what a directory was begun with, and compare it with what is asked for now."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ CONFIG = "config.json"
 
 
 def read(path: Path) -> dict[str, Any]:
-    """All that the file of a directory holds, its ``config`` among it.
+    """Read all that the file of a directory holds, including its ``config``.
 
     Raises:
         UserError: it is missing or damaged.
@@ -25,7 +25,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def stored_config(path: Path) -> dict[str, Any]:
-    """What a directory was begun with; empty if nothing that can be read says so."""
+    """Return what a directory was begun with; empty if nothing that can be read says so."""
     try:
         return read(path)["config"]
     except UserError:
@@ -33,7 +33,7 @@ def stored_config(path: Path) -> dict[str, Any]:
 
 
 def write(path: Path, config: Mapping[str, Any], **beside: Any) -> None:
-    """Put on record what a directory is begun with, and what else is to stand in the file.
+    """Record what a directory is begun with, and whatever else the file is to hold.
 
     Raises:
         UserError: the disk is full or the place cannot be written.
@@ -42,12 +42,12 @@ def write(path: Path, config: Mapping[str, Any], **beside: Any) -> None:
 
 
 def check_same(whose: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Hold what goes on to what it was begun with.
+    """Check that what goes on is asked for what it was begun with.
 
     Args:
-        whose: begins the message, such as "the run in DIR was".
-        stored: what it was begun with, JSON-ready as
-        wanted: what it is asked for.
+        whose: beginning of the message, such as "the run in DIR was".
+        stored: what it was begun with, JSON-ready.
+        wanted: what it is asked for, JSON-ready.
 
     Raises:
         UserError: a field differs.
@@ -59,7 +59,7 @@ def check_same(whose: str, stored: Mapping[str, Any], wanted: Mapping[str, Any])
 
 
 def _differences(before: Any, now: Any, name: str) -> Iterator[tuple[str, str, str]]:
-    """Dotted names and both values of the fields that differ."""
+    """Yield dotted names and both values of the fields that differ."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for field in [*before, *(field for field in now if field not in before)]:
             inner = f"{name}.{field}" if name else field
@@ -69,7 +69,7 @@ def _differences(before: Any, now: Any, name: str) -> Iterator[tuple[str, str, s
 
 
 def with_contents(stored: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    """A stored config whose ``contents`` name the files that are wanted now, too.
+    """Return a stored config whose ``contents`` also name the files that are wanted now.
 
     Earlier versions kept no hash of a world model that is shipped; what is not on record cannot contradict anything.
     """
@@ -79,14 +79,14 @@ def with_contents(stored: dict[str, Any], wanted: dict[str, Any]) -> dict[str, A
 
 
 def value_at(config: Any, name: str | None) -> Any:
-    """The value at a dotted name; None if there is none."""
+    """Return the value at a dotted name; None if there is none."""
     for field in name.split(".") if name else ():
         config = config.get(field) if isinstance(config, dict) else None
     return config if name else None
 
 
 def with_value(config: dict[str, Any], name: str | None, value: Any) -> dict[str, Any]:
-    """The config with another value at a dotted name."""
+    """Return the config with another value at a dotted name."""
     if name is None:
         return config
     field, _, inner = name.partition(".")

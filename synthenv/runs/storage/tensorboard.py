@@ -58,7 +58,7 @@ class ScalarEvents:
         make_directory(self._directory)
         # TensorBoard reads files in the order of their names; its own convention would add the host's name.
         name = f"events.out.tfevents.{int(time.time()):010d}.{first_step:08d}.{os.getpid()}"
-        # An absolute path: it takes what stands before a colon for a way to reach a cloud store.
+        # The path is absolute, since RecordWriter takes what precedes a colon for the address of a cloud store.
         writer = RecordWriter(str(self._directory.absolute() / name))
         _write(writer, file_version="brain.Event:2")
         start = SessionLog(status=SessionLog.START)

@@ -1,6 +1,6 @@
 """Training agents in any environment and testing them on the real task: figure 3's protocol.
 
-``train`` and ``evaluate`` are one machine: agents with fixed or varied hyperparameters are trained in a task, a shipped
+``train`` and ``evaluate`` work alike: agents with fixed or varied hyperparameters are trained in a task, a shipped
 proxy or a run's proxy, tested on the real task with ten greedy episodes, and counted. Agents trained on the real task
 and untrained agents are the baselines.
 
@@ -24,7 +24,7 @@ Keep = Callable[[AgentConfig, Any], None]
 
 
 class Scores(NamedTuple):
-    """What came of A agents: real test returns [A, E], training steps [A], training episodes [A].
+    """Results of A agents: real test returns [A, E], training steps [A], training episodes [A].
 
     ``which`` [A] says in which of the place's environments each of them trained.
     """
@@ -43,10 +43,19 @@ def run_agents(
     num_test_episodes: int = 10,
     keep: Keep | None = None,
 ) -> Scores:
-    """Train ``num_agents`` agents, spread evenly over the place's environments, and test each on the real task."""
+    """Train ``num_agents`` agents, spread evenly over the place's environments, and test each on the real task.
+
+    Args:
+        place: where they train, and the task they are tested on.
+        agent: their config.
+        num_agents: A.
+        seed: randomness.
+        num_test_episodes: E.
+        keep: called with the agent and the policies that were learnt, leading axis [A].
+    """
     runner = TrialRunner(agent, place.ground, place.spec, num_test_episodes, keep=keep is not None)
     which = np.arange(num_agents) % len(place.weights)
-    # Apart from every key of a search with this seed.
+    # This key is apart from every key of a search with this seed.
     key = jax.random.fold_in(jax.random.key(seed), 2**31 - 2)
     results = runner.run(key, place.weights[which], np.arange(num_agents), num_agents)
     if keep is not None:
@@ -55,12 +64,12 @@ def run_agents(
 
 
 def untrained(place: Place, agent: AgentConfig, num_agents: int, seed: int) -> Scores:
-    """The control: the same agents, tested before any training."""
+    """Test the same agents before any training, as a control."""
     return run_agents(place, replace(agent, max_steps=1, init_episodes=10**6), num_agents, seed)
 
 
 def summarise(scores: Scores) -> dict[str, Any]:
-    """The JSON summary of A agents: means, intervals over agents, and what they used."""
+    """Return the JSON summary of A agents: means, intervals over agents, and what they used."""
     return {
         "mean_return": float(scores.returns.mean()),
         "ci95_return": bootstrap_interval(scores.returns),
@@ -75,7 +84,7 @@ def summarise(scores: Scores) -> dict[str, Any]:
 
 
 def summarise_proxies(place: Place, scores: Scores) -> list[dict[str, Any]]:
-    """The summary of each proxy on its own, in the order of the place; those without agents are left out."""
+    """Return the summary of each proxy on its own, in the order of the place, without proxies that have no agents."""
     each = [Scores(*(x[scores.which == i] for x in scores)) for i in range(len(place.weights))]
     return [
         {"proxy": name, **summarise(own)}

@@ -29,10 +29,10 @@ class Place(NamedTuple):
         name: how it was asked for.
         spec: the real task that agents are tested on.
         ground: where they train.
-        weights: of the N environments meant. [N, D]
+        weights: weights of the N environments meant. [N, D]
         agent: the schedule that agents follow there.
         proxies: names of the N environments if they are proxies, else empty.
-        shapes_rewards: whether agents step the real task there, for other rewards.
+        shapes_rewards: whether agents step the real task there and get other rewards.
     """
 
     name: str
@@ -48,9 +48,9 @@ def resolve(*names: str, agent: str | None = None) -> Place:
     """Find a training place.
 
     Args:
-        agent: who is to train there; if None, whom a proxy was evolved with (with the hyperparameters of the papers'
-            evaluations; ``as_evolved``: with its own), or one that fits the task.
-        names: a task id, or one or several of: a shipped proxy (all of a task, or ``:i``), a run directory, a proxy
+        agent: name of the agent that is to train there. ``as_evolved`` is the one that a proxy was evolved with; None
+            is the same with the hyperparameters of the papers' evaluations, or one that fits the task.
+        names: a task id; or one or several of a shipped proxy (all of a task, or ``:i``), a run directory, a proxy
             file.
 
     Raises:
@@ -68,12 +68,12 @@ def resolve(*names: str, agent: str | None = None) -> Place:
 
 
 def is_shipped(name: str) -> bool:
-    """Whether that is the name of a task or of shipped proxies, whatever path is called the same."""
+    """Return whether a task or shipped proxies have this name, even if there is a path of that name."""
     return name in registry.names() or zoo.is_shipped(name)
 
 
 def _load_proxies(name: str) -> list[zoo.LoadedProxy]:
-    """The proxies of a name; none if it is no name of a proxy."""
+    """Load the proxies of a name; there are none if it is not the name of a proxy."""
     return zoo.load(name) if zoo.is_proxy(name) else []
 
 
@@ -105,9 +105,9 @@ def _proxy_place(name: str, proxies: list[zoo.LoadedProxy], agent: str | None) -
 
 
 def schedule_of(metadata: dict[str, Any], agent: str = "ddqn") -> AgentConfig:
-    """An agent of the papers' evaluations on the training budget that the proxy was evolved for.
+    """Put an agent of the papers' evaluations on the training budget that the proxy was evolved for.
 
-    In a reward network it warms up as long as it does elsewhere; what that is longer comes on top of the budget.
+    In a reward network its warm-up is as long as elsewhere; if that is longer than in the search, the budget grows.
     """
     evolved = agent_from_stored(metadata["agent"])
     if agent == AS_EVOLVED:
@@ -115,7 +115,7 @@ def schedule_of(metadata: dict[str, Any], agent: str = "ddqn") -> AgentConfig:
     kept = ["max_episodes", "max_steps", "stop", "stop_window", "test_episodes"]
     if proxy_configs.from_stored(
         metadata["proxy"]
-    ).shapes_rewards:  # the task's own agents, whose warm-up is their own
+    ).shapes_rewards:  # the task's agents keep their own warm-up
         config = reward_agent(agent, metadata["task"])
     else:
         kept.append("init_episodes")
@@ -129,7 +129,7 @@ def schedule_of(metadata: dict[str, Any], agent: str = "ddqn") -> AgentConfig:
 
 
 def budgeted(agent: AgentConfig, max_steps: int | None) -> AgentConfig:
-    """The agent with another number of training steps, and a buffer to hold them; itself if None."""
+    """Return the agent with another number of training steps and a buffer to hold them; unchanged if None."""
     if max_steps is None:
         return agent
     room = max(agent.buffer_size, min(max_steps, 100_000))
@@ -137,9 +137,9 @@ def budgeted(agent: AgentConfig, max_steps: int | None) -> AgentConfig:
 
 
 def real_schedule(place: Place, default: AgentConfig, max_steps: int | None) -> AgentConfig:
-    """Whom to compare with on the real task: ``default``; beside reward networks the very agent that trains there.
+    """Return the agent to compare with on the real task: ``default``, or the very agent that trains in reward networks.
 
-    Its budget is that of ``default``, unless ``max_steps`` says otherwise: what was ample in a proxy may be too little.
+    Its budget is that of ``default`` unless ``max_steps`` is given, since the budget of a proxy may be too small there.
     """
     max_steps = max_steps or default.max_steps
     if not place.shapes_rewards:
@@ -149,7 +149,7 @@ def real_schedule(place: Place, default: AgentConfig, max_steps: int | None) -> 
 
 
 def test_spec(place: Place, name: str) -> EnvSpec:
-    """Another task to test on, for the same observations and actions."""
+    """Return another task to test on, which has the same observations and actions."""
     spec = task_for(place.agent, name)
     if _sizes(spec) != _sizes(place.spec):
         raise UserError(

@@ -1,4 +1,4 @@
-"""Where an agent, a training ground and a task become compiled programs.
+"""Compiled programs of an agent, a training ground and a task.
 
 One program per shape bucket, built on first use and kept for the life of the process, so that no generation after
 the first compiles anything (``num_traces`` counts, and a test holds it to that).
@@ -34,7 +34,7 @@ MOST_SLOTS = 4096  # members that an accelerator steps together; its memory may 
 
 
 def memory_of_device() -> int | None:
-    """Bytes that programs may use on an accelerator; None where it does not say."""
+    """Return the bytes that programs may use on an accelerator; None where it does not say."""
     return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
 
 
@@ -42,12 +42,12 @@ class TrialRunner:
     """Trains and tests agents of one config in one training ground.
 
     Args:
-        agent: the agents.
+        agent: the agents' config.
         ground: where they train.
         spec: the real task they are tested on.
         num_test_episodes: greedy episodes per agent.
-        objective: makes a score of a training and its test.
-        shapes: the shapes of network that the agents take by turns, of ``few_shapes``; None draws one for each.
+        objective: turns a training and its test into a score.
+        shapes: shapes of network from ``few_shapes`` that the agents take by turns; None draws one for each.
         keep: whether results hold the policies that were learnt, which all have to be of one shape then.
     """
 
@@ -75,7 +75,7 @@ class TrialRunner:
         self._lock = threading.Lock()
 
     def program(self, bucket: Bucket) -> Callable[[TrialTask], TrialResult]:
-        """The jitted program of a bucket."""
+        """Return the jitted program of a bucket."""
         with self._lock:
             if bucket not in self._programs:
                 self._programs[bucket] = self._build(bucket)
@@ -117,7 +117,7 @@ class TrialRunner:
     def serve(
         self, key: jax.Array, proxies: np.ndarray, agents: np.ndarray, num_agents: int
     ) -> tuple[TrialResult, float]:
-        """As ``run``, with the share of the workers' time that advanced a training."""
+        """Train and test as ``run`` does; return the share of the workers' time that advanced a training, too."""
         key_hyperparams, key_seeds = jax.random.split(key)
         hyperparams, buckets = sample(
             key_hyperparams, self.agent, self.spec.solved_return, num_agents, self.on_cpu, self.shapes
@@ -151,7 +151,7 @@ class TrialRunner:
 def proxy_ground(
     proxy: Any, proxy_params: PyTree
 ) -> tuple[TrainingGround, np.ndarray, Callable[[jax.Array], PyTree]]:
-    """A proxy as a training ground.
+    """Make a proxy a training ground.
 
     Returns:
         the ground, the flat weights [D] of ``proxy_params``, and the function from flat weights to params.
@@ -162,12 +162,12 @@ def proxy_ground(
 
 
 def real_ground(spec: EnvSpec) -> TrainingGround:
-    """The real task as a training ground; it takes no weights (D = 0)."""
+    """Make the real task a training ground, which takes no weights (D = 0)."""
     return TrainingGround(spec.env, lambda weights, discount: spec.env_params)
 
 
 def task_for(agent: AgentConfig, name: str) -> EnvSpec:
-    """A task by name that the agent can learn.
+    """Find a task by name that the agent can learn.
 
     Raises:
         UserError: if the name is unknown, or the task's actions or observations are not the agent's.
@@ -178,5 +178,5 @@ def task_for(agent: AgentConfig, name: str) -> EnvSpec:
 
 
 def zeros(num: int) -> np.ndarray:
-    """Weights of a training ground that takes none, [num, 0]."""
+    """Return the weights of a training ground that takes none, [num, 0]."""
     return np.zeros((num, 0), np.float32)

@@ -40,7 +40,7 @@ def tune(command: Tune) -> dict[str, Any]:
 
 
 def trial_line(event: dict[str, Any], num_trials: int) -> str:
-    """How a trial ended, in a line."""
+    """Say in a line how a trial ended."""
     value = "" if event["value"] is None else f" with {event['value']:.1f}"
     why = f" ({event['reason']})" if event["state"] == "failed" else ""
     best = (
@@ -55,7 +55,7 @@ def trial_line(event: dict[str, Any], num_trials: int) -> str:
 
 
 def show_best(summary: dict[str, Any]) -> None:
-    """The table of the best configuration."""
+    """Print the table of the best configuration."""
     best, shares = summary["best"], summary["importances"]
     title = f"best configuration: trial {best['trial']}, value {best['value']:.1f}"
     rows = []

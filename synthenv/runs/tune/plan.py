@@ -1,4 +1,4 @@
-"""What a study was asked for, and the config of a trial. Knows nothing of Optuna but ``suggest_int`` and its like."""
+"""The plan of a study, and the config of a trial. Of Optuna it knows nothing but ``suggest_int`` and its like."""
 
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ class Plan(NamedTuple):
 
     Attributes:
         command: the arguments.
-        base: config of every trial but for the parameters.
+        base: config of every trial, apart from the parameters.
         params: the search space.
     """
 
@@ -28,7 +28,7 @@ class Plan(NamedTuple):
     params: tuple[Param, ...]
 
     def asked(self) -> dict[str, Any]:
-        """What decides the outcome; the number of workers may change."""
+        """Return what decides the outcome; the number of workers does not."""
         chosen = (
             "proxy",
             "task",

@@ -18,7 +18,7 @@ VALUES = {  # by whether the proxy shapes rewards
 
 
 def draw_importances(shares: Mapping[str, float], num_completed: int, num_trials: int) -> Figure:
-    """A bar for each parameter, the most important one on top.
+    """Draw a bar for each parameter, the most important one on top.
 
     Args:
         shares: importance by parameter; may be empty.
@@ -54,7 +54,7 @@ def draw_importances(shares: Mapping[str, float], num_completed: int, num_trials
 
 
 def draw_history(trials: Sequence[tuple[int, str, float | None]], form: str) -> Figure:
-    """Values in the order of the trials, the best so far, and which trials had none.
+    """Draw the values of the trials in their order, the best so far, and which trials had no value.
 
     Args:
         trials: number, state and value.

@@ -1,4 +1,4 @@
-"""What a study leaves: a table of its trials, the best config with its command, importances, pictures, a summary."""
+"""Write what a study leaves: a table of trials, the best config with its command, importances, pictures, a summary."""
 
 import shlex
 import warnings
@@ -22,40 +22,40 @@ from synthenv.runs.tune import plot as tune_plot
 from synthenv.runs.tune.plan import Plan
 
 BEST, TABLE = "best.json", "trials.csv"
-# Of the completed trials that is compared with the others, and the fewest of them that make a comparison.
+# Share of the completed trials that is compared with the others, and the fewest trials that allow a comparison.
 TOP_SHARE, FEWEST_COMPLETED = 0.25, 8
 
 
 def state_of(trial: FrozenTrial) -> str:
-    """complete, pruned, failed, running or waiting; interrupted is one whose process was ended from outside."""
+    """Return complete, pruned, failed, running, waiting, or interrupted if its process was ended from outside."""
     if trial.state == TrialState.FAIL:
         return "failed" if "reason" in trial.user_attrs else "interrupted"
     return trial.state.name.lower()
 
 
 def chosen(trial: FrozenTrial, plan: Plan) -> dict[str, Any]:
-    """The parameters of a trial as the config has them, by path."""
+    """Return the parameters of a trial as the config has them, by path."""
     return {p.path: p.value(trial.params[p.name]) for p in plan.params if p.name in trial.params}
 
 
 def first_attempt(trial: FrozenTrial | Trial) -> int:
-    """The number of the interrupted trial that a trial goes on with; its own if it is none of those."""
+    """Return the number of the interrupted trial that a trial goes on with, or its own if it goes on with none."""
     return trial.user_attrs.get("continues", trial.number)
 
 
 def last_attempts(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials without those that were gone on with."""
+    """Return the trials, without those that were gone on with."""
     return list({first_attempt(trial): trial for trial in trials}.values())
 
 
 def best_of(trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
-    """The completed trial of the least value, the earliest of several; None if none was completed."""
+    """Return the completed trial of the least value, the earliest of several; None if none was completed."""
     completed = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     return min(completed, key=lambda trial: trial.values[0], default=None)
 
 
 def news(study: optuna.Study, number: int) -> dict[str, Any]:
-    """What a person wants to know when a trial has ended."""
+    """Return what a person wants to know when a trial has ended."""
     trials = study.get_trials(deepcopy=False)
     trial = trials[number]
     best = best_of(trials)
@@ -77,12 +77,12 @@ def config_of(trial: FrozenTrial, plan: Plan) -> MetaTrainConfig:
 
 
 def seeds(seed: int, number: int, num_searches: int) -> tuple[int, ...]:
-    """Of the searches of the trial of that number."""
+    """Return the seeds of the searches of the trial with that number."""
     return tuple(np.random.SeedSequence([seed, number, 1]).generate_state(num_searches).tolist())
 
 
 def flags(config: MetaTrainConfig, preset_name: str) -> list[str]:
-    """The words after ``synthenv meta-train`` that mean this config: what differs from the preset."""
+    """Return the words after ``synthenv meta-train`` that mean this config: what differs from the preset."""
     form, agent = config.proxy.kind, config.agent.full_name
     words = ["--proxy", form, "--task", config.task, "--preset", preset_name]
     base = preset(form, preset_name, config.task)
@@ -141,9 +141,9 @@ def write_best(best: FrozenTrial, plan: Plan, out: Path) -> dict[str, Any]:
 
 
 def importances(study: optuna.Study, plan: Plan) -> dict[str, float]:
-    """How much each parameter mattered, see ``ped_anova``.
+    """Return how much each parameter mattered, by ``ped_anova``.
 
-    Pruned and failed trials have no value to compare, so this is about survivors: a parameter that decides who is
+    Pruned and failed trials have no value to compare, so only survivors count: a parameter that decides who is
     pruned may look unimportant.
     """
     path_of = {param.name: param.label or param.path for param in plan.params}
@@ -151,9 +151,9 @@ def importances(study: optuna.Study, plan: Plan) -> dict[str, float]:
 
 
 def ped_anova(study: optuna.Study) -> dict[str, float]:
-    """How much each parameter tells the best quarter of the completed trials from the rest, summing to 1.
+    """Return how much each parameter tells the best quarter of the completed trials from the rest, summing to 1.
 
-    Empty where too few trials were completed, or all are equally good.
+    The answer is empty where too few trials were completed, or all are equally good.
 
     References:
         Watanabe et al. (2023), PED-ANOVA.
@@ -163,7 +163,7 @@ def ped_anova(study: optuna.Study) -> dict[str, float]:
         return {}
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=TOP_SHARE)
     with warnings.catch_warnings():
-        # Of parameters that few trials have: the picture tells the number of trials.
+        # The warnings are about parameters that few trials have; the picture tells the number of trials.
         warnings.simplefilter("ignore")
         found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: float(share) for name, share in found.items()}

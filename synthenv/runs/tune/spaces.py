@@ -1,8 +1,8 @@
-"""What ``synthenv tune`` may change, and between which values: the papers' ranges as data. Imports nothing heavy.
+"""Search spaces of ``synthenv tune``: the papers' ranges as data. Imports nothing heavy.
 
 A parameter fills one field of a ``MetaTrainConfig``. It exists where its condition holds in the config as filled so
-far, so the order of a space matters: parents come before what hangs on them, and a preset's fixed choice is as good a
-parent as a sampled one.
+far, so the order of a space matters: parents come before what depends on them. A parent may be sampled or fixed by a
+preset.
 
 References:
     Ferreira et al. (2022), tables 3, 7, 10, 13 and 16; appendix E.1 for the score transformations.
@@ -21,10 +21,10 @@ class Param(NamedTuple):
         path: field of a ``MetaTrainConfig``: part.name.
         low: least value; integers mean an integer parameter.
         high: greatest value, included.
-        log: on a logarithmic scale.
-        inverse: log only: the scale is that of 1 - value, "True (inv.)" in the tables.
+        log: whether the scale is logarithmic.
+        inverse: whether the logarithmic scale is that of 1 - value, "True (inv.)" in the tables.
         choices: the values of a categorical parameter, which has no ends.
-        when: a path and the values there with which the parameter exists; None: always.
+        when: a path and the values there with which the parameter exists; None if it always does.
         label: what the study calls it where two parameters share a field; the path if empty.
     """
 
@@ -39,27 +39,27 @@ class Param(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the study calls it; of an inverse one it knows 1 - value."""
+        """Return what the study calls the parameter; it knows an inverse one as 1 - value."""
         name = self.label or self.path
         return f"1 - {name}" if self.inverse else name
 
     def value(self, drawn: Any) -> Any:
-        """The config's value for what the study drew."""
+        """Return the config's value for what the study drew."""
         return 1 - drawn if self.inverse else drawn
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Between what the study draws."""
+        """Return the numbers between which the study draws."""
         return (_complement(self.high), _complement(self.low)) if self.inverse else (self.low, self.high)
 
 
 def _complement(end: float) -> float:
-    """1 - end without the noise of binary fractions, so that 1 - 0.9 is 0.1."""
+    """Return 1 - end without the noise of binary fractions, so that 1 - 0.9 is 0.1."""
     return round(1 - end, 12)
 
 
 ACTIVATIONS = ("tanh", "relu", "leaky_relu", "prelu")
-# The paper's eight.
+# The paper's eight score transformations.
 TRANSFORMATIONS = (
     "linear",
     "rank",
@@ -72,11 +72,11 @@ TRANSFORMATIONS = (
 )
 PAPER_NES: Condition = ("strategy.name", ("paper_nes",))
 OPEN_ES: Condition = ("strategy.name", ("open_es",))
-# Agents that draw these anew every time do not look at them ("HPs: varied" in A.5).
+# Agents that draw these hyperparameters anew every time do not read them from the config ("HPs: varied" in A.5).
 NOT_DRAWN: Condition = ("agent.vary", (False,))
 
 # Table 3, first rows. Table 7 names the same four for reward networks and prints no ranges. evosax's OpenES takes Adam
-# steps, which table 3 knows nothing of: that range is ours.
+# steps, which are not in table 3: that range is ours.
 STRATEGY = (
     Param("strategy.std", 0.01, 1.0, log=True),
     Param("strategy.step_size", 0.1, 1.0, log=True, when=PAPER_NES),
@@ -132,7 +132,7 @@ TD3 = (
     Param("agent.policy_clip", 0.25, 1.0, log=True),
 )
 
-# Of an agent: what the papers' tables vary of it. By its name, since its fields decide; others leave it as it is.
+# What the papers' tables vary of an agent, by its name; other agents stay as they are.
 OF_AGENT = {
     "ddqn": DDQN,
     "dueling_ddqn": DDQN,
@@ -141,16 +141,16 @@ OF_AGENT = {
     "td3": TD3,
     "td3_discrete": TD3,
 }
-# Of a proxy: tables 3 and 7; a table's worth of states takes smaller networks.
+# What tables 3 and 7 vary of a proxy; tabular tasks take smaller networks.
 OF_PROXY = {"se": _proxy_shape(48), "rn": _proxy_shape(48), "table": _proxy_shape(32)}
 
 
 def space(config: Any, strategies: tuple[str, ...] = ()) -> tuple[Param, ...]:
-    """The parameters that a study of this config varies: of its strategy, its proxy and its agents.
+    """Return the parameters that a study of this config varies: of its strategy, its proxy and its agents.
 
     Args:
-        config: a ``MetaTrainConfig``; what the tables have no ranges for is left as it is.
-        strategies: to choose from; one or none leaves the config's.
+        config: a ``MetaTrainConfig``; fields for which the tables have no ranges stay as they are.
+        strategies: strategies to choose from; one or none keeps the config's.
     """
     choice = (Param("strategy.name", choices=strategies),) if len(strategies) > 1 else ()
     shape = OF_PROXY.get(config.proxy.kind, ())
@@ -158,7 +158,7 @@ def space(config: Any, strategies: tuple[str, ...] = ()) -> tuple[Param, ...]:
         shape = OF_PROXY["table"]
     params = (*choice, *STRATEGY, *shape, *OF_AGENT.get(config.agent.name, ()))
     fixed = {
-        f"{part}.{name}"  # a network of a user's is as wide and as deep as it is
+        f"{part}.{name}"  # a user's network has its own width and depth
         for part in ("proxy", "agent")
         if getattr(getattr(config, part), "network", "")
         for name in ("hidden_size", "depth", "activation")
@@ -167,12 +167,12 @@ def space(config: Any, strategies: tuple[str, ...] = ()) -> tuple[Param, ...]:
 
 
 def exists(param: Param, config: Any) -> bool:
-    """Whether the condition of a parameter holds."""
+    """Return whether the condition of a parameter holds."""
     return param.when is None or attrgetter(param.when[0])(config) in param.when[1]
 
 
 def drawn(params: tuple[Param, ...], config: Any) -> dict[str, Any]:
-    """What a study would have drawn for this config, by name; values outside of their ranges are left out."""
+    """Return what a study would have drawn for this config, by name; values outside of their ranges are left out."""
     found = {}
     for param in params:
         value = attrgetter(param.path)(config)

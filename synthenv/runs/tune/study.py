@@ -1,9 +1,9 @@
 """Three levels: agents learn in proxies, proxies are evolved, and here a study chooses the hyperparameters of both.
 
-The paper used BOHB; this is its like in Optuna: multivariate TPE proposes, Hyperband stops what is hopeless, and the
-resource is the number of generations. This process alone asks, tells and writes the study; workers only train, so
-nothing but a pipe can break when one of them dies. Whatever happens, ``--resume`` goes on: trials that were running are
-marked as failed, and each is taken up again as a new trial in the same run directory, which knows how to be resumed.
+The paper used BOHB. The like of it in Optuna is used here: multivariate TPE proposes, Hyperband stops what is hopeless,
+and the resource is the number of generations. This process alone asks, tells and writes the study; workers only train,
+so nothing but a pipe can break when one of them dies. ``--resume`` goes on from any stop: trials that were running are
+marked as failed, and each is taken up again as a new trial in the same run directory, which can be resumed.
 
 config.json     what was asked
 study.db        the Optuna study (SQLite)
@@ -40,7 +40,7 @@ Show = Callable[[dict[str, Any]], None]
 
 
 def tune(plan: Plan, out: Path, show: Show, notify: Callable[[str], None]) -> dict[str, Any]:
-    """Carry a study out, or what is left of it.
+    """Carry out a study, or what is left of it.
 
     Args:
         plan: the study.
@@ -75,7 +75,7 @@ def tune(plan: Plan, out: Path, show: Show, notify: Callable[[str], None]) -> di
 
 
 def open_study(out: Path, plan: Plan) -> optuna.Study:
-    """The study in a directory, or a new one if none of its trials was begun.
+    """Open the study in a directory, or make a new one if none of its trials was begun.
 
     Raises:
         UserError: if it is damaged or lost.
@@ -95,7 +95,7 @@ def open_study(out: Path, plan: Plan) -> optuna.Study:
             pruner=optuna.pruners.HyperbandPruner(-(-most // 9), most, reduction_factor=3),
         )
         if not begun:
-            # The first trial is the preset itself, as far as it lies in the ranges: the others have to beat it.
+            # The first trial is the preset itself, as far as it lies in the ranges, and the others have to beat it.
             study.enqueue_trial(drawn(plan.params, plan.base))
         study.get_trials()
     except (SQLAlchemyError, KeyError, optuna.exceptions.OptunaError, AssertionError):
@@ -107,7 +107,7 @@ def open_study(out: Path, plan: Plan) -> optuna.Study:
 
 
 def storage_in(file: Path) -> optuna.storages.RDBStorage:
-    """A study's file, whatever it is called: an address would take a question mark or a per cent sign for its own."""
+    """Open a study's file of any name: an address would give question marks and per cent signs a meaning."""
 
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(file.absolute(), check_same_thread=False)
@@ -116,7 +116,10 @@ def storage_in(file: Path) -> optuna.storages.RDBStorage:
 
 
 def sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
-    """TPE for one trial. Its draws depend on the trial's number, so a resumed study does not repeat its first ones."""
+    """Return TPE for one trial.
+
+    Its draws depend on the trial's number, so a resumed study does not repeat its first ones.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # group
         return optuna.samplers.TPESampler(
@@ -128,7 +131,15 @@ def sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
 
 
 def make_job(config: MetaTrainConfig, seed: int, out: Path, number: int, num_searches: int) -> Job:
-    """Where the searches of a trial leave their runs, and their seeds; ``number`` is that of its first attempt."""
+    """Say where the searches of a trial leave their runs, and with which seeds they begin.
+
+    Args:
+        config: the config of the searches.
+        seed: the study's seed.
+        out: the study's directory.
+        number: number of the trial's first attempt.
+        num_searches: searches of the trial.
+    """
     place = out / "trials" / f"{number:03d}"
     runs = (place,) if num_searches == 1 else tuple(place / f"search-{i}" for i in range(num_searches))
     return Job(config, runs, tune_results.seeds(seed, number, num_searches))
@@ -137,8 +148,8 @@ def make_job(config: MetaTrainConfig, seed: int, out: Path, number: int, num_sea
 def _take_up(study: optuna.Study, out: Path, notify: Callable[[str], None]) -> None:
     """Mark the trials that were running as failed, and queue each to be gone on with.
 
-    One that was gone on with already and came no further is given up: it may be what ends the process. Not if the
-    machine stopped it, which is on record.
+    A trial that was gone on with before and came no further is given up, since it may be what ends the process. It is
+    queued all the same if the machine stopped it, which is on record.
     """
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
@@ -204,7 +215,7 @@ def _work_off(study: optuna.Study, plan: Plan, out: Path, show: Show) -> None:
 
 
 def _goes_on(trial: Trial, done: int, value: float) -> bool:
-    """Put a generation of a trial on record; whether there should be another."""
+    """Record a generation of a trial; return whether there should be another."""
     if done in trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values:
         return True  # a generation that was lost with its checkpoint and came again
     trial.report(value, done)
@@ -212,7 +223,7 @@ def _goes_on(trial: Trial, done: int, value: float) -> bool:
 
 
 def _end(study: optuna.Study, trial: Trial, ending: Ending) -> None:
-    """Put the end of a trial on record; a bug is on record, too, but no business of the study's.
+    """Record the end of a trial; a bug is recorded as a failure, and the study goes on.
 
     Raises:
         MachineError: the machine stopped it. For the study it is still running, as after a kill.

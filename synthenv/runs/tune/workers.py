@@ -1,9 +1,9 @@
 """One trial of a study, and the processes that carry trials out.
 
 Widths, depths and activations are static, so nearly every trial compiles its own training programs; the compilation
-cache on disk helps only those that meet a shape again. Around these are some eighty programs of a tenth of a second,
-most of which the next trial can use. XLA maps memory for each, and Linux allows a process 65,530 maps, so a worker
-forgets its programs once it has half of that.
+cache on disk helps only trials that meet a shape again. There are also some eighty small programs, each compiled in a
+tenth of a second, most of which the next trial can use. XLA maps memory for each program, and Linux allows a process
+65,530 maps, so a worker forgets its programs once it has half of that.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from synthenv.runs.meta_train.report import write_report
 from synthenv.runs.storage import metrics
 from synthenv.runs.storage.locked_directory import RESULT
 
-# What may go wrong with hyperparameters alone: they make no sense, numbers overflow, memory runs out.
+# Errors that hyperparameters alone may cause: they make no sense, numbers overflow, memory runs out.
 SURVIVABLE = (UserError, ArithmeticError, MemoryError, jax.errors.JaxRuntimeError)
 
 
@@ -39,9 +39,9 @@ class Job(NamedTuple):
     """A trial as a worker sees it.
 
     Attributes:
-        config: of its searches.
-        runs: their run directories.
-        seeds: their seeds.
+        config: config of its searches.
+        runs: run directories of the searches.
+        seeds: seeds of the searches.
     """
 
     config: MetaTrainConfig
@@ -50,9 +50,9 @@ class Job(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How a trial ended: with its value, pruned, failed for a reason, or on a bug, whose traceback is the reason.
+    """How a trial ended: with its value, pruned, failed for a reason, or with a bug, whose traceback is the reason.
 
-    One that was stopped by the machine (a full disk) says nothing about its hyperparameters and can be gone on with.
+    A trial that the machine stopped (a full disk) says nothing about its hyperparameters and can be gone on with.
     """
 
     state: Literal["complete", "pruned", "failed", "stopped", "broken"]
@@ -65,8 +65,8 @@ def run_trial(job: Job, keep_on: Callable[[int, float], bool]) -> Ending:
 
     Args:
         job: the trial.
-        keep_on: told the generations done and minus the best mean incumbent score of the first search after each of
-            its generations; False stops the trial.
+        keep_on: called after each generation of the first search with the number of generations done and minus the
+            best mean score of an incumbent; False stops the trial.
     """
     try:
         losses = []
@@ -88,10 +88,10 @@ def run_trial(job: Job, keep_on: Callable[[int, float], bool]) -> Ending:
 
 
 def loss(result: dict[str, Any], config: MetaTrainConfig) -> float:
-    """What one search adds to the value of a trial.
+    """Return what one search adds to the value of a trial.
 
-    For synthetic environments the generations until the task was solved, or all there were; for reward networks minus
-    the best mean score of an incumbent's agents (Ferreira et al., released code).
+    For synthetic environments these are the generations until the task was solved, or all there were; for reward
+    networks it is minus the best mean score of an incumbent's agents (Ferreira et al., released code).
     """
     if config.proxy.shapes_rewards:
         return -result["best_incumbent"]
@@ -101,7 +101,7 @@ def loss(result: dict[str, Any], config: MetaTrainConfig) -> float:
 def _search(
     config: MetaTrainConfig, seed: int, run: Path, keep_on: Callable[[int, float], bool]
 ) -> dict[str, Any]:
-    """One search, from where its directory stands; of generations in an earlier process the study is told first."""
+    """Go on with one search from where its directory stands; tell the study of earlier generations first."""
 
     def tell(line: dict[str, Any]) -> bool:
         best = line["best_incumbent"]
@@ -109,7 +109,7 @@ def _search(
 
     def on_generation(line: dict[str, Any]) -> None:
         over = line["solved"] or line["generation"] + 1 == config.outer.num_generations
-        if not tell(line) and not over:  # what is over costs nothing more
+        if not tell(line) and not over:  # a search that is over costs nothing more
             raise search_run.StopSearch
 
     for line in metrics.read(run):
@@ -126,7 +126,7 @@ def _search(
 
 
 def shares(num_workers: int) -> list[tuple[int, ...]]:
-    """The cores of each worker: disjoint sets if there are enough of them."""
+    """Return the cores of each worker, which are disjoint sets if there are enough of them."""
     cores = (
         sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     )
@@ -134,7 +134,7 @@ def shares(num_workers: int) -> list[tuple[int, ...]]:
 
 
 class Worker:
-    """A process that carries out trials one after the other on its share of the cores; one that dies is replaced."""
+    """A process that carries out trials one by one on its share of the cores; a process that dies is replaced."""
 
     def __init__(self, cores: tuple[int, ...]):
         self.cores = cores
@@ -159,7 +159,7 @@ class Worker:
         theirs.close()
 
     def hear(self) -> "Ending | tuple[int, float]":
-        """How the trial ended, or a generation of it that waits for an answer."""
+        """Return how the trial ended, or a generation of it that waits for an answer."""
         try:
             return self.connection.recv()
         except (EOFError, OSError):
@@ -168,12 +168,12 @@ class Worker:
             return Ending("failed", reason=f"its process died with exit code {self.process.exitcode}")
 
     def answer(self, goes_on: bool) -> None:
-        """Whether the trial goes on."""
+        """Tell the trial whether it goes on."""
         with contextlib.suppress(OSError):  # a process that died meanwhile is heard of next
             self.connection.send(goes_on)
 
     def stop(self) -> None:
-        """End the process, whatever it is doing; run directories bear it."""
+        """End the process, whatever it is doing; run directories can be resumed after that."""
         if self.process is not None:
             self.process.kill()
             self.process.join()
@@ -181,7 +181,7 @@ class Worker:
 
 
 def wait_for(workers: Iterable[Worker]) -> list[Worker]:
-    """Those of the workers that have something to say, once there are any."""
+    """Wait until workers have something to say, and return these workers."""
     by_connection = {worker.connection: worker for worker in workers}
     return [by_connection[connection] for connection in wait(list(by_connection))]
 
@@ -210,7 +210,7 @@ def _work(
 
 
 def _die_with_parent() -> None:
-    """An orphan would hold the lock of its run directory against the study that is resumed."""
+    """Make this process die with its parent: an orphan would keep its run directory locked for a resumed study."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

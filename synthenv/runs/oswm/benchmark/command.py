@@ -11,7 +11,7 @@ from synthenv.runs.oswm.benchmark.table_rows import Watch
 
 
 def benchmark_with_bars(command: OswmBenchmark) -> dict[str, Any]:
-    """Run the benchmark, show how it goes and what came of it."""
+    """Run the benchmark, and show how it goes and what its results are."""
     out = command.out
     assert out is not None
     with bars() as make_bar:
@@ -28,7 +28,7 @@ def benchmark_with_bars(command: OswmBenchmark) -> dict[str, Any]:
 
 
 def _watched(make_bar: Callable[..., Bar], num_seeds: int) -> tuple[Watch, Any, Any]:
-    """Bars of the rows of a table and of the seeds of a row; a line per row where there is no terminal."""
+    """Make bars of the rows of a table and of the seeds of a row; without a terminal there is a line per row."""
     rows, seeds = make_bar("row", None, ""), make_bar("seed", num_seeds, "")
 
     def tell_row(table: str, row: Row, done: int, total: int) -> None:

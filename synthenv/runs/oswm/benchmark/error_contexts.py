@@ -1,8 +1,8 @@
-"""The six tasks of table 3, who plays them well, and the contexts that are collected there.
+"""The six tasks of table 3, their experts, and the contexts that are collected there.
 
 Experts are PPO agents of ours, trained on the real task and sampled from, as the released code does with its own. Two
-are rules, since what they are for is to visit other states than random actions do: MountainCar's pushes where it is
-going, which solves the task, and Reacher's pulls the hand towards the target and damps the joints. Mean returns:
+experts are rules instead, which suffices to visit other states than random actions do. MountainCar's rule pushes where
+the car is going, which solves the task; Reacher's pulls the hand towards the target and damps the joints. Mean returns:
 GridWorld 5.2, CartPole-v0 200, MountainCar-v0 -120, SimpleEnv -1.6, Pendulum-v1 -188, Reacher-v5 -6.1.
 """
 
@@ -26,7 +26,7 @@ from synthenv.worldmodel.context.collect_gymnasium import collect_gymnasium
 from synthenv.worldmodel.context.context import Context
 from synthenv.worldmodel.context.file import load_context, save_context
 
-_LINK_LENGTHS = (0.1, 0.11)  # of Reacher's arm, in metres
+_LINK_LENGTHS = (0.1, 0.11)  # links of Reacher's arm, in metres
 _PULL, _DAMPING = 20.0, 0.06
 
 _BASE = PPOConfig(stop="none", test_noise=True, num_envs=16, rollout_length=64, normalize_observations=True)
@@ -39,12 +39,12 @@ _PPO = {
 
 
 def push_where_it_goes(key: jax.Array, obs: jax.Array) -> jax.Array:
-    """MountainCar's expert: its energy can only grow."""
+    """Act as MountainCar's expert: push where the car is going, so that its energy can only grow."""
     return jnp.where(obs[1] >= 0.0, 2, 0)
 
 
 def pull_to_target(key: jax.Array, obs: jax.Array) -> jax.Array:
-    """Reacher's expert: torques of a spring from hand to target (the transposed Jacobian) and of friction. [2]
+    """Act as Reacher's expert: torques [2] of a spring from hand to target (the transposed Jacobian) and of friction.
 
     Observations are cosines and sines of both angles, the target, the joints' velocities, and hand minus target.
     """
@@ -61,12 +61,12 @@ _RULES: dict[str, Act] = {"MountainCar-v0": push_where_it_goes, "Reacher-v5": ja
 
 @functools.cache
 def expert(task: str, seed: int, max_steps: int | None = None) -> Act:
-    """Who plays a task well.
+    """Make a policy that plays a task well.
 
     Args:
         task: one of ``paper_numbers.TASKS``.
-        seed: of the training, if there is one.
-        max_steps: bound on its steps; None: as many as it needs.
+        seed: seed of the training, if there is one.
+        max_steps: bound on its training steps; None lets it take as many as it needs.
     """
     if task in _RULES:
         return _RULES[task]

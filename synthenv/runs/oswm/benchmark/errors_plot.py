@@ -1,4 +1,4 @@
-"""The picture of table 3: a panel for each task, bars on a logarithmic scale, the paper's own numbers among them."""
+"""The picture of table 3: a panel for each task, with bars on a logarithmic scale and the paper's own numbers."""
 
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def draw(results: dict[str, Any], file: Path) -> None:
 
 
 def _bars(axes: Axes, strategies: dict[str, Any], name: str, colour: str, index: int, count: int) -> None:
-    """One model's bars, one for each strategy; those without a number are left out."""
+    """Draw one model's bars, one for each strategy; those without a number are left out."""
     width = 0.84 / count
     places = np.arange(len(strategies)) + (index - (count - 1) / 2) * width
     found = [models.get(name, {}) for models in strategies.values()]

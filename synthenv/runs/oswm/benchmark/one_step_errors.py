@@ -27,7 +27,7 @@ from synthenv.runs.storage.csv_tables import read_csv, write_csv
 from synthenv.worldmodel.context.action_strategies import Collection
 from synthenv.worldmodel.regression.columns import targets_of
 
-TEST_SETS = {"random": "random", "half": "p-expert", "expert": "expert"}  # by the strategy that makes them
+TEST_SETS = {"random": "random", "half": "p-expert", "expert": "expert"}  # names and their strategies
 PADDED_SIZE = 14  # columns that the paper's errors are averaged over, whatever the task has
 
 
@@ -66,11 +66,11 @@ class ProxyLoss:
 
 
 class Errors(NamedTuple):
-    """Of one model given one context.
+    """Errors of one model given one context.
 
     Attributes:
-        raw: as in table 3, by test set. [3]
-        by_column: over the variance of change and reward in the test sets, NaN where there is none. [d + 1]
+        raw: mean squared errors as in table 3, by test set. [3]
+        by_column: errors as shares of the variance of change and reward in the test sets; NaN without any. [d + 1]
     """
 
     raw: np.ndarray
@@ -78,7 +78,7 @@ class Errors(NamedTuple):
 
 
 def drawn_tests(config: ProxyLoss, out: Path, task: str) -> list[Transition]:
-    """Transitions [num_drawn] of each test set, drawn with replacement from those collected."""
+    """Return transitions [num_drawn] of each test set, drawn with replacement from those collected."""
     sets = []
     for index, strategy in enumerate(TEST_SETS.values()):
         steps = _context(config, out, task, strategy, config.num_test_rows, config.seed).transitions
@@ -111,9 +111,9 @@ def errors_of(model: WorldModel, cache: Any, tests: list[Transition]) -> Errors:
 
 
 def run(config: ProxyLoss, out: Path, tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Write ``proxy_loss.csv``, a line per task, strategy, model and context, as they come, and ``proxy_loss.json``.
+    """Write ``proxy_loss.csv``, with a line per task, strategy, model and context, and ``proxy_loss.json``.
 
-    What is in the file already is not measured again; contexts and test sets are kept in ``out/contexts``.
+    Lines that are in the file already are not measured again; contexts and test sets are kept in ``out/contexts``.
 
     Args:
         config: what to measure.
@@ -121,7 +121,7 @@ def run(config: ProxyLoss, out: Path, tell: Callable[[dict[str, Any]], None]) ->
         tell: called with every new line.
 
     Returns:
-        see ``summarise``; of all lines in the file.
+        what ``summarise`` says of all lines in the file.
 
     Raises:
         UserError: a name is unknown, the lines there are of other settings, or the disk is full.
@@ -143,13 +143,13 @@ def run(config: ProxyLoss, out: Path, tell: Callable[[dict[str, Any]], None]) ->
 
 
 def settings(config: ProxyLoss) -> dict[str, Any]:
-    """What decides the numbers of a line; which lines there are, and the number of contexts, may change."""
+    """Return what decides the numbers of a line, but neither which lines there are nor the number of contexts."""
     numbers = ("num_context_rows", "num_test_rows", "num_drawn", "expert_steps", "seed")
     return {name: getattr(config, name) for name in numbers} | {"contents": contents_of(*config.models)}
 
 
 def keys(config: ProxyLoss) -> Iterator[tuple[str, str, str, int]]:
-    """Task, strategy, model and context of every line, in order."""
+    """Yield task, strategy, model and context of every line, in order."""
     for task in config.tasks:
         for strategy in config.strategies:
             for model in config.models:
@@ -160,7 +160,16 @@ def keys(config: ProxyLoss) -> Iterator[tuple[str, str, str, int]]:
 def measure(
     config: ProxyLoss, out: Path, task: str, strategy: str, name: str, context: int
 ) -> dict[str, Any]:
-    """One line of ``proxy_loss.csv``; ``relative`` is the mean over the columns where there is something to predict."""
+    """Measure one line of ``proxy_loss.csv``; ``relative`` is the mean over the columns that vary.
+
+    Args:
+        config: what to measure.
+        out: the directory, which keeps contexts and test sets.
+        task: id of the task.
+        strategy: how the context is collected.
+        name: the world model.
+        context: number of the context, from 0.
+    """
     seed = config.seed + 1 + context
     collected = _context(config, out, task, strategy, config.num_context_rows, seed)
     tests = drawn_tests(config, out, task)
@@ -177,7 +186,7 @@ def measure(
 
 
 def summarise(lines: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means and 95 % bootstrap intervals over contexts, by task, strategy and model, and the paper's own numbers."""
+    """Return means and 95 % bootstrap intervals over contexts by task, strategy and model, and the paper's numbers."""
     results: dict[str, Any] = {}
     for line in lines:
         of_task = results.setdefault(line["task"], {}).setdefault(line["strategy"], {})

@@ -1,8 +1,9 @@
-"""What the One-Shot World Model paper reports, to stand beside numbers of ours.
+"""Numbers that the One-Shot World Model paper reports, to stand beside ours.
 
-Means and standard deviations over 3 seeds of returns in 100 test episodes (tables 1 and 2); mean squared errors (3).
+Tables 1 and 2 hold means and standard deviations over 3 seeds of returns in 100 test episodes, table 3 mean squared
+errors.
 The agents of tables 1 and 2 are the best of up to 500 checkpoints, each chosen by test episodes on the real task, and
-the contexts of table 1 are random. Reacher is v4 there and v5 here: the same task, but for what it observes.
+the contexts of table 1 are random. Reacher is v4 there and v5 here: the same task with other observations.
 
 References:
     Ferreira et al. (2024), One-shot world models using a transformer trained on a synthetic prior, arXiv 2409.14084:

@@ -1,4 +1,4 @@
-"""What dreams are held against: PPO trained on the real task, and policies that learn nothing.
+"""Baselines of dreams: PPO trained on the real task, and policies that learn nothing.
 
 Run directories, keys and tests are those of ``oswm.run``: a row of a benchmark is read alike wherever its policy
 came from.
@@ -31,8 +31,8 @@ class RealRun:
 
     Attributes:
         task: its id.
-        policy: who is judged; random and zero learn nothing.
-        max_steps: real training steps of PPO; 0 of the others.
+        policy: the policy that is judged; random and zero learn nothing.
+        max_steps: real training steps of PPO; 0 for the others.
         seeds: independent runs.
         evaluations: tests during training, the last one at its end.
         eval_episodes: episodes of each of these.
@@ -73,14 +73,14 @@ class RealPlace:
 
 
 def run_seed(place: RealPlace, seed: int, show: Show) -> tuple[dict[str, Any], Any]:
-    """Everything that one seed does; returns its line and the final policy's params, None if it has none."""
+    """Do everything that one seed does; return its line and the final policy's params, None if it has none."""
     if place.trainer is None:
         return fixed_line(place, seed), None
     return trained_line(place, place.trainer, seed, show)
 
 
 def trained_line(place: RealPlace, trainer: Trainer, seed: int, show: Show) -> tuple[dict[str, Any], Any]:
-    """Train PPO on the real task; as ``oswm.run.run.run_seed`` does in a dream."""
+    """Train PPO on the real task, as ``oswm.run.run.run_seed`` trains it in a dream."""
     asked, task = place.asked, place.task
     assert task.spec is not None
     keys = keys_of_seed(asked.seed, seed)
@@ -123,7 +123,7 @@ def fixed_line(place: RealPlace, seed: int) -> dict[str, Any]:
 def _line(
     seed: int, returns: dict[str, float], training: int, evaluation: int, measurement: int
 ) -> dict[str, Any]:
-    """A line of ``metrics.jsonl``, with the fields of those of dreams; returns that there are none of are null."""
+    """Return a line of ``metrics.jsonl`` with the same fields as those of dreams; missing returns are null."""
     return {
         "generation": seed,
         **dict.fromkeys((*RETURNS, "dream_return")),
@@ -151,7 +151,22 @@ def run(
     tell: Callable[[dict[str, Any]], None] = lambda line: None,
     notify: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """All seeds, those that are done already left out; arguments and result as those of ``oswm.run.run.run``."""
+    """Do all seeds that have no line yet.
+
+    Args:
+        asked: what to do.
+        out: the run directory.
+        resume: go on with an unfinished run.
+        show: called after every test.
+        tell: called with the line of every seed that is done.
+        notify: called with a line about anything the user should know.
+
+    Returns:
+        the result, see ``summary.summarise``.
+
+    Raises:
+        UserError: as ``RealPlace`` and ``RunDir.create``, or the disk is full.
+    """
     place = RealPlace(asked)
     config = asked.asked() | ({"learner": place.trainer.config.stored()} if place.trainer else {})
     with RunDir.create(out, config, resume, leaves_proxy=False) as run_dir:

@@ -21,7 +21,7 @@ from synthenv.runs.display.figures import (
 from synthenv.runs.oswm.benchmark.tables import interval, label, number
 
 _TITLES = {"1": "Table 1: real returns by world model", "2": "Table 2: real returns by context"}
-_LEVELS = {"random": QUIET, "ppo-real-large": BLUE}  # rows that a line through the whole panel shows, too
+_LEVELS = {"random": QUIET, "ppo-real-large": BLUE}  # these rows have a line through the whole panel
 _BEST = {"marker": "o", "markersize": 7, "markerfacecolor": "none", "markeredgecolor": ORANGE}
 
 

@@ -38,18 +38,18 @@ def run(
     tell_row: Callable[[str, Row, int, int], None] = lambda table, row, done, total: None,
     tell_error: Callable[[dict[str, Any], int], None] = lambda line, total: None,
 ) -> dict[str, Any]:
-    """Bring all tables to their end; what is done already is left alone.
+    """Complete all tables; rows that are done already stay as they are.
 
     Args:
         command: what to do.
         out: the directory.
-        watch: who is told how a row goes.
-        tell_row: called before every row with its table and how many of how many rows of that are done.
+        watch: callbacks that are told how a row goes.
+        tell_row: called before every row with its table, the row, how many rows of the table are done, and of how many.
         tell_error: called with every new line of table 3, and how many lines there will be.
 
     Returns:
-        what ``benchmark.json`` holds, earlier measurements in the directory among it: by table and task, rows of tables
-        1 and 2 and the summary of table 3; and whether rows were shown equal contexts.
+        what ``benchmark.json`` holds, including earlier measurements in the directory: by table and task, rows of
+        tables 1 and 2 and the summary of table 3; and whether rows were shown equal contexts.
 
     Raises:
         UserError: a world model is unknown, ``out`` holds something else, or as ``finish`` and ``one_step_errors.run``.
@@ -73,7 +73,7 @@ def run(
 
 
 def _stored(out: Path) -> dict[str, Any]:
-    """All that was measured in the directory so far: what comes now stands beside it."""
+    """Read all that was measured in the directory so far, to which new results are added."""
     if not (out / RESULTS).exists():
         return {"tables": {}}
     return read_json(out / RESULTS, "remove it, and it will be written anew from the rows")
@@ -87,7 +87,7 @@ def _returns(
     tell_row: Callable[[str, Row, int, int], None],
     results: dict[str, Any],
 ) -> None:
-    """Table 1 or 2; ``results`` grows with every row, and is written."""
+    """Complete table 1 or 2; ``results`` grows with every row, and is written."""
     rows = rows_of(command, table)
     of_task: dict[str, list[Any]] = results["tables"].setdefault(table, {})
     for number, row in enumerate(rows):
@@ -104,7 +104,7 @@ def _name(row: Mapping[str, Any]) -> tuple[str, str | None]:
 
 
 def _contexts_shared(results: Mapping[str, Any], out: Path) -> bool:
-    """Whether rows of one task and strategy were shown the same contexts, seed by seed."""
+    """Return whether rows of one task and strategy were shown the same contexts, seed by seed."""
     seen: dict[tuple[str, str, int], set[str]] = {}
     by_task = [pair for table in ("1", "2") for pair in results["tables"].get(table, {}).items()]
     for task, rows in by_task:
@@ -116,7 +116,7 @@ def _contexts_shared(results: Mapping[str, Any], out: Path) -> bool:
 
 
 def _errors(command: OswmBenchmark, out: Path, tell: Callable[[dict[str, Any], int], None]) -> dict[str, Any]:
-    """Table 3, of all that the directory holds."""
+    """Return table 3, with all that the directory holds."""
     config = ProxyLoss(
         tasks=command.tasks,
         strategies=command.strategies,
@@ -132,7 +132,7 @@ def _errors(command: OswmBenchmark, out: Path, tell: Callable[[dict[str, Any], i
 
 
 def _check_place(command: OswmBenchmark, out: Path) -> None:
-    """See that the directory is free, or that what is there can be gone on with."""
+    """Check that the directory is free, or that what is there can be gone on with."""
     try:
         names = sorted(entry.name for entry in out.iterdir()) if out.exists() else []
     except OSError as error:
@@ -156,7 +156,7 @@ def _compare(command: OswmBenchmark, out: Path) -> None:
 
 
 def _write(results: dict[str, Any], out: Path) -> None:
-    """Numbers as JSON, CSV and Markdown."""
+    """Write numbers as JSON, CSV and Markdown."""
     write_atomic(out / RESULTS, f"{to_json(results, indent=1)}\n".encode())
     for table, by_task in results["tables"].items():
         benchmark_report.write(table, by_task, out)

@@ -1,4 +1,4 @@
-"""The rows of a benchmark's tables 1 and 2: a task, who learns there from what, and a run directory for it.
+"""The rows of a benchmark's tables 1 and 2: a task, a method, how contexts are collected, and a run directory.
 
 A row that is done is never done again. Rows of both tables may be one and the same.
 """
@@ -22,7 +22,7 @@ from synthenv.runs.storage.stored_config import CONFIG, check_same, stored_confi
 
 
 class Watch(NamedTuple):
-    """Who is told how a row goes: after every test, after every seed, and of what differs from the first machine."""
+    """Callbacks: after every test, after every seed, and for notices of what differs from the first machine."""
 
     show: Show
     tell: Callable[[dict[str, Any]], None]
@@ -30,7 +30,7 @@ class Watch(NamedTuple):
 
 
 def rows_of(command: OswmBenchmark, table: str) -> list[Row]:
-    """The rows of table 1 or 2, in the order in which they are done: baselines need to know what a dream took."""
+    """Return the rows of table 1 or 2 in the order of work: dreams come before the baselines that count their steps."""
     if table == "2":
         return [Row(task, command.models[0], name) for task in command.tasks for name in command.strategies]
     rows = []
@@ -41,18 +41,18 @@ def rows_of(command: OswmBenchmark, table: str) -> list[Row]:
 
 
 def strategy_of(command: OswmBenchmark, task: str) -> str:
-    """How contexts of a task are collected for table 1."""
+    """Return how contexts of a task are collected for table 1."""
     return command.strategy or preset(task).strategy
 
 
 def finish(command: OswmBenchmark, row: Row, out: Path, watch: Watch) -> dict[str, Any]:
-    """Bring a row to its end, or read what it came to.
+    """Complete a row, or read its result if it is done.
 
     Args:
         command: the benchmark.
         row: one of ``rows_of``; those before it of the same task are done.
         out: the directory of all rows.
-        watch: who is told.
+        watch: callbacks that are told how it goes.
 
     Returns:
         its result, see ``oswm.run.summary.summarise``.
@@ -72,7 +72,7 @@ def finish(command: OswmBenchmark, row: Row, out: Path, watch: Watch) -> dict[st
 
 
 def context_digests(row: Row, out: Path) -> dict[int, str]:
-    """Names of the contexts of a row, by seed."""
+    """Return digests of the contexts of a row, by seed."""
     return {line["generation"]: line["context_digest"] for line in metrics.read(out / row.place)}
 
 
@@ -90,7 +90,7 @@ def _dream(command: OswmBenchmark, row: Row) -> OswmRun:
 def _real(command: OswmBenchmark, row: Row, out: Path) -> RealRun:
     steps = _PPO_STEPS.get(row.method)
     policy: Any = "ppo" if steps else row.method
-    # What has been begun stays as long, whichever model may come first by now.
+    # A row that was begun keeps its number of steps, whichever model comes first now.
     max_steps = stored_config(out / row.place).get("max_steps")
     if max_steps is None:
         max_steps = steps(command, row, out) if steps else 0
@@ -104,13 +104,13 @@ def _real(command: OswmBenchmark, row: Row, out: Path) -> RealRun:
 
 
 def _steps_of_context(command: OswmBenchmark, row: Row, out: Path) -> int:
-    """Real steps that the final policy of a dream by the first model owes itself to, mean over seeds."""
+    """Return the real steps that the final policy of a dream by the first model needed, mean over seeds."""
     steps = _steps_of_first(command, row, out)
     return round(steps["context"] + steps["expert"])
 
 
 def _steps_of_dream(command: OswmBenchmark, row: Row, out: Path) -> int:
-    """Those and the tests during training."""
+    """Return the steps of ``_steps_of_context`` and those of the tests during training."""
     return round(_steps_of_first(command, row, out)["total"])
 
 
@@ -131,7 +131,7 @@ _PPO_STEPS = {
 
 
 def _stored_result(path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
-    """The result of a finished row, if it was asked for as it is now."""
+    """Return the result of a finished row; refuse a row that was asked for something else."""
     wanted = plain(wanted)
     stored = with_contents(stored_config(path), wanted)
     check_same(f"the row in {path} was", {name: stored.get(name) for name in wanted}, wanted)

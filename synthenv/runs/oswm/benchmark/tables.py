@@ -1,4 +1,4 @@
-"""Rows of a benchmark as tables: CSV for programs, Markdown and the terminal for people, beside the paper's numbers."""
+"""Rows of a benchmark as tables beside the paper's numbers: CSV for programs, Markdown and the terminal for people."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,14 +30,14 @@ TITLES = {
 
 
 def row_of(table: str, row: Row, result: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``benchmark.json`` says of a row: who, its result and the paper's number or None."""
+    """Return what ``benchmark.json`` says of a row: who, its result, and the paper's number or None."""
     paper = paper_return(table, row)
     said = {"method": row.method, "strategy": row.strategy, "paper": paper and paper._asdict()}
     return plain(said | {key: value for key, value in result.items() if key != "out"})
 
 
 def paper_return(table: str, row: Row) -> Return | None:
-    """The paper's counterpart of a row, if it has one."""
+    """Return the paper's counterpart of a row, if it has one."""
     if row.task not in TABLE1:
         return None
     of_task = TABLE1[row.task]
@@ -51,29 +51,29 @@ def paper_return(table: str, row: Row) -> Return | None:
 
 
 def label(table: str, row: Mapping[str, Any]) -> str:
-    """What a row is called in its table."""
+    """Name a row as its table does."""
     return f"{row['method']}: {row['strategy']}" if table == "2" else row["method"]
 
 
 def interval(row: Mapping[str, Any], name: str) -> tuple[float, float]:
-    """95 % interval of a mean; NaN where there is none."""
+    """Return the 95 % interval of a mean; NaN where there is none."""
     low, high = row["ci95_return" if name == "final_return" else f"ci95_{name}"]
     return number(low), number(high)
 
 
 def number(value: float | None) -> float:
-    """JSON's null is NaN."""
+    """Turn JSON's null into NaN."""
     return np.nan if value is None else float(value)
 
 
 def trained_on(row: Mapping[str, Any]) -> float:
-    """Real steps that the policy at the end owes itself to: of the context, its expert or the training."""
+    """Return the real steps that the final policy needed: of the context, its expert or the training."""
     steps = row["real_steps"]
     return steps["context"] + steps["expert"] + steps.get("training", 0)
 
 
 def cells(table: str, row: Mapping[str, Any], between: str) -> list[str]:
-    """A line of a table for people; ``between`` stands between a mean and its interval, and between steps."""
+    """Return a line of a table for people; ``between`` parts a mean from its interval, and numbers of steps."""
     told = []
     for name in RETURNS:
         mean, (low, high) = number(row[name]), interval(row, name)
@@ -85,12 +85,12 @@ def cells(table: str, row: Mapping[str, Any], between: str) -> list[str]:
 
 
 def short(number: float) -> str:
-    """Three digits or more, at most two of them behind the point."""
+    """Write three digits or more, at most two of them behind the point."""
     return f"{number:.{0 if abs(number) >= 100 else 1 if abs(number) >= 10 else 2}f}"
 
 
 def listings(table: str, by_task: Mapping[str, Any], between: str = " ") -> Iterator[tuple[str, tuple, list]]:
-    """Title, head and lines of what is shown of a table, one listing a task."""
+    """Yield title, head and lines of what is shown of a table, one listing for each task."""
     for task, rows in by_task.items():
         if table == "3":
             models = list(dict.fromkeys(name for models in rows.values() for name in models))
@@ -108,7 +108,7 @@ def _error(of_model: Mapping[str, Any] | None) -> str:
 
 
 def flat_returns(by_task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Lines of the CSV file of table 1 or 2."""
+    """Yield the lines of the CSV file of table 1 or 2."""
     for task, rows in by_task.items():
         for row in rows:
             line = {"task": task, "method": row["method"], "strategy": row["strategy"] or ""}
@@ -128,7 +128,7 @@ def flat_returns(by_task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def flat_errors(by_task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Lines of the CSV file of table 3."""
+    """Yield the lines of the CSV file of table 3."""
     for task, strategies in by_task.items():
         for strategy, models in strategies.items():
             for name, own in models.items():
@@ -138,7 +138,7 @@ def flat_errors(by_task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def markdown(table: str, by_task: Mapping[str, Any]) -> str:
-    """The whole table."""
+    """Return the whole table."""
     parts = [f"# {TITLES[table]}\n"]
     for title, head, lines in listings(table, by_task):
         parts.append(f"\n## {title}\n\n{_bars(head)}{_bars(['---'] * len(head))}")
@@ -147,7 +147,7 @@ def markdown(table: str, by_task: Mapping[str, Any]) -> str:
 
 
 def _bars(words: Sequence[str]) -> str:
-    """A line of a table; a bar that is part of a word, such as a model's path, does not end its column."""
+    """Write a line of a table; a bar that is part of a word, such as a model's path, does not end its column."""
     return f"| {' | '.join(word.replace('|', chr(92) + '|') for word in words)} |\n"
 
 

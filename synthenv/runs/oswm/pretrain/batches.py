@@ -18,16 +18,16 @@ from synthenv.worldmodel.regression.double_precision import double_on_host
 from synthenv.worldmodel.small import train_step as pretrain
 from synthenv.worldmodel.small.training_examples import Examples
 
-HELD_OUT = 2**31 - 1  # folded into the seed, for tasks that are never trained on
+HELD_OUT = 2**31 - 1  # folded into the seed for tasks that are never trained on
 
-# Shared by all batches of a config: those that are held out are made before the training's.
+# All batches of a config share it, since held-out ones are made before those of the training.
 _draw = jax.jit(pretrain.draw_batch, static_argnames=("config", "num_context"))
 _fit = jax.jit(pretrain.fit_experts, static_argnames=("config", "num_context"))
 _draw_paper = jax.jit(paper_pretrain.draw_batch, static_argnames="config")
 
 
 class Ahead:
-    """What ``make`` returns for ``first``, ``first + 1``, ...; use it in a ``with`` statement."""
+    """Yields what ``make`` returns for ``first``, ``first + 1``, ...; use it in a ``with`` statement."""
 
     def __init__(self, key: jax.Array, config: Any, first: int, num_workers: int):
         self._key, self._config = key, config
@@ -37,11 +37,11 @@ class Ahead:
         self._num_ahead = 2 * num_workers
 
     def make(self, index: int) -> Any:
-        """Batch ``index``, ready."""
+        """Return batch ``index``, ready."""
         raise NotImplementedError
 
     def held_out(self, num: int) -> list[Any]:
-        """Batches that are never trained on."""
+        """Return batches that are never trained on."""
         return [self.make(HELD_OUT - 2 - i) for i in range(num)]
 
     def __iter__(self) -> Iterator[Any]:
@@ -59,10 +59,10 @@ class Ahead:
 
 
 class Batches(Ahead):
-    """Of the small model: tasks, and the experts fitted to each."""
+    """Batches of the small model: tasks, and the experts fitted to each."""
 
     def make(self, index: int, size: int | None = None) -> Examples:
-        """Batch ``index``, with contexts of at most ``size`` rows, or of as many as it is its turn to have."""
+        """Return batch ``index``, with contexts of at most ``size`` rows, or as many as it has in its turn."""
         key_tasks, key_slots = jax.random.split(jax.random.fold_in(self._key, index))
         size = size or self._config.context_sizes[index % len(self._config.context_sizes)]
         with on_host():
@@ -71,13 +71,13 @@ class Batches(Ahead):
             return jax.block_until_ready(_fit(key_slots, batch, self._config, size))
 
     def held_out(self, num: int) -> list[Examples]:
-        """Batches that are never trained on, with contexts of all sizes in turn."""
+        """Return batches that are never trained on, with contexts of all sizes in turn."""
         sizes = itertools.cycle(sorted(set(self._config.context_sizes)))
         return [self.make(HELD_OUT - 2 - i, next(sizes)) for i in range(num)]
 
 
 class PaperBatches(Ahead):
-    """Of the paper's model: environments of its prior."""
+    """Batches of the paper's model: environments of its prior."""
 
     def make(self, index: int) -> paper_pretrain.Examples:
         """Batch ``index``."""

@@ -54,7 +54,10 @@ def pretrain(command: OswmPretrain) -> dict[str, Any]:
 
 
 def asked_for(command: OswmPretrain) -> Preset:
-    """The preset with what the flags say; of a run to resume, what it was begun with, unless they say otherwise."""
+    """Return the preset, changed by the flags.
+
+    A run that is resumed keeps what it was begun with wherever no flag says otherwise.
+    """
     found = preset(command.preset or "small")
     stored = _stored(command)
     kept = stored and {
@@ -66,7 +69,7 @@ def asked_for(command: OswmPretrain) -> Preset:
         "steps_per_line": stored.get("steps_per_line"),
         "num_steps": stored["pretrain"].get("num_steps"),
     }
-    # Presets change from version to version, a run does not.
+    # Presets may change from version to version, but a run must not.
     if stored and kept and command.families in ((), _families(stored)):
         real = RealConfig(tuple(stored["real"]["tasks"]), stored["real"]["num_rows"])
         steps_per_line = stored["steps_per_line"]
@@ -82,7 +85,7 @@ def _families(stored: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _stored(command: OswmPretrain) -> dict[str, Any] | None:
-    """The config of the run to resume; None if there is none, or one that its directory will refuse."""
+    """Return the config of the run to resume; None if there is none, or one that its directory will refuse."""
     if not command.resume or command.out is None:
         return None
     stored = stored_config(command.out)
@@ -91,7 +94,7 @@ def _stored(command: OswmPretrain) -> dict[str, Any] | None:
 
 
 def progress_numbers(line: dict[str, Any]) -> str:
-    """What a person wants to see of a line."""
+    """Write what a person wants to see of a line."""
     told = [f"held out: loss {line['held_out_loss']:.4f}"]
     if "held_out_nats" in line:
         told.append(f"nats {line['held_out_nats']:+.3f}  gain {line['held_out_gain']:+.3f}")
@@ -104,7 +107,7 @@ def progress_numbers(line: dict[str, Any]) -> str:
 
 
 def verdict(result: dict[str, Any]) -> str:
-    """What the transformer adds to the experts, on tasks that it was not trained on."""
+    """Say what the transformer adds to the experts, on tasks that it was not trained on."""
     added = f"{result['steps']:,} steps: {progress_numbers(result)}"
     if "real" not in result:
         return added

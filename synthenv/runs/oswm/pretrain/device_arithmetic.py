@@ -1,4 +1,4 @@
-"""How much of a device's arithmetic a program uses: the operations it needs, and how many the device can do.
+"""The share of a device's arithmetic that a program uses: operations that it needs, over those the device can do.
 
 Operations are those of the matrix products, counted in the traced program. XLA's own count of a compiled program misses
 products that a backend hands to a library, and counts the body of a loop once; and only products are what the peak is
@@ -19,9 +19,9 @@ _REPEATS = 5
 
 
 def count_flops(jaxpr: Any) -> int:
-    """Floating-point operations of all matrix products of a traced program that its results depend on.
+    """Count the floating-point operations of all matrix products of a traced program that its results depend on.
 
-    A loop whose length is not known counts once, of several branches the dearest.
+    A loop whose length is not known counts once, and of several branches the most expensive one counts.
 
     Args:
         jaxpr: closed, as ``jax.jit(f).trace(...).jaxpr``.
@@ -46,7 +46,7 @@ def _count(jaxpr: Any) -> int:
 
 
 def _inner(params: dict[str, Any]) -> Iterator[Any]:
-    """The programs inside an equation: of loops, branches, calls."""
+    """Yield the programs inside an equation: bodies of loops, branches and calls."""
     for value in params.values():
         for item in value if isinstance(value, tuple | list) else (value,):
             item = getattr(item, "jaxpr", item)
@@ -55,13 +55,13 @@ def _inner(params: dict[str, Any]) -> Iterator[Any]:
 
 
 def measure_peak(mesh: Mesh, precision: str | None) -> float:
-    """Operations per second of large square matrix products, one on each device at the same time.
+    """Measure operations per second of large square matrix products, one on each device at the same time.
 
-    The best of a few short ones: what else runs on the machine is no property of the device.
+    The best of a few short runs counts, because other work on the machine is no property of the device.
 
     Args:
         mesh: the devices, along one axis.
-        precision: of the products; see ``jax.default_matmul_precision``.
+        precision: precision of the products; see ``jax.default_matmul_precision``.
     """
     size = 1024 if mesh.devices.flat[0].platform == "cpu" else 8192
     spread = NamedSharding(mesh, PartitionSpec(*mesh.axis_names))

@@ -1,4 +1,4 @@
-"""Gradient steps as a pretraining takes them: on all devices, in the device's precision, timed.
+"""Gradient steps of a pretraining: on all devices, in the device's precision, and timed.
 
 The batch's axis B is spread over the devices and the weights are on all of them, so XLA adds the gradients up and a
 step is the same function of its batch on any number of devices, but for the order of that sum. Where the device has
@@ -20,7 +20,7 @@ TrainStep = Callable[[Any, Any], tuple[Any, jax.Array]]  # (state, examples) -> 
 
 
 def precision_of(platform: str) -> str | None:
-    """Of matrix products on a platform; None is float32. A CPU has no faster one."""
+    """Return the precision of matrix products on a platform; None is float32, and a CPU has no faster one."""
     return None if platform == "cpu" else "BF16_BF16_F32"
 
 
@@ -28,9 +28,9 @@ class Stepper:
     """A compiled gradient step, one program for each shape of the examples.
 
     Args:
-        train_step: pure.
+        train_step: a pure function.
         batch_size: B. As many devices are used as divide it.
-        notify: told in a line where that leaves some idle.
+        notify: called with a line if that leaves some devices idle.
     """
 
     def __init__(self, train_step: TrainStep, batch_size: int, notify: Callable[[str], None] = print):
@@ -54,7 +54,7 @@ class Stepper:
 
     def __call__(self, state: Any, examples: Any) -> tuple[Any, jax.Array]:
         """Take a step and wait for its end; leaves of ``examples`` are [B, ...] or []."""
-        if state is not self._latest:  # what a step returns is in its place already
+        if state is not self._latest:  # what a step returns is on its devices already
             state = jax.device_put(state, self._everywhere)
         examples = jax.tree.map(
             lambda leaf: jax.device_put(leaf, self._spread if leaf.ndim else self._everywhere), examples
@@ -75,7 +75,7 @@ class Stepper:
         return self._programs[shapes]
 
     def waited(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """The same batches; the time that each takes to come counts as waiting for its preparation."""
+        """Yield the same batches, and count the time until each comes as waiting for its preparation."""
         iterator = iter(batches)
         while True:
             start = time.perf_counter()

@@ -26,7 +26,7 @@ Lines = Sequence[Mapping[str, Any]]
 
 
 def draw(lines: Lines, name: str) -> Figure:
-    """Three panels against gradient steps, fewer if the lines lack what they show.
+    """Draw three panels against gradient steps, fewer if the lines lack what they show.
 
     Args:
         lines: of ``metrics.jsonl``.

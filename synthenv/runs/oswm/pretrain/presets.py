@@ -18,9 +18,9 @@ class Preset(NamedTuple):
     """A named pretraining.
 
     Attributes:
-        method: which form of world model, and how.
-        config: of the class that it takes.
-        real: on which real transitions it is watched.
+        method: the form of world model, and how it is pretrained.
+        config: sizes and numbers, of the class that the method takes.
+        real: the real transitions on which it is watched.
         steps_per_line: gradient steps between two lines of metrics.
         about: what it is and what it costs.
     """
@@ -48,7 +48,7 @@ _PAPER = PaperPretrainConfig()
 
 
 def _size(config: PretrainConfig) -> str:
-    """What there is to compute, since seconds are those of a machine."""
+    """Say how much there is to compute, since seconds depend on the machine."""
     prior = config.prior
     rows = round(sum(config.context_sizes) / len(config.context_sizes)) + prior.num_queries
     return f"{config.num_steps:,} batches of {prior.batch_size} tasks x up to {rows:,} transitions"
@@ -79,7 +79,7 @@ PRESETS: dict[str, Preset] = {
     "paper": Preset(
         PAPER,
         _PAPER,
-        RealConfig(TASKS, 500),  # as few as it is trained with
+        RealConfig(TASKS, 500),  # it is trained with as few
         100,
         f"the paper's transformer on the paper's prior: {_PAPER.num_steps:,} batches of {_PAPER.batch_size} tasks x"
         f" {_PAPER.num_rows:,} transitions, 1e12 operations each: wants a GPU",
@@ -88,7 +88,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def with_steps(config: Any, num_steps: int) -> Any:
-    """The same config for another number of gradient steps, of which at most a tenth is warm-up."""
+    """Return the config for another number of gradient steps, of which at most a tenth is warm-up."""
     warm_up = (
         {"warmup_steps": min(config.warmup_steps, num_steps // 10)} if hasattr(config, "warmup_steps") else {}
     )
@@ -96,7 +96,7 @@ def with_steps(config: Any, num_steps: int) -> Any:
 
 
 def with_families(config: Any, families: tuple[str, ...]) -> Any:
-    """The same config on other families of random systems.
+    """Return the config with other families of random systems.
 
     Raises:
         UserError: one is unknown, or the config's prior is none of families.

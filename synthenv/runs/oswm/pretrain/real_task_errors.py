@@ -1,9 +1,9 @@
-"""How a model in training foresees real tasks: its one-step errors, beside those of the experts alone.
+"""One-step errors of a model in training on real tasks, beside those of the experts alone.
 
-Contexts and questions are steps of our own compiled tasks, collected once and fitted by the experts once, since that
-fit does not depend on any weight. Nothing is trained on these numbers and nothing is chosen by them: the weights that a
-pretraining leaves are those of its last step, whatever is seen here. They are there for the user to see whether the
-transformer adds anything.
+Contexts and questions are steps of our own compiled tasks. They are collected once and fitted by the experts once,
+since that fit does not depend on any weight. Nothing is trained on these errors and nothing is chosen by them: a
+pretraining leaves the weights of its last step, whatever the errors are. They show the user whether the transformer
+adds anything.
 
 References:
     Ferreira et al. (2024), One-shot world models, section 4.3, for the proxy loss; here as shares of a variance.
@@ -36,7 +36,7 @@ from synthenv.worldmodel.small.prior.sensors import MAX_ACTIONS
 from synthenv.worldmodel.small.training_examples import Examples, prepare
 
 TASKS = ("GridWorld", "SimpleEnv", "CartPole-v0", "MountainCar-v0", "Pendulum-v1")
-_FLOOR = 1e-6  # of errors as shares of a variance: what is smaller counts as nothing
+_FLOOR = 1e-6  # errors below this share of the variance count as nothing
 _NUM_METRIC_ROWS = 64
 
 
@@ -61,7 +61,7 @@ class RealSteps(NamedTuple):
 
     Attributes:
         contexts, questions: as they were collected.
-        batch: both as tasks of a prior, in columns that do for all; questions behind the contexts.
+        batch: both as tasks of a prior, in columns that suffice for all; questions follow the contexts.
         examples: the same with the experts' answers, as a model is trained on them.
     """
 
@@ -75,8 +75,8 @@ def collect_real(key: jax.Array, config: RealConfig, slots: ModelConfig) -> Real
     """Collect contexts and questions, and fit the experts to them.
 
     Args:
-        key: decides them all.
-        config: which.
+        key: random key, which decides all steps.
+        config: where the steps come from.
         slots: a model whose ``max_obs`` is enough for all tasks.
     """
     contexts, questions = [], []
@@ -90,12 +90,12 @@ def collect_real(key: jax.Array, config: RealConfig, slots: ModelConfig) -> Real
     batch = PriorBatch(*(jnp.asarray(np.stack(leaves)) for leaves in zip(*rows, strict=True)))
     fit = partial(prepare, config=slots, num_context=config.num_rows, num_metric_rows=_NUM_METRIC_ROWS)
     with double_on_host():
-        key_fit = jax.random.fold_in(key, len(config.tasks))  # those before it collected
+        key_fit = jax.random.fold_in(key, len(config.tasks))  # earlier numbers are for collecting
         return RealSteps(contexts, questions, batch, jax.jit(fit)(key_fit, batch))
 
 
 def _task(context: Context, questions: Context, max_obs: int) -> PriorBatch:
-    """A context's distinct rows, filled up, and questions, in the columns of the prior."""
+    """Return a context's distinct rows, filled up, and questions, in the columns of the prior."""
     size, num_rows = context.obs_size, context.num_rows
     told = columns.distinct(*experts_model.rows_of(context.transitions, context.num_actions))
     asked = experts_model.rows_of(questions.transitions, questions.num_actions)
@@ -106,7 +106,7 @@ def _task(context: Context, questions: Context, max_obs: int) -> PriorBatch:
     )
 
     def widen(array: np.ndarray, rest: int) -> np.ndarray:
-        """Observations and the columns behind them, each with as many zeros as the prior has."""
+        """Widen observations and the columns behind them with zeros to the widths of the prior."""
         parts = (array[:, :size], max_obs), (array[:, size:], rest)
         return np.concatenate([np.pad(part, ((0, 0), (0, n - part.shape[1]))) for part, n in parts], axis=1)
 
@@ -128,7 +128,10 @@ def _obs_size(task: str) -> int:
 
 
 class Foreseen(NamedTuple):
-    """Predictions, what came, and which of the columns exist: [B, Q, Y], [B, Q, Y], bool [B, Y]; in any units."""
+    """Predictions [B, Q, Y], what came [B, Q, Y], and which of the columns exist, bool [B, Y].
+
+    The units do not matter.
+    """
 
     said: jax.Array
     came: jax.Array
@@ -136,7 +139,7 @@ class Foreseen(NamedTuple):
 
 
 def error_shares(foreseen: Foreseen) -> jax.Array:
-    """Mean squared error as a share of the variance, mean over the columns in which anything varies. [B]"""
+    """Return mean squared errors as shares of the variance, averaged over the columns that vary. [B]"""
     error = jnp.mean(jnp.square(foreseen.said - foreseen.came), axis=1)
     variance = jnp.var(foreseen.came, axis=1)
     counts = foreseen.used & (variance > 1e-9)
@@ -145,7 +148,7 @@ def error_shares(foreseen: Foreseen) -> jax.Array:
 
 
 def experts_alone(examples: Examples) -> Foreseen:
-    """What the experts say without any transformer."""
+    """Return what the experts predict without any transformer."""
 
     said = jax.vmap(lambda questions: pretrain.blend_all(questions)[0])(examples.questions)
     return Foreseen(said, examples.y, examples.questions.used)
@@ -157,7 +160,7 @@ class RealErrors:
     Args:
         tasks: names of the tasks.
         steps: what was collected from them.
-        foresee: weights -> what the model says to all questions; pure.
+        foresee: weights -> the model's answers to all questions; pure.
     """
 
     def __init__(self, tasks: tuple[str, ...], steps: RealSteps, foresee: Callable[[Any], Foreseen]):
@@ -178,7 +181,7 @@ class RealErrors:
 
 
 def of_paper(key: jax.Array, config: RealConfig, sizes: PaperModelConfig) -> Callable[[Any], dict[str, Any]]:
-    """For the paper's model; see ``RealErrors``."""
+    """Make ``RealErrors`` for the paper's model."""
     if not config.tasks:
         return lambda params: {}
     max_obs = max(_obs_size(task) for task in config.tasks)
@@ -196,7 +199,7 @@ def of_paper(key: jax.Array, config: RealConfig, sizes: PaperModelConfig) -> Cal
         def of_task(told: Told, x: jax.Array) -> jax.Array:
             return paper_world_model.foresee(paper_world_model.encode_told(params, told, sizes), x, sizes)
 
-        # The paper's model says where a step leads; how far it leads is what the variance is of, as everywhere here.
+        # The paper's model predicts where a step leads; the variance here is always that of how far it leads.
         start = jnp.concatenate([asked.x[..., :max_obs], jnp.zeros_like(asked.x[..., :1])], axis=-1)
         said, came = jax.vmap(of_task)(told, asked.x)[..., columns], asked.y[..., columns]
         return Foreseen(said - start, came - start, steps.batch.used)
@@ -205,7 +208,7 @@ def of_paper(key: jax.Array, config: RealConfig, sizes: PaperModelConfig) -> Cal
 
 
 def of_small(key: jax.Array, config: RealConfig, sizes: ModelConfig) -> Callable[[Any], dict[str, Any]]:
-    """For the small model; see ``RealErrors``."""
+    """Make ``RealErrors`` for the small model."""
     if not config.tasks:
         return lambda params: {}
     steps = collect_real(key, config, sizes)

@@ -24,12 +24,12 @@ from synthenv.worldmodel.small.network import Params
 from synthenv.worldmodel.small.train_step import PretrainConfig, Scores
 from synthenv.worldmodel.small.training_examples import Examples
 
-_NUM_HELD_OUT = 4  # batches
-REAL = 2**31 - 100  # folded into the seed, for real transitions
+_NUM_HELD_OUT = 4  # held-out batches
+REAL = 2**31 - 100  # folded into the seed for real transitions
 
 
 class Diverged(UserError):
-    """A loss is not finite any more. Nothing from after the last line is kept."""
+    """A loss is no longer finite; nothing from after the last line of metrics is kept."""
 
 
 class Method(NamedTuple):
@@ -41,7 +41,7 @@ class Method(NamedTuple):
         batches: (key, config, first, num_workers) -> ``batches.Ahead``.
         train_step: (state, examples, config) -> state, loss.
         score: (params, examples, config) -> numbers about held-out examples.
-        watch: (key, real, config.model) -> see ``real_task_errors.RealErrors``.
+        watch: (key, real, config.model) -> a function as ``real_task_errors.RealErrors``.
     """
 
     form: str
@@ -92,8 +92,8 @@ def run(
         num_workers: threads that prepare batches.
         on_line: called with every line of metrics.
         notify: called with a line about anything the user should know.
-        preset: name that the config goes by.
-        real: on which real transitions the model is watched; no number of the training depends on it.
+        preset: name of the config, for the record.
+        real: the real transitions on which the model is watched; no number of the training depends on them.
         on_step: called after every step with its number and its loss.
         method: which form of model.
 
@@ -134,7 +134,8 @@ def run(
             state = reached
             _check_finite(line, steps_per_line)
             line |= measure(state.average)
-            # Before the checkpoint: a line without one is written anew, one behind it would be lost in between.
+            # The line comes before the checkpoint. After a kill in between, a line without a checkpoint is written
+            # anew, but a checkpoint without its line would never get one.
             run_dir.append_metrics(line)
             store.save(int(state.step), state, line)
             on_line(line)
@@ -142,7 +143,7 @@ def run(
 
 
 def _finish(run_dir: RunDir, form: str, asked: Mapping[str, Any], state: Any) -> dict[str, Any]:
-    """Write the weights with all that is needed to use them, the picture, and the result: the last line."""
+    """Write the weights with all that is needed to use them, the picture, and the last line as the result."""
     steps, lines = int(state.step), run_dir.read_metrics()
     metadata = {"kind": "world_model", "form": form, "pretrain": asked["pretrain"], "seed": asked["seed"]}
     save_tree(run_dir.best_proxy, state.average, metadata | {"steps": steps})
@@ -153,7 +154,7 @@ def _finish(run_dir: RunDir, form: str, asked: Mapping[str, Any], state: Any) ->
 
 
 def _check_finite(line: Mapping[str, Any], steps_per_line: int) -> None:
-    """Stop before anything that is not a number is kept."""
+    """Stop before numbers that are not finite are kept."""
     if not np.isfinite([line["train_loss"], line["held_out_loss"]]).all():
         raise Diverged(
             f"the loss is not finite any more between steps {line['step'] - steps_per_line} and {line['step']}:"
@@ -162,7 +163,7 @@ def _check_finite(line: Mapping[str, Any], steps_per_line: int) -> None:
 
 
 def _scores(judge: Callable[[Any, Any], Any], held_out: list[Any], params: Any) -> dict[str, float]:
-    """Means over the held-out batches."""
+    """Return means over the held-out batches."""
     scores = [judge(params, held) for held in held_out]
     return {
         f"held_out_{name}": float(np.mean([getattr(score, name) for score in scores]))
@@ -179,7 +180,7 @@ def _train(
     step: Stepper,
     on_step: Callable[[int, float], None],
 ) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Gradient steps, and every now and then a line."""
+    """Take gradient steps, and yield a line of metrics and the state every ``steps_per_line`` steps."""
     losses, began, cpu = [], time.perf_counter(), time.process_time()
     if int(state.step) >= num_steps:
         return

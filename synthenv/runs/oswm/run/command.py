@@ -19,7 +19,7 @@ _ABOUT = {
 
 
 def run(command: OswmRun) -> dict[str, Any]:
-    """Train in dreams, test on the real task."""
+    """Train in dreams and test on the real task, as the command line says."""
     out = command.out
     assert out is not None
     with bars() as make_bar:
@@ -45,7 +45,7 @@ def run(command: OswmRun) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any], command: OswmRun) -> None:
-    """Returns and what they took."""
+    """Print returns, and the steps that they took."""
     steps = result["real_steps"]
     num_seeds = result["num_seeds"]
     measure = "return of one seed" if num_seeds == 1 else f"mean return over {num_seeds} seeds [95 % CI]"
@@ -64,7 +64,7 @@ def table(result: dict[str, Any], command: OswmRun) -> None:
             else bracketed(result, key, "", ".4g"),
         )
         for key, about in _ABOUT.items()
-        if command.task or key != "dream_return"  # of a file everything is in the dream
+        if command.task or key != "dream_return"  # without a task everything is played in the dream
     ]
     listing(title, ("policy", "return"), rows)
     expert = f", {steps['expert']:,.0f} of its expert" if steps["expert"] else ""

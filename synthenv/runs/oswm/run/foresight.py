@@ -1,4 +1,4 @@
-"""Whether a world model foresees anything, said in sentences: a model that does not is no ground for any number.
+"""Tell in sentences whether a world model foresees anything: where it does not, no number of a run means anything.
 
 Axis letters here: C rows, d columns of an observation.
 """
@@ -18,22 +18,22 @@ from synthenv.worldmodel.context.context import Context, spread
 
 Predict = Callable[[Any, jax.Array, jax.Array], Prediction]
 
-NUM_HELD_OUT = 1000  # real steps; fewer would miss what is rare
-_CONSTANT = 1e-9  # of the mean square: what varies by less does not vary
-_STRAYS = 0.1  # of the size of a constant reward, 0.01 of the deviation of a column that never changes
-_OUTSIDE = 0.25  # of the range of a task's first observations
-_ELSEWHERE = 0.05  # of a log's episodes begin outside
-_HALF = 0.5  # of the variance: who expects to miss it foresees little
-_NARROW = 0.75  # of what a task takes: actions in other units often reach no further
-_LEAST_NEAR, _MOST_NEAR = 20, 500  # rows
-_MISSED, _MUCH = 0.05, 0.15  # of the variance
-_PART = 0.25
-_SURE = 3.0  # times the squared error that the model itself expects
+NUM_HELD_OUT = 1000  # real steps to ask about; fewer would miss what is rare
+_CONSTANT = 1e-9  # what varies by less than this share of its mean square does not vary
+_STRAYS = 0.1  # a constant reward may be missed by this share of its size, a column by 0.01 deviations
+_OUTSIDE = 0.25  # how far outside counts, as a share of the range of a task's first observations
+_ELSEWHERE = 0.05  # share of a log's episodes that may begin outside
+_HALF = 0.5  # a model that expects to miss this share of the variance foresees little
+_NARROW = 0.75  # actions in other units often reach no further than this share of what a task takes
+_LEAST_NEAR, _MOST_NEAR = 20, 500  # fewest rows near to shown ones, and most shown rows to compare with
+_MISSED, _MUCH = 0.05, 0.15  # shares of the variance: a miss beyond what the model expects, and a miss anyway
+_PART = 0.25  # least share of the whole variance that an error near shown rows is compared with
+_SURE = 3.0  # how many times the squared error that the model expects is a contradiction
 
 
 @functools.partial(jax.jit, static_argnames="predict")
 def predict_all(cache: Any, obs: Any, action: Any, predict: Predict) -> Prediction:
-    """What a world model says to C questions; every field of it with the leading axis [C]."""
+    """Ask a world model C questions; every field of the prediction has the leading axis [C]."""
     return jax.vmap(predict, in_axes=(None, 0, 0))(cache, obs, action)
 
 
@@ -47,25 +47,25 @@ def held_out_error(
     log: Context | None,
     seed: int,
 ) -> tuple[dict[str, float] | None, int, list[str]]:
-    """How well the world model foresees real steps that it was not shown, and how many these are.
+    """Measure how well the world model foresees real steps that it was not shown.
 
-    It comes after the training, so nothing that goes wrong here is worth more than a notice.
+    This comes after the training, so whatever goes wrong here becomes a notice.
 
     Args:
-        key: of the steps.
+        key: random key, for the steps.
         task: the real one, if there is one.
         collection: what to collect from it.
-        predict: the world model's.
-        cache: the context, encoded.
+        predict: the world model's function of that name.
+        cache: the encoded context.
         context: what the model was shown.
         log: all rows of the file that the context is from, if it is from one.
-        seed: its number, for the notices.
+        seed: number of the seed, for the notices.
 
     Returns:
         mean squared errors as shares of the variance of what is predicted: ``next_obs`` (of its change, mean over the
-        columns) and ``reward``; NaN where nothing varies. None if there is no task to step, or its steps could not be
-        used. The steps, and what to say of a model that foresees nothing; without a task, it is asked how sure it is of
-        its context.
+        columns) and ``reward``; NaN where nothing varies. They are None if there is no task to step, or its steps could
+        not be used. Then the number of real steps, and notices if the model foresees nothing; without a task, these
+        follow from how sure it is of its context.
     """
     if task is None:
         steps = context.transitions
@@ -73,9 +73,9 @@ def held_out_error(
         return None, 0, by_own_account(said, context)
     try:
         held_out = task.collect(key, collection)
-    except Exception as error:  # an environment of anybody's may do anything
+    except Exception as error:  # somebody's environment may raise anything
         cause = " ".join(str(error).partition(": ")[0].split()) or type(error).__name__
-        cause = cause.replace("the context", "the held-out steps")  # that of the training is sound
+        cause = cause.replace("the context", "the held-out steps")  # the context itself is sound
         return (
             None,
             collection.num_steps,
@@ -103,7 +103,7 @@ def held_out_error(
 
 
 def of_task(said: Prediction, held_out: Context, log: Context | None, shown: Context) -> list[str]:
-    """What to say of a model that was asked about steps of the real task.
+    """Return notices about a model that was asked about steps of the real task.
 
     Args:
         said: its answers to them. [C]
@@ -147,7 +147,7 @@ def of_task(said: Prediction, held_out: Context, log: Context | None, shown: Con
 
 
 def by_own_account(said: Prediction, shown: Context) -> list[str]:
-    """What to say of a model of a file whose task nobody knows, from how unsure it is of the rows that it was shown.
+    """Return notices about a model of a file without a known task, by how unsure it is of the rows it was shown.
 
     Args:
         said: its answers to them. [C]
@@ -166,9 +166,10 @@ def by_own_account(said: Prediction, shown: Context) -> list[str]:
 
 
 def _contradicted(said: Prediction, held_out: Context, shown: Context, going: np.ndarray) -> str:
-    """In words, what a model misses next to rows that it was shown; empty if there is nothing.
+    """Say what a model misses next to rows that it was shown; empty if there is nothing.
 
-    That is much, or more than it expects. Far from its rows a model may be wrong though every one of them is right.
+    An error counts if it is large, or larger than the model expects. Far from the shown rows a model may be wrong even
+    if every one of them is right.
     """
     steps = held_out.transitions
     near = going & _are_near(_asked(held_out), _asked(shown))
@@ -178,7 +179,7 @@ def _contradicted(said: Prediction, held_out: Context, shown: Context, going: np
     def is_missed(mean: Any, std: Any, came: Any) -> np.ndarray:
         missed, doubt = np.square(mean - came)[near].mean(axis=0), np.square(std)[near].mean(axis=0)
         size = np.square(came[going]).mean(axis=0)
-        # Where rows are near, little may vary; what is a small part of all that varies does not count.
+        # Near the shown rows little may vary; an error that is a small part of the whole variance does not count.
         variance = np.maximum(came[near].var(axis=0), _PART * came[going].var(axis=0))
         share = missed / np.maximum(np.maximum(variance, _CONSTANT * size), np.finfo(float).tiny)
         return (share > _MUCH) | (share > _MISSED) & (missed > _SURE * doubt)
@@ -190,14 +191,14 @@ def _contradicted(said: Prediction, held_out: Context, shown: Context, going: np
 
 
 def _asked(context: Context) -> np.ndarray:
-    """What a model is asked, and shown, of each row. float64 [C, D]"""
+    """Return what a model is asked, and shown, of each row. float64 [C, D]"""
     steps = context.transitions
     action = quadratic_law.action_columns(np.asarray(steps.action), context.num_actions)
     return np.concatenate([steps.obs, action], axis=1).astype(float)
 
 
 def _are_near(asked: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """Which rows [C, D] are as near to one of those that were shown as half of these are to each other. bool [C]"""
+    """Return which rows [C, D] are as near to a shown row as half of the shown rows are to each other. bool [C]"""
     shown = shown[spread(np.arange(len(shown)), _MOST_NEAR)]
     scale = np.maximum(shown.std(axis=0), 1e-6 * np.maximum(1.0, np.abs(shown).max(axis=0)))
     asked, shown = (asked - shown.mean(axis=0)) / scale, (shown - shown.mean(axis=0)) / scale
@@ -210,11 +211,11 @@ def _are_near(asked: np.ndarray, shown: np.ndarray) -> np.ndarray:
 
 
 def _is_unforeseen(missed: np.ndarray, target: np.ndarray, strays: np.ndarray) -> np.ndarray:
-    """Which columns a constant would foresee as well. bool [Y]
+    """Return which columns a constant would foresee as well. bool [Y]
 
     Args:
         missed: squared errors. [C, Y]
-        target: what came. [C, Y]
+        target: true values. [C, Y]
         strays: by how much a column that does not vary may be missed; 0 leaves such columns out. [Y]
     """
     variance, size = target.var(axis=0), np.square(target).mean(axis=0)
@@ -224,7 +225,7 @@ def _is_unforeseen(missed: np.ndarray, target: np.ndarray, strays: np.ndarray) -
 
 
 def _before_failures(steps: Transition) -> np.ndarray:
-    """Which rows are no steps on after a failure, where no test ever is. bool [C]"""
+    """Return which rows are not steps after a failure, where no test ever is. bool [C]"""
     going = np.ones(len(steps.reward), bool)
     going[1:] = ~(
         steps.terminated[:-1] & steps.terminated[1:] & (steps.obs[1:] == steps.next_obs[:-1]).all(axis=1)
@@ -233,8 +234,8 @@ def _before_failures(steps: Transition) -> np.ndarray:
 
 
 def _starts_elsewhere(log: Context, held_out: Context) -> np.ndarray:
-    """Columns in which some episodes of a log begin where none of the task's does."""
-    if len(log.first_obs) == log.num_rows:  # nobody knows where they begin
+    """Return columns in which some episodes of a log begin where none of the task's does."""
+    if len(log.first_obs) == log.num_rows:  # the log does not say where they begin
         return np.zeros(0, int)
     low, high = held_out.first_obs.min(axis=0), held_out.first_obs.max(axis=0)
     room = _OUTSIDE * (high - low) + 0.01 * held_out.transitions.obs.std(axis=0)
@@ -243,7 +244,7 @@ def _starts_elsewhere(log: Context, held_out: Context) -> np.ndarray:
 
 
 def _starts_alike(log: Context, held_out: Context) -> np.ndarray:
-    """Columns in which a log's episodes, three or more, all begin alike, and the task's do not."""
+    """Return columns in which a log's episodes, three or more, all begin alike, and the task's do not."""
     if len(log.first_obs) < 3:
         return np.zeros(0, int)
     spread_of_log, spread_of_task = (np.ptp(context.first_obs, axis=0) for context in (log, held_out))
@@ -251,7 +252,7 @@ def _starts_alike(log: Context, held_out: Context) -> np.ndarray:
 
 
 def _narrow(log: Context) -> str:
-    """In words, the first column of a log's actions that uses little of what the task takes; empty if none does."""
+    """Say which column of a log's actions, the first one, uses little of what the task takes; empty if none does."""
     if log.units is None or log.units.is_discrete:
         return ""
     columns = log.units.to_task(np.asarray(log.transitions.action)).T
@@ -263,7 +264,7 @@ def _narrow(log: Context) -> str:
 
 
 def _listed(columns: Iterable[int], with_reward: bool) -> str:
-    """In words; empty if there are none."""
+    """List columns in words; empty if there are none."""
     numbers = [str(column) for column in columns]
     parts = [f"observation column{'s' * (len(numbers) > 1)} {', '.join(numbers)}"] if numbers else []
     return " and ".join(parts + ["the reward"] * with_reward)

@@ -1,4 +1,4 @@
-"""Logged transitions of a file as the context of a dream, in units of the task that they are of, if one is named."""
+"""Logged transitions of a file as the context of a dream, in the units of their task if one is named."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from synthenv.worldmodel.context.context import Context, check_context, thinned
 from synthenv.worldmodel.context.file import load_context, read_npz
 from synthenv.worldmodel.context.logged_order import continues
 
-_LONG = 1000  # steps: dreamt episodes are no longer if the log does not say how long its own are
+_LONG = 1000  # most steps of dreamt episodes if the log does not say how long its own are
 _UNKNOWN = 200  # steps of dreamt episodes if the rows of a log are in no order
 
 
@@ -20,11 +20,11 @@ class Logged(NamedTuple):
     """Transitions of a file.
 
     Attributes:
-        context: those that are shown.
-        longest_episode: after how many steps dreamt ones are cut where no task says it: as many as the longest has.
-        num_rows: how many the file has.
-        log: all of them. Where episodes end and begin and what observations there may be is found in these.
-        notices: what the user should know.
+        context: the transitions that are shown.
+        longest_episode: steps of the longest episode, after which dreamt ones are cut if no task says when.
+        num_rows: number of transitions in the file.
+        log: all transitions of the file, which tell where episodes end and begin and which observations there may be.
+        notices: sentences that the user should read.
     """
 
     context: Context
@@ -37,18 +37,18 @@ class Logged(NamedTuple):
 def context_of_file(
     path: Path, num_rows: int, task: RealTask | None, episode_steps: int | None = None
 ) -> Logged:
-    """Logged transitions, of which at most ``num_rows`` are shown; which ones, see ``thinned``.
+    """Read logged transitions, of which at most ``num_rows`` are shown; ``thinned`` says which ones.
 
-    Nothing real was stepped for them by us: their ``real_steps`` are 0.
+    Nothing real is stepped for them, so their ``real_steps`` are 0.
 
     Args:
         path: an ``.npz`` of transitions, or what ``save_context`` wrote.
         num_rows: C.
-        task: the task that they are of, if that is known.
+        task: the task of the transitions, if that is known.
         episode_steps: after how many steps dreamt episodes are to be cut; None leaves it to the log.
 
     Raises:
-        UserError: the file is none of these, or its transitions are not of that task.
+        UserError: the file is none of these, or its transitions do not fit that task.
     """
     if path.suffix == ".npz":
         context = read_npz(path, obs_size=task.obs_size, units=task.units) if task else read_npz(path)
@@ -75,10 +75,10 @@ def context_of_file(
 
 
 def _cut(name: str, longest: int) -> tuple[int, list[str]]:
-    """After how many steps to cut dreamt episodes where the log tells of no time limit, and what to say of it.
+    """Return after how many steps to cut dreamt episodes where the log tells of no time limit, and notices.
 
     Args:
-        name: the file's.
+        name: name of the file.
         longest: its longest episode, in steps.
     """
     if longest == 1:
@@ -92,7 +92,7 @@ def _cut(name: str, longest: int) -> tuple[int, list[str]]:
 
 
 def _thinning(log: Context, shown: Context) -> list[str]:
-    """What to say of the rows of a log that are left out, if any are."""
+    """Return notices of the rows of a log that are left out, if any are."""
     if shown.num_rows == log.num_rows:
         return []
     ended, kept = (int(context.transitions.terminated.sum()) for context in (log, shown))
@@ -106,7 +106,7 @@ def _thinning(log: Context, shown: Context) -> list[str]:
 
 
 def in_units_of(task: RealTask, context: Context, path: Path) -> Context:
-    """A stored context with its actions as the task has them: between the same bounds, counted from the same number.
+    """Bring the actions of a stored context to the task's units: the same bounds, counted from the same number.
 
     Contexts of logs are in units of the log where no task was named.
 
@@ -115,12 +115,12 @@ def in_units_of(task: RealTask, context: Context, path: Path) -> Context:
     """
     units, wanted, steps = context.units, task.units, context.transitions
     if units is None and context.strategy == "file":
-        # Of before units went on record, when the actions of logs were taken as they are.
+        # Older contexts have no units on record; actions of logs were taken as they are then.
         units = context.actions.units
     if units is None or units == wanted:
         return context
     if units.is_discrete != wanted.is_discrete or len(units.low) != len(wanted.low):
-        return context  # of another task, which is told by whoever compares sizes
+        return context  # it belongs to another task, which is noticed where sizes are compared
     own = units.to_task(steps.action)
     if wrong := wanted.beyond(own):
         raise UserError(f"{path} has actions {wrong}: pass the --task that it is of, or another file")
@@ -139,7 +139,7 @@ def _told(size: int, num_actions: int | None) -> str:
 
 
 def longest_episode(context: Context) -> int:
-    """In steps; an episode goes on as long as each row begins where the last one led. A guess if hardly any does."""
+    """Return the longest episode in steps, or a guess if hardly any row begins where the one before led."""
     steps = context.transitions
     ended = steps.terminated | steps.truncated
     goes_on = continues(steps)[1:]

@@ -16,11 +16,11 @@ FILE = "learning_curves.png"
 
 
 def draw(lines: Sequence[Mapping[str, Any]], name: str, solved_return: float | None = None) -> Figure:
-    """All seeds, their mean with its 95 % band, and the returns at the end.
+    """Draw all seeds, their mean with its 95 % band, and the returns at the end.
 
     Args:
-        lines: of ``metrics.jsonl``, one a seed.
-        name: of the task.
+        lines: lines of ``metrics.jsonl``, one a seed.
+        name: name of the task.
         solved_return: where to draw a line, if anywhere.
     """
     figure = new_figure(8.4, 4.8, f"{name}: {counted(len(lines), 'seed')}, trained in dreams")

@@ -1,4 +1,4 @@
-"""How each task is dreamt of, and who learns there, by task id. Imports nothing heavy."""
+"""Settings of the dreams of each task, and of the agents in them, by task id. Imports nothing heavy."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -7,7 +7,7 @@ from synthenv.agents.config import AgentConfig
 from synthenv.agents.ppo_config import PPOConfig
 from synthenv.agents.presets import AGENTS
 
-# A dream has no stop rule of its own worth trusting, and its time limit is no end of the task.
+# No stop rule is reliable in a dream, and the time limit of a dream is no end of the task.
 _PPO = PPOConfig(stop="none", time_limit="bootstrap")
 # On the real pendulum half as many copies, or a discount of 0.9 as in Stable-Baselines3's tuned settings, do no worse
 # (experiments/one_shot_world_model/pendulum_ablation.py).
@@ -34,7 +34,7 @@ _REACH = replace(
 
 @dataclass(frozen=True)
 class DreamPreset:
-    """What is particular to a task.
+    """The settings of a task's dreams.
 
     Attributes:
         ppo: PPO's settings in the dream.
@@ -65,12 +65,12 @@ PRESETS: dict[str, DreamPreset] = {
             normalize_observations=True,
         ),
         "reach the last column, not the ring",
-        # Seldom a corner is never seen, a reward is dreamt there, and an agent runs into it again and again: without
-        # pessimism 3 of 20 seeds ended below 5.2 (two of them at -26), with it none did.
+        # Now and then a context never shows a corner, a reward is dreamt there, and an agent runs into it again and
+        # again. Without pessimism 3 of 20 seeds ended below 5.2 (two of them at -26), with it none did.
         pessimism=0.5,
     ),
     "SimpleEnv": DreamPreset(replace(_SWING, discount=0.9, num_envs=16, num_minibatches=8), "stay at zero"),
-    # Always 1 until the pole falls: only rows from after a fall tell what the reward depends on.
+    # The reward is always 1 until the pole falls: only rows from after a fall tell what it depends on.
     "CartPole-v0": DreamPreset(replace(_PPO, max_steps=100_000), "balance a pole", post_failure_steps=4),
     "MountainCar-v0": DreamPreset(
         replace(
@@ -87,7 +87,7 @@ PRESETS: dict[str, DreamPreset] = {
     "Pendulum-v1": DreamPreset(_SWING, "swing a pole up"),
     # Held torques press the arm against the limit of its joint, where they show little of how it moves.
     "Reacher-v5": DreamPreset(_REACH, "gymnasium (MuJoCo): reach a point with an arm of two links", "random"),
-    # 1,000 real steps would be one episode: one place of the goal.
+    # Without a cap, 1,000 real steps would be a single episode, with a single place of the goal.
     "brax/reacher": DreamPreset(_REACH, "the same in brax", "random", episode_cap=50, dream_steps=50),
 }
 
@@ -96,19 +96,19 @@ ANY = DreamPreset(_SWING, "any other task, ours or gymnasium's; not tuned")
 
 
 def preset(task: str | None) -> DreamPreset:
-    """What is particular to a task; what may do for any other, or for a file of transitions (None)."""
+    """Return the settings of a task, or those for any other task or a file of transitions (None)."""
     return PRESETS.get(task or "", ANY)
 
 
 def dreaming_agent(name: str, task: str | None, max_steps: int | None) -> AgentConfig:
-    """An agent's settings in the dream of a task.
+    """Return an agent's settings in the dream of a task.
 
-    PPO has a preset for each task. The others are as everywhere, but train for as long as PPO would.
+    PPO has a preset for each task. Other agents have their usual settings, but train for as long as PPO would.
 
     Args:
         name: a key of ``agents.presets.AGENTS``.
-        task: its id, or None.
-        max_steps: training steps instead of those.
+        task: id of the task, or None.
+        max_steps: training steps in place of those of the settings.
     """
     ppo = preset(task).ppo
     steps = max_steps or ppo.max_steps

@@ -1,4 +1,4 @@
-"""Where dreams come from and what they are held against: real tasks of either kind and world models, by name."""
+"""Real tasks and world models by name: dreams come from them, and policies are tested on the former."""
 
 import difflib
 import functools
@@ -36,7 +36,7 @@ class RealTask(NamedTuple):
         name: its id.
         obs_size: length of an observation, d.
         max_steps: time limit of an episode.
-        solved_return: return from which on it counts as solved; None if nobody has said.
+        solved_return: return from which on it counts as solved; None if it is not known.
         spec: the task as an environment of compiled loops; None if only gymnasium can step it.
         units: the actions that it takes itself.
     """
@@ -50,17 +50,17 @@ class RealTask(NamedTuple):
 
     @property
     def actions(self) -> Actions:
-        """What can be done in it."""
+        """Return the actions of the task in our units."""
         return self.units.actions
 
     def collect(self, key: jax.Array, collection: Collection, act: Act | None = None) -> Context:
-        """A context of the task; see ``worldmodel.context.collect``."""
+        """Collect a context of the task; see ``worldmodel.context.collect``."""
         if self.spec is not None:
             return collect(key, self.spec, collection, act)
         return collect_gymnasium(key, self.name, collection, act)
 
     def play(self, key: jax.Array, act: PolicyAct, params: Any, num_episodes: int) -> EvalResult:
-        """Test episodes of a policy: returns and lengths, [E] each."""
+        """Play test episodes of a policy; return their returns and lengths, [E] each."""
         if self.spec is not None:
             env, env_params = self.spec.env, self.spec.env_params
             return play_compiled(key, env, env_params, act, params, num_episodes, self.max_steps)
@@ -83,7 +83,20 @@ def play_compiled(
     num_episodes: int,
     max_steps: int,
 ) -> EvalResult:
-    """Test episodes in a real or dreamt environment of ours, one program for all policies."""
+    """Play test episodes in compiled loops; one program serves all policies.
+
+    Args:
+        key: random key.
+        env: a real or dreamt environment of ours.
+        env_params: its parameters.
+        act: (key, params, obs [d]) -> action; the same object for all policies of a run.
+        params: the policy's.
+        num_episodes: E.
+        max_steps: bound on the length of an episode.
+
+    Returns:
+        returns and lengths, [E] each.
+    """
     return rollout.evaluate(
         key, env, env_params, lambda key, obs: act(key, params, obs), num_episodes, max_steps
     )
@@ -96,14 +109,14 @@ def _act_on_all(key: jax.Array, params: Any, obs: jax.Array, act: PolicyAct) -> 
 
 
 def real_task(name: str, episode_steps: int | None = None) -> RealTask:
-    """A task by its id: ours if we have it, else gymnasium's, inside compiled loops if it can be stepped there.
+    """Find a task by its id: ours if we have it, else gymnasium's, inside compiled loops if it can be stepped there.
 
     Args:
         name: its id.
         episode_steps: time limit of an episode where the task has none, or a longer one.
 
     Raises:
-        UserError: neither has it, its packages are not installed, or nobody says when an episode is over.
+        UserError: neither has it, its packages are not installed, or it has no time limit and none is given.
     """
     if name in registry.names() or name in host_task.TASKS:
         spec = registry.make(name) if name in registry.names() else host_task.make(name)
@@ -127,10 +140,10 @@ def real_task(name: str, episode_steps: int | None = None) -> RealTask:
 
 
 def world_model(name: str) -> WorldModel:
-    """A world model: one that needs no weights or a shipped one by name, or that of a pretraining's run directory.
+    """Find a world model: by name, if it needs no weights or is shipped, or by a pretraining's run directory.
 
     Raises:
-        UserError: there is none of that name, or its file is damaged or no world model.
+        UserError: there is none of that name, or its file is damaged or holds no world model.
     """
     if name in world_models.MODELS:
         return world_models.MODELS[name]
@@ -159,15 +172,15 @@ def check_memory(model: WorldModel, num_rows: int) -> None:
 
 
 def is_shipped(name: str) -> bool:
-    """Whether that is the name of a world model of this package, whatever path is called the same."""
+    """Return whether a world model of this package has this name, even if there is a path of that name."""
     return name in world_models.MODELS or name in pretrained.manifest()
 
 
 def contents_of(*names: str) -> dict[str, str]:
-    """What stands behind those names of world models and contexts that are files, as the head of a sha256.
+    """Return the head of a sha256 of each file that a name of a world model or context stands for.
 
-    A path may hold something else tomorrow, and a name that is shipped something else in another version; numbers of
-    both must not be taken for one.
+    A path may hold something else tomorrow, and a shipped name may mean something else in another version. The hash
+    keeps numbers of both from being mixed.
     """
     files = {name: pretrained.file_of(name) for name in names if name not in world_models.MODELS}
     return {name: sha256(file)[:16] for name, file in files.items() if file.is_file()}

@@ -1,8 +1,8 @@
 """From a few real transitions to a policy: context, world model, dream, agent, tests. One seed is one unit of work.
 
 References:
-    Ferreira et al. (2024), One-shot world models. What its table 1 reports, the best of many checkpoints by real tests,
-    stands here beside what that choice alone is worth, and behind the return at the end of training.
+    Ferreira et al. (2024), One-shot world models. Its table 1 reports the best of many checkpoints by real tests. Here
+    that number comes after the return at the end of training, and beside what the choice of a checkpoint alone adds.
 """
 
 import functools
@@ -31,7 +31,7 @@ from synthenv.runs.storage.stored_config import stored_config
 from synthenv.worldmodel.context.context import Context, digest
 from synthenv.worldmodel.context.file import save_context
 
-NUM_LAST = 10  # tests at the end of a training, whose mean is less a matter of luck than the last one
+NUM_LAST = 10  # tests at the end of a training; their mean depends less on luck than the last one does
 
 Show = Callable[[int, int, float], None]  # seed, training steps so far, mean return of the test after them
 Keep = Callable[[int, Any, Context], None]  # seed, params of its policy, its context
@@ -43,10 +43,10 @@ def run_seed(
     show: Show,
     keep: Keep = lambda seed, params, context: None,
 ) -> tuple[dict[str, Any], Any, Context]:
-    """Everything that one seed does.
+    """Do everything that one seed does.
 
     Args:
-        dreams: what it shares with the others.
+        dreams: what the seed shares with the others.
         seed: its number.
         show: called after every test.
         keep: called as soon as the training is over, before anything else can go wrong.
@@ -83,7 +83,7 @@ def run_seed(
     evaluation = learned.picked.num_real_steps * is_real
     judging = sum(int(np.sum(result.lengths)) for result in judged.values()) * is_real
     line = {
-        "generation": seed,  # what run directories count their lines by
+        "generation": seed,  # run directories count their lines by this
         "context_digest": digest(context),
         "context_ends": int(context.transitions.terminated.sum()),
         **{name: float(np.mean(result.returns)) for name, result in judged.items()},
@@ -107,7 +107,7 @@ def run_seed(
 
 
 def encode(model: WorldModel, context: Context) -> tuple[Any, float]:
-    """Show the context to the world model; returns what it makes of it, and the seconds that this took."""
+    """Encode a context; return the cache, and the seconds that this took."""
     start = time.perf_counter()
     cache = jax.block_until_ready(model.encode(model.params, context.transitions, context.num_actions))
     return cache, time.perf_counter() - start
@@ -120,7 +120,15 @@ def judge(
     learned: Learned,
     untrained: Picked,
 ) -> dict[str, EvalResult]:
-    """Play the policies that are reported, by the names under which they are; ``play`` gives all the same starts."""
+    """Play the policies that are reported, and return their test episodes by the names of the results.
+
+    Args:
+        play: (act, params) -> test episodes, which begin alike for all policies.
+        act: acts by the params of a learner's policy.
+        random: acts uniformly, without params.
+        learned: the training.
+        untrained: untrained policies, and the best of them.
+    """
     policies: dict[str, tuple[PolicyAct, Any]] = {
         "final_return": (act, learned.params),
         "best_return": (act, learned.picked.best),
@@ -138,16 +146,16 @@ def run(
     notify: Callable[[str], None] = lambda line: None,
     begin: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """All seeds, those that are done already left out; see ``summary.summarise`` for the result.
+    """Do all seeds that have no line yet; see ``summary.summarise`` for the result.
 
     Args:
         command: what to do.
         out: the run directory.
         show: called after every test.
         tell: called with the line of every seed that is done.
-        notify: told what differs from the machine that began the run, what became of the rows of a file, of
-            measurements that failed, and of world models that foresee nothing.
-        begin: called when nothing stands in the way any more.
+        notify: called with a line about what differs from the machine that began the run, about the rows of a file,
+            measurements that failed, and world models that foresee nothing.
+        begin: called when everything is set up and the first seed can begin.
 
     Raises:
         UserError: as ``Dreams`` and ``RunDir.create``, or the disk is full.
@@ -191,9 +199,9 @@ def work_off(
     line_of: Callable[[int], dict[str, Any]],
     tell: Callable[[dict[str, Any]], None],
 ) -> list[dict[str, Any]]:
-    """Do the seeds that have no line of metrics yet, one after the other; returns the lines of all."""
+    """Do the seeds that have no line of metrics yet, one after the other; return the lines of all."""
     todo = metrics.missing(run.path, num_seeds)
-    run.truncate_metrics(num_seeds)  # of what cannot be read
+    run.truncate_metrics(num_seeds)  # drops lines that cannot be read
     for seed in todo:
         line = line_of(seed)
         run.append_metrics(line)
@@ -202,7 +210,7 @@ def work_off(
 
 
 def asked_for(command: OswmRun, out: Path) -> dict[str, Any]:
-    """Everything that decides the outcome: the flags, and of files that they name the contents.
+    """Return everything that decides the outcome: the flags, and digests of the files that they name.
 
     Args:
         command: the flags.

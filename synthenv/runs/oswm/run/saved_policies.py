@@ -1,4 +1,4 @@
-"""What an ``oswm run`` leaves: policies, to be played again, in the real task too, and the dreams they are from."""
+"""Load what an ``oswm run`` leaves: policies, which also play in the real task, and the dreams of their training."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,18 +28,18 @@ Policy = Callable[[jax.Array, Any], Any]  # (key, obs [d]) -> action
 
 
 def load_policy(run: str | Path, seed: int) -> Policy:
-    """What a seed of a run learnt, as it was at the end of training; pure, jit and vmap it at will.
+    """Load what a seed of a run had learnt at the end of training, as a pure function that may be jitted and vmapped.
 
     Args:
         run: directory of an ``oswm run``.
         seed: counted from 0, as the files in ``policies/`` are.
 
     Returns:
-        (key, obs [d]) -> an action that ``env.step`` of the task takes, in the task's own units: NumPy's, of the task's
-        type and shape. Under ``jit`` and ``vmap`` it is JAX's, of at most 32 bits.
+        (key, obs [d]) -> an action that ``env.step`` of the task takes, in the task's own units: a NumPy array of the
+        task's type and shape. Under ``jit`` and ``vmap`` it is a JAX array of at most 32 bits.
 
     Raises:
-        UserError: there is no such run or seed, or its agent is not that of this version.
+        UserError: there is no such run or seed, or this version has another agent of that name.
     """
     run = Path(run)
     config = stored_config(run)
@@ -67,7 +67,7 @@ def load_policy(run: str | Path, seed: int) -> Policy:
 
 
 def load_dream(command: OswmRun, run: Path, seed: int) -> tuple[WorldModelEnv, EnvParams]:
-    """What a seed of a run learnt in: the dream of its context, which is encoded anew.
+    """Build the dream that a seed of a run learnt in; its context is encoded anew.
 
     Args:
         command: the run's flags.
@@ -75,7 +75,7 @@ def load_dream(command: OswmRun, run: Path, seed: int) -> tuple[WorldModelEnv, E
         seed: counted from 0.
 
     Raises:
-        UserError: there is no such seed, or the world model or the file of the context is not there any more.
+        UserError: there is no such seed, or the world model or the file of the context is gone.
     """
     dreams, context = Dreams(command), load_context(run / "contexts" / f"seed{seed}.safetensors")
     cache = dreams.model.encode(dreams.model.params, context.transitions, context.num_actions)
@@ -83,7 +83,7 @@ def load_dream(command: OswmRun, run: Path, seed: int) -> tuple[WorldModelEnv, E
 
 
 def _units_of(context: Context, config: Mapping[str, Any]) -> ActionUnits:
-    """The actions that the task takes; runs of before they went on record are asked for their task."""
+    """Return the actions that the task takes; older runs, which do not record them, are asked for their task."""
     if context.units is not None:
         return context.units
     if config["task"] is not None:
@@ -92,7 +92,7 @@ def _units_of(context: Context, config: Mapping[str, Any]) -> ActionUnits:
 
 
 def _still_dream(context: Context) -> tuple[WorldModelEnv, EnvParams]:
-    """An environment that observes and acts as the context does; agents read nothing else off it."""
+    """Make an environment with the observations and actions of the context, which is all that agents read of it."""
 
     def predict(cache: None, obs: jax.Array, action: jax.Array) -> Prediction:
         return Prediction(obs, jnp.float32(0), jnp.zeros_like(obs), jnp.float32(0), jnp.float32(0))

@@ -1,4 +1,4 @@
-"""What the seeds of an ``oswm run`` share: a real task or a file, a world model, and compiled agents."""
+"""Set up what the seeds of an ``oswm run`` share: a real task or a file, a world model, and compiled agents."""
 
 from typing import Any, NamedTuple
 
@@ -47,8 +47,8 @@ class Dreams:
         )
         self.model = real_tasks.world_model(command.model)
         self.agent = dreaming_agent(command.agent, command.task, command.max_steps)
-        self.logged: Context | None = None  # what is shown of a file
-        self.log: Context | None = None  # all of it
+        self.logged: Context | None = None  # the shown rows of a file
+        self.log: Context | None = None  # all rows of the file
         self.notes: list[str] = []  # what the user should know before it begins
         self.max_steps = 0
         if command.context_file is not None:
@@ -81,7 +81,7 @@ class Dreams:
         return About(self.logged.task, self.logged.obs_size, self.logged.actions)
 
     def _num_asked(self) -> int:
-        """How many rows the world model will be asked to compare: those of a file that differ, or as many as come."""
+        """Return how many rows the world model compares: the distinct rows of a file, or as many as are collected."""
         if self.logged is None:
             return self.command.context
         steps = self.logged.transitions
@@ -89,7 +89,7 @@ class Dreams:
         return len(np.unique(asked, axis=0))
 
     def _check_ends(self) -> None:
-        """Refuse to dream of episodes that nobody ever ends."""
+        """Refuse to dream of episodes that nothing ever ends."""
         if self.termination is not None or self.model.knows_ends:
             return
         if self.logged is None or self.logged.transitions.terminated.any():
@@ -99,7 +99,7 @@ class Dreams:
             )
 
     def _expert_trainer(self) -> Trainer | None:
-        """Who is trained on the real task to collect the context, if the strategy asks for that."""
+        """Return the trainer of the expert that collects the context, if the strategy needs one."""
         if self.logged is not None or not any(STRATEGIES[self.strategy].expert_share):
             return None
         assert self.task is not None
@@ -111,13 +111,13 @@ class Dreams:
         return Trainer(dreaming_agent("ppo", self.name, None), self.task.spec.env, self.task.spec.env_params)
 
     def collection(self, strategy: str, num_steps: int) -> Collection:
-        """What to collect from the task."""
+        """Return what to collect from the task."""
         caps = [cap for cap in (self.preset.episode_cap, self.command.episode_steps) if cap is not None]
         after = self.preset.post_failure_steps
         return Collection(strategy, num_steps, episode_cap=min(caps, default=None), post_failure_steps=after)
 
     def resolved(self) -> dict[str, Any]:
-        """What was left to the task's preset, as it is: strategy (None of a file), termination and pessimism."""
+        """Return what was left to the task's preset: strategy (None for a file), termination and pessimism."""
         return {
             "strategy": self.strategy if self.logged is None else None,
             "termination": "learned" if self.termination is None else "known",
@@ -125,9 +125,9 @@ class Dreams:
         }
 
     def dream(self, cache: Any, context: Context) -> EnvParams:
-        """Parameters of the environment for an encoded context.
+        """Return the parameters of the environment for an encoded context.
 
-        Of a file all rows tell where episodes end and begin and which observations there may be, shown or not.
+        All rows of a file, shown or not, tell where episodes end and begin and which observations there may be.
 
         Raises:
             UserError: the model cannot say where episodes end.
@@ -144,7 +144,18 @@ class Dreams:
     def play(
         self, key: jax.Array, act: PolicyAct, params: Any, num_episodes: int, dream: EnvParams
     ) -> EvalResult:
-        """Test episodes on the real task; in the dream if there is none."""
+        """Play test episodes on the real task, or in the dream if there is none.
+
+        Args:
+            key: random key.
+            act: (key, params, obs [d]) -> action.
+            params: the policy's.
+            num_episodes: E.
+            dream: parameters of the dreamt environment.
+
+        Returns:
+            returns and lengths, [E] each.
+        """
         if self.task is None:
             return self.play_dreamt(key, act, params, num_episodes, dream)
         return self.task.play(key, act, params, num_episodes)
@@ -152,12 +163,23 @@ class Dreams:
     def play_dreamt(
         self, key: jax.Array, act: PolicyAct, params: Any, num_episodes: int, dream: EnvParams
     ) -> EvalResult:
-        """Test episodes in the dream."""
+        """Play test episodes in the dream.
+
+        Args:
+            key: random key.
+            act: (key, params, obs [d]) -> action.
+            params: the policy's.
+            num_episodes: E.
+            dream: parameters of the dreamt environment.
+
+        Returns:
+            returns and lengths, [E] each.
+        """
         return play_compiled(key, self.env, dream, act, params, num_episodes, self.max_steps)
 
 
 def termination_of(command: OswmRun) -> Termination | None:
-    """The rule by which dreamt episodes end; None leaves it to the world model.
+    """Return the rule by which dreamt episodes end; None leaves it to the world model.
 
     Raises:
         UserError: the known rule is asked for, and there is none.

@@ -1,4 +1,4 @@
-"""What the seeds of an ``oswm run`` say together."""
+"""The result of an ``oswm run``, from the lines of its seeds."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from synthenv.runs.statistics.intervals import bootstrap_interval
 from synthenv.runs.storage.metrics import column
 
-# In the order in which they are to be read: what one gets, what luck and knowing the real task would add, and what
-# there is without any learning.
+# The returns stand in the order in which they are to be read: what one gets, what luck and knowing the real task would
+# add, and what there is without any learning.
 RETURNS = (
     "final_return",
     "last_evaluations_return",
@@ -19,25 +19,25 @@ _COSTS = ("encode_seconds", "train_seconds", "train_steps")
 
 
 def summarise(name: str, real: bool, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The result of a run.
+    """Return the result of a run.
 
     Args:
-        name: of the task, or of the file that the context is from.
+        name: name of the task, or of the file that the context is from.
         real: whether the tests were on the real task, or in the dream for want of one.
-        lines: of ``metrics.jsonl``, one a seed.
+        lines: lines of ``metrics.jsonl``, one a seed.
 
     Returns:
         means over seeds, and each seed's own numbers in ``per_seed``:
 
-        final_return, ci95_return: of the policy at the end of training; 95 % bootstrap interval over seeds.
+        final_return, ci95_return: return of the policy at the end of training; 95 % bootstrap interval over seeds.
         last_evaluations_return: mean of the last ten tests during training.
-        best_return: of the policy that did best in a test during training, played again.
-        untrained_control: of the best of as many untrained policies, chosen and played again in the same way.
-        random_return: of uniform actions.
-        dream_return: of the policy at the end of training, in the dream.
+        best_return: return of the policy that did best in a test during training, played again.
+        untrained_control: the same of the best of as many untrained policies.
+        random_return: return of uniform actions.
+        dream_return: return of the policy at the end of training, in the dream.
         real_steps: context, expert (trained for the context), evaluation (tests during training) and their total;
             measurement is what the numbers of this report took in addition, which no policy depends on.
-        one_step_error: of the world model, as shares of the variance, over those seeds that it could be measured of;
+        one_step_error: error of the world model, as shares of the variance, over the seeds where it could be measured;
             None if there are none, as without a task.
         num_tests: tests during training, which may be fewer than were asked for.
     """
@@ -64,5 +64,5 @@ def summarise(name: str, real: bool, lines: Sequence[Mapping[str, Any]]) -> dict
 
 
 def _means(rows: Sequence[Mapping[str, Any]], keys: Iterable[str]) -> dict[str, float]:
-    """Key by key."""
+    """Average each key over the rows."""
     return {key: float(column(rows, key).mean()) for key in keys}

@@ -1,9 +1,9 @@
 """One training inside a dream, in chunks between which the policy is tested, and the controls that such tests need.
 
-The agents' own tests on the way tell neither how many real steps they took nor which policy did best, and know compiled
-tasks only; so here the host owns the loop, for every agent and every kind of task alike.
+The agents' own tests on the way tell neither how many real steps they took nor which policy did best, and they play
+compiled tasks only. So the host owns the loop here, for every agent and every kind of task alike.
 
-Whoever picks the best of many tested policies is paid for luck, even where nothing was learnt. The control picks the
+Picking the best of many tested policies rewards luck, even where nothing was learnt. The control therefore picks the
 best of as many untrained policies by as many episodes.
 """
 
@@ -29,7 +29,7 @@ Tell = Callable[[int, float], None]  # training steps so far, mean return of the
 
 
 class SeedKeys(NamedTuple):
-    """Randomness of one seed by use; whatever learns there, equal seeds give equal contexts, starts and tests."""
+    """Random keys of one seed by use; equal seeds give equal contexts, starts and tests, whichever agent learns."""
 
     context: jax.Array
     train: jax.Array
@@ -40,7 +40,7 @@ class SeedKeys(NamedTuple):
 
 
 def keys_of_seed(root: int, seed: int) -> SeedKeys:
-    """Of the ``seed``-th seed of a run with the seed ``root``."""
+    """Return the keys of the ``seed``-th seed of a run with the seed ``root``."""
     return SeedKeys(*jax.random.split(jax.random.fold_in(jax.random.key(root), seed), 6))
 
 
@@ -48,9 +48,9 @@ class Picked(NamedTuple):
     """Policies that were tested, and the best of them.
 
     Attributes:
-        best: params of the one with the highest mean return; of equals the last one, which has learnt longest.
+        best: params of the policy with the highest mean return; among equals the last, which has learnt longest.
         returns: mean return of each test. [K]
-        num_real_steps: of all tests.
+        num_real_steps: real steps of all tests.
     """
 
     best: PyTree
@@ -62,10 +62,10 @@ class Learned(NamedTuple):
     """What one training leaves behind.
 
     Attributes:
-        params: of the policy at its end.
-        picked: the tests on the way, the last one of the policy at its end.
-        steps: training steps before each of them. [K]
-        seconds: spent training, compilation of its steps included; tests and the making of the agent not.
+        params: params of the policy at the end.
+        picked: the tests on the way; the last one tests the policy at the end.
+        steps: training steps before each test. [K]
+        seconds: time of training, including compilation of its steps but neither tests nor the making of the agent.
     """
 
     params: PyTree
@@ -80,7 +80,7 @@ class Trainer:
     Args:
         config: the agents.
         env: where they train; its ``EnvParams`` are given later.
-        env_params: any, to read the spaces off.
+        env_params: any parameters that the spaces can be read off.
     """
 
     def __init__(self, config: AgentConfig, env: Any, env_params: Any = None):
@@ -108,7 +108,7 @@ class Trainer:
         self.policy: Callable[[PyTree], PyTree] = lambda state: agent.result(state).params
 
     def train(self, key: jax.Array, env_params: Any) -> tuple[PyTree, int]:
-        """Train to the end without a test; returns the policy and the steps that it took."""
+        """Train to the end without a test; return the policy and the steps that it took."""
         state, steps, _ = self.advance(self.begin(key, env_params), env_params, jnp.int32(2**31 - 1))
         return self.policy(state), int(steps)
 
@@ -128,9 +128,9 @@ def learn(
 
     Args:
         trainer: the agents.
-        key: of the training.
-        key_tests: of the tests, which the training is independent of.
-        env_params: of the dream.
+        key: random key of the training.
+        key_tests: random key of the tests, on which the training does not depend.
+        env_params: the dream's.
         test: plays a policy.
         num_tests: K.
         tell: called after every test.
@@ -159,7 +159,16 @@ def learn(
 def pick_untrained(
     trainer: Trainer, key: jax.Array, key_tests: jax.Array, env_params: Any, test: Test, num_tests: int
 ) -> Picked:
-    """The best of ``num_tests`` untrained policies, each tested once; the arguments are those of ``learn``."""
+    """Return the best of ``num_tests`` untrained policies, each of which is tested once.
+
+    Args:
+        trainer: the agents.
+        key: random key of the policies.
+        key_tests: random key of the tests.
+        env_params: the dream's.
+        test: plays a policy.
+        num_tests: K.
+    """
     best: tuple[float, PyTree] = (-np.inf, None)
     tested, lengths = [], 0
     for index in range(num_tests):
@@ -173,14 +182,14 @@ def pick_untrained(
 
 
 def _tested(test: Test, key: jax.Array, params: PyTree) -> tuple[float, int]:
-    """Mean return, NaN being worst, and real steps of a test."""
+    """Return the mean return of a test, where NaN is worst, and its real steps."""
     result = test(key, params)
     mean = float(np.mean(result.returns))
     return (-np.inf if np.isnan(mean) else mean), int(np.sum(result.lengths))
 
 
 def random_act(actions: Actions) -> PolicyAct:
-    """The policy of uniform actions, which has no params."""
+    """Return the policy of uniform actions, which has no params."""
 
     def act(key: jax.Array, params: None, obs: jax.Array) -> jax.Array:
         return actions.from_uniform(jax.random.uniform(key, (actions.width,)))
@@ -189,7 +198,7 @@ def random_act(actions: Actions) -> PolicyAct:
 
 
 def zero_act(actions: Actions) -> PolicyAct:
-    """The policy of always 0, which is the first action where there is a finite number of them."""
+    """Return the policy of always 0, which is the first action where there is a finite number of them."""
 
     def act(key: jax.Array, params: None, obs: jax.Array) -> jax.Array:
         return actions.zero()
@@ -198,7 +207,7 @@ def zero_act(actions: Actions) -> PolicyAct:
 
 
 def train_expert(key: jax.Array, trainer: Trainer, task: RealTask) -> tuple[Act, int]:
-    """An agent trained on the real task, as a policy of ``collect``, and the real steps that it took."""
+    """Train an agent on the real task; return it as a policy of ``collect``, and the real steps that it took."""
     assert task.spec is not None
     policy, num_steps = trainer.train(key, task.spec.env_params)
     return lambda key, obs: trainer.act(key, policy, obs), num_steps
