@@ -91,6 +91,7 @@ def read_npz(
     if the file does not say where time limits ended episodes, any row that is not where the step before it led.
 
     Args:
+        path: the ``.npz`` file.
         num_actions: number of discrete actions, counted from 0; None takes those from the smallest to the largest one
             in the file.
         action_bound: bound of continuous actions; None takes what lies between the smallest and the largest number of

@@ -183,7 +183,11 @@ def simulate(
     """Return observed positions and velocities [S + 1, B, K, E] of S steps from the given start [B, K, E].
 
     Args:
+        pairs: constants of the pairs [B, K].
+        position: at the start [B, K, E].
+        velocity: at the start [B, K, E].
         actions: as the dynamics use them, [S, B, A, E].
+        options: which of the released code's defects to keep.
     """
 
     c = coefficients(pairs, position.shape[2], options)

@@ -102,6 +102,9 @@ def rows_of(drawn: Drawn, config: ReleasedPriorConfig, num_rows: int, packed: bo
     """Play the drawn environments.
 
     Args:
+        drawn: everything random.
+        config: the prior.
+        num_rows: rows of each environment.
         packed: run the smallest bucket of networks that holds those in use; otherwise all, to the same result.
     """
     worlds = drawn.worlds

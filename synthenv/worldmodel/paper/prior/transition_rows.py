@@ -53,6 +53,7 @@ def normalize(rows: Rows, num_context: jax.Array | int | None = None) -> Rows:
     """Standardise every column of every environment: mean 0, unbiased standard deviation 1; constant ones become 0.
 
     Args:
+        rows: what to standardise.
         num_context: how many of the first rows give the moments (may be traced, at least 2); all if None. A column
             that is constant there becomes 0 everywhere; the released code has 3.4e38 in rows that differ.
     """
