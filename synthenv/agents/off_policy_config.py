@@ -111,7 +111,7 @@ class TD3Config(AgentConfig):
 
     @property
     def actions(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Continuous ones, or discrete ones as ``td3_discrete``."""
+        """Return the kinds of actions that it can choose: discrete ones as ``td3_discrete``, else continuous ones."""
         return ("discrete",) if self.name == "td3_discrete" else ("continuous",)
 
     def as_released(self) -> Self:

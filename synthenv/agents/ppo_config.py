@@ -73,7 +73,7 @@ class PPOConfig(AgentConfig):
 
     @property
     def steps_per_update(self) -> int:  # type: ignore[override]
-        """Those of an iteration."""
+        """Return the environment steps of an iteration."""
         return self.num_envs * self.rollout_length
 
     def contradictions(self) -> Iterator[Misfit]:
@@ -140,7 +140,7 @@ class PPOMonteCarloConfig(AgentConfig):
 
     @property
     def steps_per_update(self) -> int:  # type: ignore[override]
-        """Those of a rollout."""
+        """Return the environment steps of a rollout."""
         return self.rollout_length
 
     def with_time_limit(self, time_limit: str) -> Self:
