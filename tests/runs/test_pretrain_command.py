@@ -22,6 +22,7 @@ from synthenv.runs.oswm.run.real_tasks import world_model
 from synthenv.worldmodel.context.action_strategies import Collection
 from synthenv.worldmodel.context.collect import collect
 from synthenv.worldmodel.small import train_step as pretrain
+from synthenv.zoo import registry as zoo
 from synthenv.zoo import world_models
 from tests.error_lines import is_line
 from tests.tiny_pretrain import TINY
@@ -232,7 +233,7 @@ def test_a_shipped_model_goes_by_its_name(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(world_models, "ROOT", tmp_path)
     file = tmp_path / "world_model_small.safetensors"
     file.write_bytes((finished / "run" / "best_proxy.safetensors").read_bytes())
-    entry = {"small": {"file": file.name, "sha256": world_models.sha256(file), "scores": {}}}
+    entry = {"small": {"file": file.name, "sha256": zoo.sha256(file), "scores": {}}}
     (tmp_path / "world_models.json").write_text(json.dumps(entry))
     assert world_model("small").name == "small"
     file.write_bytes(file.read_bytes()[:-8])
