@@ -218,7 +218,8 @@ def test_a_model_is_loaded_as_it_was_trained_or_not_at_all(finished, tmp_path, c
     ],
 )
 def test_what_is_no_model_is_told_in_a_line(finished, tmp_path, monkeypatch, place, told):
-    monkeypatch.setattr(world_models, "ROOT", tmp_path)
+    for module in (world_models, zoo):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.chdir(tmp_path)
     whole = (finished / "run" / "best_proxy.safetensors").read_bytes()
     Path("cut.safetensors").write_bytes(whole[:-8])
@@ -230,7 +231,8 @@ def test_what_is_no_model_is_told_in_a_line(finished, tmp_path, monkeypatch, pla
 
 
 def test_a_shipped_model_goes_by_its_name(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(world_models, "ROOT", tmp_path)
+    for module in (world_models, zoo):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
     file = tmp_path / "world_model_small.safetensors"
     file.write_bytes((finished / "run" / "best_proxy.safetensors").read_bytes())
     entry = {"small": {"file": file.name, "sha256": zoo.sha256(file), "scores": {}}}
