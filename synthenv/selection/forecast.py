@@ -1,0 +1,142 @@
+"""What a surrogate says of a score that nobody has seen: distributions that acquisition functions can ask.
+
+Each is a ``NamedTuple`` of arrays whose leading axes [...] are candidates, with the same four questions, so that
+policies never ask which of them it is. Higher scores are better.
+
+Axis letters here: B bins of a histogram.
+"""
+
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.stats import norm
+
+_LEAST_STD = 1e-9
+
+
+class Distribution(Protocol):
+    """Of the scores of some candidates [...]."""
+
+    @property
+    def mean(self) -> jax.Array:
+        """The expected score. [...]"""
+        ...
+
+    @property
+    def std(self) -> jax.Array:
+        """The standard deviation. [...]"""
+        ...
+
+    def expected_improvement(self, best: jax.Array) -> jax.Array:
+        """The mean of what a score exceeds ``best`` by, 0 where it does not. Shapes [...], best broadcasts."""
+        ...
+
+    def probability_above(self, threshold: jax.Array) -> jax.Array:
+        """The probability of a score above the threshold. [...]"""
+        ...
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """One draw for each candidate, independent of each other. [...]"""
+        ...
+
+    def log_density(self, score: jax.Array) -> jax.Array:
+        """The logarithm of the density at a score. [...]"""
+        ...
+
+
+class Normal(NamedTuple):
+    """A normal distribution with these means and standard deviations. [...]"""
+
+    mean: jax.Array
+    std: jax.Array
+
+    def expected_improvement(self, best: jax.Array) -> jax.Array:
+        """Closed form of Jones et al. (1998), equation 15; what is certain improves by its difference."""
+        std = jnp.maximum(self.std, _LEAST_STD)
+        gap = self.mean - best
+        z = gap / std
+        improvement = gap * norm.cdf(z) + std * norm.pdf(z)
+        return jnp.where(self.std > _LEAST_STD, jnp.maximum(improvement, 0.0), jnp.maximum(gap, 0.0))
+
+    def probability_above(self, threshold: jax.Array) -> jax.Array:
+        """The upper tail."""
+        return norm.sf((threshold - self.mean) / jnp.maximum(self.std, _LEAST_STD))
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """Mean and standard deviation times a normal draw."""
+        return self.mean + self.std * jax.random.normal(key, self.mean.shape)
+
+    def log_density(self, score: jax.Array) -> jax.Array:
+        """Of the normal distribution."""
+        return norm.logpdf(score, self.mean, jnp.maximum(self.std, _LEAST_STD))
+
+
+class Histogram(NamedTuple):
+    """Densities that are constant between the edges of bins.
+
+    Attributes:
+        logits: unnormalised logarithms of the bins' probabilities. [..., B]
+        edges: where bins begin and end, ascending. [B + 1]
+    """
+
+    logits: jax.Array
+    edges: jax.Array
+
+    @property
+    def _shares(self) -> jax.Array:
+        return jax.nn.softmax(self.logits, axis=-1)
+
+    @property
+    def _middles(self) -> jax.Array:
+        return 0.5 * (self.edges[1:] + self.edges[:-1])
+
+    @property
+    def mean(self) -> jax.Array:
+        """The expected score."""
+        return self._shares @ self._middles
+
+    @property
+    def std(self) -> jax.Array:
+        """Of the bins' middles, and within a bin."""
+        second = self._shares @ (jnp.square(self._middles) + jnp.square(jnp.diff(self.edges)) / 12.0)
+        return jnp.sqrt(jnp.maximum(second - jnp.square(self.mean), 0.0))
+
+    def expected_improvement(self, best: jax.Array) -> jax.Array:
+        """Exact: bins above ``best`` by their middles, the one that holds it by the triangle above it."""
+        best = jnp.asarray(best)[..., None]
+        above = jnp.clip(self.edges[1:] - best, 0.0, None)
+        below = jnp.clip(self.edges[:-1] - best, 0.0, None)
+        gain = 0.5 * (jnp.square(above) - jnp.square(below)) / jnp.diff(self.edges)
+        return jnp.sum(self._shares * gain, axis=-1)
+
+    def probability_above(self, threshold: jax.Array) -> jax.Array:
+        """The share of every bin that lies above the threshold."""
+        part = (self.edges[1:] - jnp.asarray(threshold)[..., None]) / jnp.diff(self.edges)
+        return jnp.sum(self._shares * jnp.clip(part, 0.0, 1.0), axis=-1)
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """A bin, and a uniform place in it."""
+        key_bin, key_place = jax.random.split(key)
+        place = jax.random.categorical(key_bin, self.logits)
+        u = jax.random.uniform(key_place, place.shape)
+        return self.edges[place] + u * jnp.diff(self.edges)[place]
+
+    def log_density(self, score: jax.Array) -> jax.Array:
+        """Of the bin that holds the score; the outermost bins hold what lies beyond them."""
+        place = jnp.clip(jnp.searchsorted(self.edges, score, side="right") - 1, 0, len(self.edges) - 2)
+        log_shares = jax.nn.log_softmax(self.logits, axis=-1)
+        chosen = jnp.take_along_axis(log_shares, place[..., None], axis=-1)[..., 0]
+        return chosen - jnp.log(jnp.diff(self.edges)[place])
+
+
+class Forecast(NamedTuple):
+    """What a surrogate expects of every candidate [N].
+
+    Attributes:
+        score: the distribution of its score at the step that was asked for.
+        seconds: what the way there costs from where the candidate stands. [N]
+    """
+
+    score: Distribution
+    seconds: jax.Array
