@@ -105,14 +105,13 @@ def columns_of(configs: Iterable[Mapping[str, Any]]) -> tuple[Column, ...]:
     greatest is 100 times the least; everything else is a choice. A hyperparameter with one value only says nothing and
     is left out.
     """
-    seen: dict[str, list[Any]] = {}
+    seen: dict[str, dict[Any, None]] = {}
     for config in configs:
         for name, value in config.items():
-            if not _is_missing(value):
-                seen.setdefault(name, []).append(value)
+            seen.setdefault(name, {})[value] = None
     columns = []
     for name, values in seen.items():
-        distinct = list(dict.fromkeys(values))
+        distinct = [value for value in values if not _is_missing(value)]
         if len(distinct) > 1:
             columns.append(_column_of(name, distinct))
     return tuple(columns)
@@ -138,11 +137,16 @@ def stored(columns: Sequence[Column], configs: Sequence[Mapping[str, Any]]) -> n
         UserError: a value is none of its column's; the message has the configuration's number and the name.
     """
     rows = np.full((len(configs), len(columns)), np.nan, np.float32)
-    for i, config in enumerate(configs):
-        try:
-            rows[i] = [column.stored(config.get(column.name)) for column in columns]
-        except UserError as error:
-            raise UserError(f"configuration {i}: {error}") from None
+    for h, column in enumerate(columns):
+        known: dict[tuple[type, Any], float] = {}  # a table repeats its values
+        for i, config in enumerate(configs):
+            value = config.get(column.name)
+            if (type(value), value) not in known:
+                try:
+                    known[type(value), value] = column.stored(value)
+                except UserError as error:
+                    raise UserError(f"configuration {i}: {error}") from None
+            rows[i, h] = known[type(value), value]
     return rows
 
 

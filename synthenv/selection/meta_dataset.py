@@ -174,21 +174,21 @@ def _check(meta: MetaDataset) -> None:
 
 def _check_numbers(meta: MetaDataset) -> None:
     low, high = meta.score_range
+    if np.isnan(meta.curves).all():
+        raise UserError("no run of the meta-data set has a score: all curves are empty")
     with np.errstate(invalid="ignore"):
         wrong = {
+            "an infinite score or cost: leave the cell empty if it is unknown": (
+                np.isinf(meta.curves) | np.isinf(meta.costs)
+            ).any(1),
             f"a score outside of {low:g} to {high:g}: mend it, or pass the range that scores have": (
                 (meta.curves < low) | (meta.curves > high)
             ).any(1),
             "a cost below 0: costs are the seconds of each step": (meta.costs < 0).any(1),
-            "an infinite score or cost: leave the cell empty if it is unknown": (
-                np.isinf(meta.curves) | np.isinf(meta.costs)
-            ).any(1),
         }
     for what, rows in wrong.items():
         if rows.any():
             raise UserError(f"{_run(meta, int(rows.argmax()))} has {what}")
-    if not (meta.lengths > 0).any():
-        raise UserError("no run of the meta-data set has a score: all curves are empty")
 
 
 def _run(meta: MetaDataset, row: int) -> str:
