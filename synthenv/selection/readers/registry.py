@@ -8,7 +8,16 @@ from typing import Any, NamedTuple
 from synthenv.core.errors import UserError
 from synthenv.core.registry import Registry
 from synthenv.selection.meta_dataset import MetaDataset
-from synthenv.selection.readers import quick_tune
+from synthenv.selection.readers import (
+    aslib,
+    lcbench,
+    matrix,
+    model_sizes,
+    ours,
+    quick_tune,
+    quick_tune_tool,
+    taskset,
+)
 
 
 class Reader(NamedTuple):
@@ -31,7 +40,24 @@ READERS: Registry[Reader] = Registry(
     "layout of meta-data sets",
     Reader,
     [
+        Reader("matrix", "perf_matrix*.csv", matrix.recognises, matrix.read),
+        Reader("model_sizes", "csv with config name, size, family", model_sizes.recognises, model_sizes.read),
+        Reader("taskset", "json lists of runs with hp, train, valid, test", taskset.recognises, taskset.read),
+        Reader("aslib", "algorithm_runs.arff, description.txt", aslib.recognises, aslib.read),
+        Reader(
+            "lcbench_surrogate",
+            "model.onnx, config_space.json, encoding.json",
+            lcbench.recognises,
+            lcbench.read,
+        ),
+        Reader(
+            "quick_tune_tool",
+            "config.csv, curve.csv, cost.csv, meta.csv",
+            quick_tune_tool.recognises,
+            quick_tune_tool.read,
+        ),
         Reader("quick_tune", "perf.json, cost.json, table.csv", quick_tune.recognises, quick_tune.read),
+        Reader("ours", "meta_dataset.json and csv files", ours.recognises, ours.read),
     ],
 )
 
@@ -41,8 +67,8 @@ def read_meta_dataset(path: str | Path, layout: str | None = None, **options: An
 
     Args:
         path: a directory, or a file if the layout is one.
-        layout: its name in ``READERS``; found out by itself from the files unless it is passed. A layout of a user's
-            comes before ours.
+        layout: its name in ``READERS``; found out by itself from the files unless it is passed. A later one in
+            ``READERS`` comes first, and a user's before ours.
         options: of the layout, see its module.
 
     Raises:

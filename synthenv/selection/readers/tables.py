@@ -1,6 +1,7 @@
 """Csv and JSON files as people have them, with errors that name the file and the line."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Iterable
@@ -33,6 +34,19 @@ class Row(NamedTuple):
         except ValueError:
             found = math.inf
         return number(self.cells[name], f"{self.where}, column {name}") if math.isinf(found) else found
+
+    def numbers(self, names: Iterable[str]) -> np.ndarray:
+        """Some cells as numbers, NaN for empty ones. float64 [T]
+
+        Raises:
+            UserError: one is no number, or infinite.
+        """
+        names = list(names)
+        try:
+            found = np.array([float(self.cells[name] or "nan") for name in names], np.float64)
+        except ValueError:
+            found = np.array([np.inf])
+        return np.array([self.number(name) for name in names]) if np.isinf(found).any() else found
 
 
 class Table(NamedTuple):
@@ -88,7 +102,7 @@ def read_table(path: Path, needs: Iterable[str] = ()) -> Table:
         UserError: it cannot be read, a column is missing or there twice, or a line has more or fewer cells than the
             header.
     """
-    lines = csv.reader(read_text(path).splitlines(), strict=True)
+    lines = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
         header = tuple(name.strip() for name in next(lines))
         _check_header(path, header, needs)
