@@ -27,6 +27,7 @@ from synthenv.runs.oswm.arguments import OswmPlot
 from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
 from synthenv.runs.oswm.pretrain.arguments import OswmPretrain
 from synthenv.runs.oswm.run.arguments import OswmRun
+from synthenv.runs.select.rank.arguments import SelectRank
 from synthenv.runs.storage import locked_directory
 from synthenv.runs.tune.arguments import Tune
 
@@ -46,10 +47,13 @@ COMMANDS = {
     OswmPretrain: Row("oswm pretrain", "oswm.pretrain.command:pretrain", "--preset smoke --out runs/small"),
     OswmBenchmark: Row("oswm benchmark", "oswm.benchmark.command:benchmark_with_bars", "--preset smoke"),
     OswmPlot: Row("oswm plot", "oswm.plot_command:plot", "runs/dream"),
+    SelectRank: Row(
+        "select rank", "select.rank.command:rank", "--data runs/past --meta-features classes=10 samples=5000"
+    ),
 }
 OnOneMachine = Demo | Tune | OswmRun | OswmPretrain | OswmBenchmark
 Resumable = MetaTrain | OnOneMachine
-Command = Resumable | Train | Evaluate | Plot | List | OswmPlot
+Command = Resumable | Train | Evaluate | Plot | List | OswmPlot | SelectRank
 
 
 def parse(argv: list[str]) -> Command:

@@ -33,6 +33,8 @@ WINGS = {
             "oswm.pretrain",
             "demo",
             "list_names",
+            "select",
+            "select.rank",
         },
     ),
     "worldmodel": (
