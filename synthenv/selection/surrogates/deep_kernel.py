@@ -1,0 +1,194 @@
+"""The deep kernel of Quick-Tune: a network turns a configuration, a data set and a curve into a point of a process.
+
+The process tells the score ``after`` some steps of a candidate whose curve is known for fewer. Its inputs come from a
+network over the configuration, the meta-features, the number of steps, and the curve so far; network and process are
+trained together on the likelihood of other data sets' curves.
+
+Every candidate is one row of the process, not one for every step: its latest score, as told from the curve of some
+steps before. What the earlier steps say is in that curve. So the process has at most N rows, nothing grows, and a
+search needs no more memory at its end than at its beginning.
+
+Axis letters here: B batch, N candidates, F inputs of a configuration, K meta-features, T steps, Z coordinates.
+
+References:
+    Arango et al. (2024), Quick-Tune; Wistuba et al. (2022), Dynamic and efficient gray-box hyperparameter optimization.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from synthenv.nets.linear import Linear, init_linear, linear
+
+NOISE_FLOOR = 1e-5  # of the process, in squared scores
+
+
+@dataclass(frozen=True)
+class DeepKernelConfig:
+    """Sizes of the network, and how it is trained.
+
+    Attributes:
+        width: units of hidden layers.
+        meta_width: units that the meta-features become.
+        curve_width: units that the curve becomes.
+        num_coordinates: inputs of the process.
+        reach: how many steps ahead the process is asked to look.
+        num_iterations: gradient steps of meta-training, at most.
+        batch_size: points of one data set that a gradient step sees.
+        learning_rate: Adam's at the beginning; it falls to a thousandth by a cosine.
+        num_members: networks trained on their own, whose forecasts are averaged.
+    """
+
+    width: int = 64
+    meta_width: int = 8
+    curve_width: int = 16
+    num_coordinates: int = 32
+    reach: int = 10
+    num_iterations: int = 6000
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    num_members: int = 1
+
+
+class Process(NamedTuple):
+    """What a Gaussian process has beside its inputs: mean, and logarithms of length scale, variance and noise. []"""
+
+    mean: jax.Array
+    log_scale: jax.Array
+    log_variance: jax.Array
+    log_noise: jax.Array
+
+
+class DeepKernel(NamedTuple):
+    """Weights: layers of each part of the network, and the process."""
+
+    config: tuple[Linear, ...]
+    meta: tuple[Linear, ...]
+    curve: tuple[Linear, ...]
+    head: tuple[Linear, ...]
+    process: Process
+
+
+class Points(NamedTuple):
+    """What the process is asked of, or told.
+
+    Attributes:
+        config: inputs of a configuration. [..., F]
+        meta: inputs of its data set. [K]
+        curve: scores in [0, 1], anything finite from where they are not known. [..., T]
+        known: how many steps of the curve are known. int32 [...]
+        after: the steps after which the score is asked for. int32 [...]
+    """
+
+    config: jax.Array
+    meta: jax.Array
+    curve: jax.Array
+    known: jax.Array
+    after: jax.Array
+
+
+def _init_layers(key: jax.Array, *sizes: int) -> tuple[Linear, ...]:
+    keys = jax.random.split(key, len(sizes) - 1)
+    return tuple(init_linear(k, a, b) for k, a, b in zip(keys, sizes[:-1], sizes[1:], strict=True))
+
+
+def _curve_size(num_steps: int) -> int:
+    return 2 * num_steps + 3
+
+
+def init(
+    key: jax.Array, config: DeepKernelConfig, num_inputs: int, num_meta: int, num_steps: int
+) -> DeepKernel:
+    """Draw the weights.
+
+    Args:
+        key: of all draws.
+        config: the sizes.
+        num_inputs: F.
+        num_meta: K, 0 if data sets have no meta-features.
+        num_steps: T.
+    """
+    keys = jax.random.split(key, 4)
+    width, out = config.width, config.num_coordinates
+    joined = width + config.meta_width + config.curve_width + 1
+    start = (0.5, 0.0, -2.0, -5.0)
+    return DeepKernel(
+        _init_layers(keys[0], num_inputs, width, width),
+        _init_layers(keys[1], max(num_meta, 1), config.meta_width),
+        _init_layers(keys[2], _curve_size(num_steps), width, config.curve_width),
+        _init_layers(keys[3], joined, width, out),
+        Process(*(jnp.asarray(x) for x in start)),
+    )
+
+
+def _through(layers: tuple[Linear, ...], x: jax.Array, activate_last: bool) -> jax.Array:
+    for i, layer in enumerate(layers):
+        x = linear(layer, x)
+        if activate_last or i < len(layers) - 1:
+            x = jax.nn.leaky_relu(x)
+    return x
+
+
+def _of_curve(curve: jax.Array, known: jax.Array) -> jax.Array:
+    """What the network sees of a curve: the scores, which of them there are, the last, the best, the last change."""
+    step = jnp.arange(curve.shape[-1])
+    there = step < known[..., None]
+    score = jnp.where(there, curve, 0.0)
+    last, before = (
+        jnp.take_along_axis(score, jnp.maximum(known - back, 0)[..., None], axis=-1) for back in (1, 2)
+    )
+    best = jnp.max(score, axis=-1, keepdims=True)
+    return jnp.concatenate([score, there.astype(score.dtype), last, best, last - before], axis=-1)
+
+
+def coordinates(weights: DeepKernel, points: Points) -> jax.Array:
+    """Where the points are in the process's space. [..., Z]"""
+    shape = points.known.shape
+    config = _through(weights.config, points.config, True)
+    meta = points.meta if points.meta.shape[-1] else jnp.zeros(1)
+    meta = jnp.broadcast_to(_through(weights.meta, meta, False), (*shape, weights.meta[-1].kernel.shape[1]))
+    curve = _through(weights.curve, _of_curve(points.curve, points.known), True)
+    after = (points.after / points.curve.shape[-1])[..., None]
+    return _through(weights.head, jnp.concatenate([config, meta, after, curve], axis=-1), False)
+
+
+def kernel(process: Process, a: jax.Array, b: jax.Array) -> jax.Array:
+    """Squared-exponential covariance of points a [N, Z] and b [M, Z]. [N, M]"""
+    squares = jnp.sum(jnp.square(a), axis=1)[:, None] + jnp.sum(jnp.square(b), axis=1)[None]
+    distance = jnp.maximum(squares - 2.0 * a @ b.T, 0.0)
+    return jnp.exp(process.log_variance - 0.5 * distance * jnp.exp(-2.0 * process.log_scale))
+
+
+def _factor(process: Process, rows: jax.Array, mask: jax.Array) -> jax.Array:
+    """The Cholesky factor of the rows' covariance [N, N]; a row that does not count is independent of all others."""
+    both = mask[:, None] & mask[None]
+    noise = jnp.where(mask, NOISE_FLOOR + jnp.exp(process.log_noise), 1.0)
+    return jnp.linalg.cholesky(jnp.where(both, kernel(process, rows, rows), 0.0) + jnp.diag(noise))
+
+
+def negative_log_likelihood(
+    process: Process, rows: jax.Array, scores: jax.Array, mask: jax.Array
+) -> jax.Array:
+    """Of scores [N] at rows [N, Z], for each that counts. []"""
+    factor = _factor(process, rows, mask)
+    white = jax.scipy.linalg.solve_triangular(factor, jnp.where(mask, scores - process.mean, 0.0), lower=True)
+    log_diagonal = jnp.where(mask, jnp.log(jnp.diag(factor)), 0.0)
+    total = 0.5 * jnp.sum(jnp.square(white)) + jnp.sum(log_diagonal)
+    return total / jnp.maximum(jnp.sum(mask), 1) + 0.5 * jnp.log(2.0 * jnp.pi)
+
+
+def posterior(
+    process: Process, rows: jax.Array, scores: jax.Array, mask: jax.Array, queries: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Mean and variance of noisy scores at queries [M, Z], given scores [N] at the rows [N, Z]. [M] each"""
+    factor = _factor(process, rows, mask)
+    cross = jnp.where(mask[:, None], kernel(process, rows, queries), 0.0)
+    residual = jnp.where(mask, scores - process.mean, 0.0)
+    white = jax.scipy.linalg.solve_triangular(
+        factor, jnp.concatenate([cross, residual[:, None]], axis=1), lower=True
+    )
+    mean = process.mean + white[:, :-1].T @ white[:, -1]
+    prior = jnp.exp(process.log_variance) + NOISE_FLOOR + jnp.exp(process.log_noise)
+    return mean, jnp.maximum(prior - jnp.sum(jnp.square(white[:, :-1]), axis=0), 1e-9)
