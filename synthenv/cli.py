@@ -28,6 +28,7 @@ from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
 from synthenv.runs.oswm.pretrain.arguments import OswmPretrain
 from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.select.rank.arguments import SelectRank
+from synthenv.runs.select.simulate.arguments import SelectSimulate
 from synthenv.runs.storage import locked_directory
 from synthenv.runs.tune.arguments import Tune
 
@@ -47,13 +48,18 @@ COMMANDS = {
     OswmPretrain: Row("oswm pretrain", "oswm.pretrain.command:pretrain", "--preset smoke --out runs/small"),
     OswmBenchmark: Row("oswm benchmark", "oswm.benchmark.command:benchmark_with_bars", "--preset smoke"),
     OswmPlot: Row("oswm plot", "oswm.plot_command:plot", "runs/dream"),
+    SelectSimulate: Row(
+        "select simulate",
+        "select.simulate.command:simulate",
+        "--data runs/past --methods asha random --seeds 10",
+    ),
     SelectRank: Row(
         "select rank", "select.rank.command:rank", "--data runs/past --meta-features classes=10 samples=5000"
     ),
 }
 OnOneMachine = Demo | Tune | OswmRun | OswmPretrain | OswmBenchmark
 Resumable = MetaTrain | OnOneMachine
-Command = Resumable | Train | Evaluate | Plot | List | OswmPlot | SelectRank
+Command = Resumable | Train | Evaluate | Plot | List | OswmPlot | SelectRank | SelectSimulate
 
 
 def parse(argv: list[str]) -> Command:
@@ -123,7 +129,7 @@ def _placed(command: Command) -> Iterator[Command]:
     for place in (getattr(command, "out", None), command.common.json):
         if place is not None:
             on_first(check_place, place)
-    if not isinstance(command, Resumable | Train | Evaluate) or command.out is not None:
+    if not isinstance(command, Resumable | Train | Evaluate | SelectSimulate) or command.out is not None:
         yield command
     elif jax.process_index() > 0:
         yield dataclasses.replace(command, out=Path("runs", command.stem()))

@@ -35,6 +35,7 @@ WINGS = {
             "list_names",
             "select",
             "select.rank",
+            "select.simulate",
         },
     ),
     "worldmodel": (

@@ -1,7 +1,9 @@
 """Surrogates by name."""
 
 from synthenv.core.registry import Registry
+from synthenv.selection.surrogates.deep_kernel import DeepKernelConfig
 from synthenv.selection.surrogates.forests import ForestConfig, forest_surrogate
+from synthenv.selection.surrogates.quick_tune import quick_tune_surrogate
 from synthenv.selection.surrogates.ranking import PRESETS, RankingConfig, ranking_surrogate
 from synthenv.selection.surrogates.surrogate import Surrogate
 
@@ -25,6 +27,11 @@ SURROGATES: Registry[Surrogate] = Registry(
             "forest_pairwise",
             "forests for pairs of configurations, which vote",
             ForestConfig("pairwise", "score"),
+        ),
+        quick_tune_surrogate(
+            "quick_tune_no_refit",
+            "a deep kernel over curves, learnt from other data sets",
+            DeepKernelConfig(),
         ),
     ],
 )
