@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.core.files import make_directory, to_json, write_atomic
+from synthenv.core.files import make_directory, remove, to_json, write_atomic
 from synthenv.selection.columns import Column
 from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.readers.tables import Row, Table, read_json, read_table
@@ -62,6 +62,8 @@ def write_meta_dataset(meta: MetaDataset, path: str | Path) -> None:
     _write(path / "runs.csv", ("dataset", "config", "crashed"), rows)
     steps, numbers = [str(t + 1) for t in range(meta.num_steps)], [str(i) for i in range(len(meta.curves))]
     _write_numbers(path / "curves.csv", numbers, steps, meta.curves, "run")
+    for name in ("costs.csv", "tuned_on.csv"):  # of what was written here before
+        remove(path / name)
     if not np.isnan(meta.costs).all():
         _write_numbers(path / "costs.csv", numbers, steps, meta.costs, "run")
     if meta.tuned_on is not None:
@@ -187,10 +189,16 @@ def _write_numbers(
 
 
 def _columns(entries: Sequence[dict[str, Any]]) -> list[tuple[Column, bool]]:
-    known = Column._fields
     return [
         (
-            Column(**{name: entry[name] for name in known} | {"values": tuple(entry["values"])}),
+            Column(
+                entry["name"],
+                entry["kind"],
+                float(entry["lower"]),
+                float(entry["upper"]),
+                bool(entry["is_log"]),
+                tuple(entry["values"]),
+            ),
             bool(entry["as_stored"]),
         )
         for entry in entries
