@@ -34,7 +34,7 @@ def tiny(path: Path, operation: str = "Sigmoid") -> Path:
     draws = np.random.default_rng(0)
     weights = {
         "table": draws.normal(size=(3, 2)),
-        "w1": draws.normal(size=(8, 10)),
+        "w1": 0.2 * draws.normal(size=(8, 10)),
         "b1": draws.normal(size=8),
         "scale": np.full(8, 1.5),
         "shift": np.full(8, 0.1),
@@ -89,6 +89,10 @@ def check_against_onnx(path: Path, num_rows: int) -> None:
     """Every output of some rows, drawn within the bounds, to a relative 1e-4."""
     from onnx.reference import ReferenceEvaluator
 
+    model = onnx.load(path / "model.onnx")
+    # Below version 14 the evaluator mixes the batch's own statistics into a normalisation with one output, which the
+    # standard does not; from there on it asks for training_mode, which is 0. All other operations are the same.
+    model.opset_import[0].version = 15
     surrogate = load_surrogate(path)
     configs = surrogate.sample(num_rows, seed=1)
     names = (
@@ -105,7 +109,7 @@ def check_against_onnx(path: Path, num_rows: int) -> None:
         [[e, *(c[n] for n in names)] for e, c in zip(epochs, configs, strict=True)], np.float32
     )
     tasks = np.resize(list(surrogate.tasks.values()), (num_rows, 1)).astype(np.int32)
-    (want,) = ReferenceEvaluator(str(path / "model.onnx")).run(None, {"x_cat": tasks, "x_cont": numbers})
+    (want,) = ReferenceEvaluator(model).run(None, {"x_cat": tasks, "x_cont": numbers})
     (have,) = surrogate.network({"x_cat": tasks, "x_cont": numbers}).values()
     np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-4)
 

@@ -61,8 +61,9 @@ def read_network(path: Path) -> Network:
 
     def network(inputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
         values: dict[str, Any] = {**weights, **inputs}
-        for operation, names, result, attributes in nodes:
-            values[result] = _apply(operation, [values[name] for name in names], attributes)
+        with jax.numpy_rank_promotion("allow"):  # as ONNX itself does
+            for operation, names, result, attributes in nodes:
+                values[result] = _apply(operation, [values[name] for name in names], attributes)
         return {name: values[name] for name in outputs}
 
     return network
@@ -87,7 +88,7 @@ def _apply(operation: str, values: list[Any], attributes: dict[str, Any]) -> Any
     if operation == "Div":
         return first / values[1]
     if operation == "Cast":
-        return first.astype(attributes["to"])
+        return first.astype(attributes["to"] if fixed else jax.dtypes.canonicalize_dtype(attributes["to"]))
     if operation == "Concat":
         return jnp.concatenate(values, axis=attributes["axis"])
     if operation == "Gather":
