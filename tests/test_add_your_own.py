@@ -27,6 +27,7 @@ from synthenv.runs.meta_train.config import on_schedule
 from synthenv.runs.meta_train.presets import preset
 from synthenv.runs.tune.arguments import Tune
 from synthenv.runs.tune.plan import make_plan
+from synthenv.selection.readers.registry import read_meta_dataset
 from synthenv.zoo import registry as zoo
 from tests.test_docs import write_files
 
@@ -146,6 +147,20 @@ def test_a_proxy(run):
     assert "residual" in run("my_proxy.py", "list")["proxies of meta-train"]
 
 
+def test_a_layout_of_meta_data_sets(tmp_path, monkeypatch):
+    write_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    registry.load_extension("my_layout.py")
+    lines = [{"data": "cats", "settings": {"lr": lr}, "accuracy": [0.5, 0.6], "seconds": 3} for lr in (1, 2)]
+    Path("runs.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    meta = read_meta_dataset("runs.jsonl")
+    assert meta.datasets == ("cats",) and meta.config_names == ("run 1", "run 2")
+    assert read_meta_dataset("runs.jsonl", layout="one_line_a_run").curves.tolist() == meta.curves.tolist()
+    Path("runs.jsonl").write_text("half a lin")
+    with pytest.raises(UserError, match="line 1 is not one of my runs"):
+        read_meta_dataset("runs.jsonl")
+
+
 @pytest.mark.rank_promotion_ok
 def test_a_strategy_and_a_score_transformation(run):
     run("my_strategy.py", f"{SEARCH} --strategy.name best_quarter --out found")
@@ -189,8 +204,8 @@ BROKEN = {
     ),
     "ours.py": "synthenv has a task called 'CartPole-v0' of its own: register yours by another name",
     "thing.py": (
-        "register does not know what a int is: pass one of AgentConfig, Family, NetworkKind, ProxyConfig, Shaping, "
-        "StrategyKind, Task, WorldModel"
+        "register does not know what a int is: pass one of AgentConfig, Family, NetworkKind, ProxyConfig, Reader, "
+        "Shaping, StrategyKind, Task, WorldModel"
     ),
 }
 

@@ -122,7 +122,7 @@ def register(entry: Any) -> Any:
 
     Args:
         entry: a ``Task``, an agent's or a proxy's config, a ``StrategyKind``, ``Shaping``, ``WorldModel``, ``Family``
-            (of random systems to pretrain on) or ``NetworkKind``.
+            (of random systems to pretrain on), ``NetworkKind`` or ``Reader`` (of meta-data sets).
 
     Raises:
         UserError: nothing of this type can be registered, or the name is one of ours.
