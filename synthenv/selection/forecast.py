@@ -91,6 +91,13 @@ class Histogram(NamedTuple):
     def _middles(self) -> jax.Array:
         return 0.5 * (self.edges[1:] + self.edges[:-1])
 
+    def _bins(self, score: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Where bins begin and end, and a score of each candidate, all of the logits' shape."""
+        shape = self.logits.shape
+        score = jnp.broadcast_to(score, shape[:-1])[..., None]
+        low, high = (jnp.broadcast_to(edges, shape) for edges in (self.edges[:-1], self.edges[1:]))
+        return low, high, jnp.broadcast_to(score, shape)
+
     @property
     def mean(self) -> jax.Array:
         """The expected score."""
@@ -104,16 +111,16 @@ class Histogram(NamedTuple):
 
     def expected_improvement(self, best: jax.Array) -> jax.Array:
         """Exact: bins above ``best`` by their middles, the one that holds it by the triangle above it."""
-        best = jnp.asarray(best)[..., None]
-        above = jnp.clip(self.edges[1:] - best, 0.0, None)
-        below = jnp.clip(self.edges[:-1] - best, 0.0, None)
-        gain = 0.5 * (jnp.square(above) - jnp.square(below)) / jnp.diff(self.edges)
+        low, high, best = self._bins(best)
+        above, below = jnp.maximum(high - best, 0.0), jnp.maximum(low - best, 0.0)
+        gain = 0.5 * (jnp.square(above) - jnp.square(below)) / (high - low)
         return jnp.sum(self._shares * gain, axis=-1)
 
     def probability_above(self, threshold: jax.Array) -> jax.Array:
         """The share of every bin that lies above the threshold."""
-        part = (self.edges[1:] - jnp.asarray(threshold)[..., None]) / jnp.diff(self.edges)
-        return jnp.sum(self._shares * jnp.clip(part, 0.0, 1.0), axis=-1)
+        low, high, threshold = self._bins(threshold)
+        part = jnp.clip((high - threshold) / (high - low), 0.0, 1.0)
+        return jnp.sum(self._shares * part, axis=-1)
 
     def sample(self, key: jax.Array) -> jax.Array:
         """A bin, and a uniform place in it."""

@@ -147,7 +147,9 @@ def simulate(policy: Policy, params: Any, task: Task, key: jax.Array, limits: Li
     )
 
     def next_job(search: _Search, key: jax.Array) -> tuple[_Search, Jobs]:
-        worker = jnp.argmin(search.free_at)
+        is_next = search.free_at == jnp.min(search.free_at)
+        # Whoever brings news comes before those that wait for it.
+        worker = jnp.argmax(is_next * (1 + (search.candidate >= 0)))
         search = _deliver(policy, params, task, search, worker)
         clock = search.free_at[worker]
         state, choice = policy.choose(key, params, search.policy, _view(task, search, clock))

@@ -133,8 +133,7 @@ def _through(layers: tuple[Linear, ...], x: jax.Array, activate_last: bool) -> j
 
 def _of_curve(curve: jax.Array, known: jax.Array) -> jax.Array:
     """What the network sees of a curve: the scores, which of them there are, the last, the best, the last change."""
-    step = jnp.arange(curve.shape[-1])
-    there = step < known[..., None]
+    there = jax.lax.broadcasted_iota(jnp.int32, curve.shape, curve.ndim - 1) < known[..., None]
     score = jnp.where(there, curve, 0.0)
     last, before = (
         jnp.take_along_axis(score, jnp.maximum(known - back, 0)[..., None], axis=-1) for back in (1, 2)

@@ -62,16 +62,19 @@ def _or_one(std: np.ndarray) -> np.ndarray:
 
 def of_configs(scaling: Scaling, features: jax.Array) -> jax.Array:
     """Standardised features of configurations. [..., F]"""
-    return (features - scaling.mean) / scaling.std
+    mean, std = (jnp.broadcast_to(x, features.shape) for x in (scaling.mean, scaling.std))
+    return (features - mean) / std
 
 
 def of_data_sets(scaling: Scaling, meta_features: jax.Array) -> jax.Array:
     """Standardised meta-features, 0 where they are unknown. [..., K]"""
-    positive = jnp.maximum(meta_features, scaling.meta_least)
-    meta = jnp.where(
-        scaling.meta_is_log, jnp.log(jnp.where(scaling.meta_is_log, positive, 1.0)), meta_features
+    is_log, least, mean, std = (
+        jnp.broadcast_to(x, meta_features.shape)
+        for x in (scaling.meta_is_log, scaling.meta_least, scaling.meta_mean, scaling.meta_std)
     )
-    return jnp.where(jnp.isnan(meta), 0.0, (meta - scaling.meta_mean) / scaling.meta_std)
+    positive = jnp.where(is_log, jnp.maximum(meta_features, least), 1.0)
+    meta = jnp.where(is_log, jnp.log(positive), meta_features)
+    return jnp.where(jnp.isnan(meta), 0.0, (meta - mean) / std)
 
 
 def of_pairs(scaling: Scaling, features: jax.Array, meta_features: jax.Array) -> jax.Array:
