@@ -69,7 +69,7 @@ def params(meta):
 
 
 def process() -> Process:
-    return Process(*(jnp.asarray(v) for v in (0.4, 0.3, -1.0, -4.0)))
+    return Process(*(jnp.asarray(v) for v in (0.4, [0.2, -0.1, 0.3], 0.3, -1.0, -4.0)))
 
 
 def test_posterior_and_likelihood_are_those_of_the_closed_form():
@@ -81,8 +81,11 @@ def test_posterior_and_likelihood_are_those_of_the_closed_form():
     def k(a, b):
         return variance * np.exp(-0.5 * np.square(a[:, None] - b[None]).sum(2) / scale**2)
 
+    slope = np.asarray(p.slope)
+    scores = scores + rows @ slope  # so that what is left of them is the same
     gram = k(rows, rows) + noise * np.eye(7)
-    want_mean = mean + k(queries, rows) @ np.linalg.solve(gram, scores - mean)
+    left = scores - mean - rows @ slope
+    want_mean = mean + queries @ slope + k(queries, rows) @ np.linalg.solve(gram, left)
     want_variance = variance + noise - np.diag(k(queries, rows) @ np.linalg.solve(gram, k(rows, queries)))
     # Two more rows that do not count, full of nonsense.
     padded = jnp.asarray(np.concatenate([rows, np.full((2, 3), 50.0)]), jnp.float32)
@@ -92,9 +95,7 @@ def test_posterior_and_likelihood_are_those_of_the_closed_form():
     np.testing.assert_allclose(got_mean, want_mean, atol=1e-4)
     np.testing.assert_allclose(got_variance, want_variance, atol=1e-4)
     log_likelihood = (
-        -0.5 * (scores - mean) @ np.linalg.solve(gram, scores - mean)
-        - 0.5 * np.linalg.slogdet(gram)[1]
-        - 3.5 * np.log(2 * np.pi)
+        -0.5 * left @ np.linalg.solve(gram, left) - 0.5 * np.linalg.slogdet(gram)[1] - 3.5 * np.log(2 * np.pi)
     )
     got = deep_kernel.negative_log_likelihood(p, padded, told, mask)
     np.testing.assert_allclose(got, -log_likelihood / 7, rtol=1e-4)

@@ -53,9 +53,18 @@ class DeepKernelConfig:
 
 
 class Process(NamedTuple):
-    """What a Gaussian process has beside its inputs: mean, and logarithms of length scale, variance and noise. []"""
+    """What a Gaussian process has beside its inputs.
 
-    mean: jax.Array
+    Attributes:
+        offset: of the mean. []
+        slope: of the mean, which is linear in the coordinates: before anything is seen, the network has the say. [Z]
+        log_scale: logarithm of the length scale. []
+        log_variance: logarithm of the signal's variance. []
+        log_noise: logarithm of the noise's variance. []
+    """
+
+    offset: jax.Array
+    slope: jax.Array
     log_scale: jax.Array
     log_variance: jax.Array
     log_noise: jax.Array
@@ -113,7 +122,7 @@ def init(
     keys = jax.random.split(key, 4)
     width, out = config.width, config.num_coordinates
     joined = width + config.meta_width + config.curve_width + 1
-    start = (0.5, 0.0, -2.0, -5.0)
+    start = (0.5, jnp.zeros(out), 0.0, -2.0, -5.0)
     return DeepKernel(
         _init_layers(keys[0], num_inputs, width, width),
         _init_layers(keys[1], max(num_meta, 1), config.meta_width),
@@ -160,6 +169,11 @@ def kernel(process: Process, a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.exp(process.log_variance - 0.5 * distance * jnp.exp(-2.0 * process.log_scale))
 
 
+def _mean(process: Process, rows: jax.Array) -> jax.Array:
+    """What is expected at rows [N, Z] of which nothing like them was seen. [N]"""
+    return process.offset + rows @ process.slope
+
+
 def _factor(process: Process, rows: jax.Array, mask: jax.Array) -> jax.Array:
     """The Cholesky factor of the rows' covariance [N, N]; a row that does not count is independent of all others."""
     both = mask[:, None] & mask[None]
@@ -172,7 +186,9 @@ def negative_log_likelihood(
 ) -> jax.Array:
     """Of scores [N] at rows [N, Z], for each that counts. []"""
     factor = _factor(process, rows, mask)
-    white = jax.scipy.linalg.solve_triangular(factor, jnp.where(mask, scores - process.mean, 0.0), lower=True)
+    white = jax.scipy.linalg.solve_triangular(
+        factor, jnp.where(mask, scores - _mean(process, rows), 0.0), lower=True
+    )
     log_diagonal = jnp.where(mask, jnp.log(jnp.diag(factor)), 0.0)
     total = 0.5 * jnp.sum(jnp.square(white)) + jnp.sum(log_diagonal)
     return total / jnp.maximum(jnp.sum(mask), 1) + 0.5 * jnp.log(2.0 * jnp.pi)
@@ -184,10 +200,10 @@ def posterior(
     """Mean and variance of noisy scores at queries [M, Z], given scores [N] at the rows [N, Z]. [M] each"""
     factor = _factor(process, rows, mask)
     cross = jnp.where(mask[:, None], kernel(process, rows, queries), 0.0)
-    residual = jnp.where(mask, scores - process.mean, 0.0)
+    residual = jnp.where(mask, scores - _mean(process, rows), 0.0)
     white = jax.scipy.linalg.solve_triangular(
         factor, jnp.concatenate([cross, residual[:, None]], axis=1), lower=True
     )
-    mean = process.mean + white[:, :-1].T @ white[:, -1]
+    mean = _mean(process, queries) + white[:, :-1].T @ white[:, -1]
     prior = jnp.exp(process.log_variance) + NOISE_FLOOR + jnp.exp(process.log_noise)
     return mean, jnp.maximum(prior - jnp.sum(jnp.square(white[:, :-1]), axis=0), 1e-9)
