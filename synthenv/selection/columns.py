@@ -75,6 +75,10 @@ class Column(NamedTuple):
             number = float(value)
         except (TypeError, ValueError):
             raise UserError(f"{self.name} is a number, not {value!r}") from None
+        if not math.isfinite(number):
+            raise UserError(
+                f"{self.name} cannot be {value!r}: pass a finite number, or None if it is inactive"
+            )
         low, high = self.lower, self.upper
         if self.is_log:
             if number <= 0:
@@ -104,11 +108,17 @@ def columns_of(configs: Iterable[Mapping[str, Any]]) -> tuple[Column, ...]:
     Numbers with at most 16 different values are levels; other numbers are logarithmic if all are positive and the
     greatest is 100 times the least; everything else is a choice. A hyperparameter with one value only says nothing and
     is left out.
+
+    Raises:
+        UserError: a value is a list or an object.
     """
     seen: dict[str, dict[Any, None]] = {}
     for config in configs:
         for name, value in config.items():
-            seen.setdefault(name, {})[value] = None
+            try:
+                seen.setdefault(name, {})[value] = None
+            except TypeError:
+                raise UserError(f"{name} cannot be {value!r}: write a number, a truth or a text") from None
     columns = []
     for name, values in seen.items():
         distinct = [value for value in values if not _is_missing(value)]

@@ -158,6 +158,8 @@ def _check(meta: MetaDataset) -> None:
         "crashed": (meta.crashed, (num_runs,)),
         "meta_features": (meta.meta_features, (num_datasets, len(meta.meta_names))),
     }
+    if meta.tuned_on is not None:
+        shapes["tuned_on"] = (meta.tuned_on, (num_configs,))
     for name, (array, shape) in shapes.items():
         if array.shape != shape:
             raise UserError(f"{name} of a meta-data set has the shape {array.shape}, where {shape} belongs")
@@ -165,6 +167,15 @@ def _check(meta: MetaDataset) -> None:
         if len(set(names)) < len(names):
             twice = next(name for i, name in enumerate(names) if name in names[:i])
             raise UserError(f"there are two {what}s called {twice!r}: give every one a name of its own")
+    for name, places, count in (
+        ("dataset_of", meta.dataset_of, num_datasets),
+        ("config_of", meta.config_of, num_configs),
+    ):
+        if places.min() < 0 or places.max() >= count:
+            raise UserError(f"{name} of a meta-data set has a place outside of 0 to {count - 1}: mend it")
+    if np.isinf(meta.meta_features).any():
+        dataset = meta.datasets[int(np.isinf(meta.meta_features).any(1).argmax())]
+        raise UserError(f"data set {dataset} has an infinite meta-feature: leave it empty if it is unknown")
     pairs = meta.dataset_of.astype(np.int64) * num_configs + meta.config_of
     _, first, counts = np.unique(pairs, return_index=True, return_counts=True)
     if (counts > 1).any():

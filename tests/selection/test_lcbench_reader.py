@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -109,9 +110,9 @@ def check_against_onnx(path: Path, num_rows: int) -> None:
         [[e, *(c[n] for n in names)] for e, c in zip(epochs, configs, strict=True)], np.float32
     )
     tasks = np.resize(list(surrogate.tasks.values()), (num_rows, 1)).astype(np.int32)
-    (want,) = ReferenceEvaluator(model).run(None, {"x_cat": tasks, "x_cont": numbers})
-    (have,) = surrogate.network({"x_cat": tasks, "x_cont": numbers}).values()
-    np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-4)
+    want = next(iter(ReferenceEvaluator(model).run(None, {"x_cat": tasks, "x_cont": numbers})))
+    (have,) = surrogate.network({"x_cat": jnp.asarray(tasks), "x_cont": jnp.asarray(numbers)}).values()
+    np.testing.assert_allclose(have, np.asarray(want), rtol=1e-4, atol=1e-4)
 
 
 def test_small_network(tmp_path):
@@ -137,6 +138,12 @@ def test_what_it_does_not_know(tmp_path, monkeypatch):
         read_meta_dataset(tmp_path, num_configs=0)
     with pytest.raises(UserError, match="operation Tanh, which is not known here"):
         read_network(tiny(tmp_path, "Tanh") / "model.onnx")
+    (tmp_path / "encoding.json").write_text('{"OpenML_task_id": {"7": 1}}')
+    with pytest.raises(UserError, match=r"encoding.json has no number of the task 3945"):
+        load_surrogate(tmp_path)
+    (tmp_path / "config_space.json").write_text('{"hyperparameters": []}')
+    with pytest.raises(UserError, match="has no OpenML_task_id: this is no space of LCBench"):
+        load_surrogate(tmp_path)
     (tmp_path / "model.onnx").write_bytes(b"torn")
     with pytest.raises(UserError, match="is no ONNX network"):
         read_network(tmp_path / "model.onnx")

@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as hnp
 from synthenv.core.errors import UserError
 from synthenv.selection.columns import Column
 from synthenv.selection.meta_dataset import MetaDataset
-from synthenv.selection.readers.ours import write_meta_dataset
 from synthenv.selection.readers.registry import read_meta_dataset
+from synthenv.selection.write import write_meta_dataset
 from tests.selection.real_data import real_data
 
 COLUMNS = (
@@ -99,7 +99,7 @@ NAMES = st.lists(
 def test_any(tmp_path, stored, costs, names, curves):
     curves = np.array(curves[:, :3])
     curves[0, 0] = 0.25  # one score at least
-    configs = np.concatenate([stored, np.float32([[np.nan], [0]])], axis=1)
+    configs = np.concatenate([stored, np.array([[np.nan], [0]], np.float32)], axis=1)
     configs[:, 3] = np.round(configs[:, 3])
     meta = meta_of(
         configs=configs, costs=costs, datasets=tuple(names), config_names=tuple(names), curves=curves

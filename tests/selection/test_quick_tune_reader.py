@@ -78,9 +78,17 @@ BROKEN = {
     "no runs": ({"perf_json": {"info": {}}}, "holds no runs"),
     "a key twice": ({"cost_json": '{"CARS": {}, "CARS": {}}'}, "has CARS twice"),
     "half a file": ({"perf_json": '{"CARS": {"a": [1, '}, "perf.json is no JSON"),
-    "a list": ({"perf_json": [1, 2]}, "holds no data sets"),
+    "a list": ({"perf_json": [1, 2]}, "holds no object"),
     "an empty file": ({"perf_json": " "}, "perf.json is empty"),
     "no costs at all": ({"cost_json": None}, "cannot use .*cost.json"),
+    "a condition of nothing": (
+        {"space_json": {"conditions": [{"type": "EQ"}]}},
+        "a condition without a child",
+    ),
+    "another condition": (
+        {"space_json": {"conditions": [{"child": "lr", "parent": "opt", "type": "LIKE", "value": "a"}]}},
+        "has a condition 'LIKE'",
+    ),
     "three descriptors": ({"descriptors_json": {"CARS": [1, 2, 3]}}, "CARS must be .samples"),
 }
 

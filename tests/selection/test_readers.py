@@ -1,5 +1,6 @@
 """Layouts of meta-data sets: tiny ones written by hand, and the published ones where they are there."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from synthenv.core.errors import UserError
-from synthenv.selection.columns import original
+from synthenv.selection.columns import Column, original
 from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.readers import aslib, model_sizes
 from synthenv.selection.readers.from_runs import Run, from_runs
@@ -47,11 +48,10 @@ SIZES = {
 }
 
 
-def write(path: Path, files: dict[str, str | None]) -> Path:
+def write(path: Path, files: dict[str, str]) -> Path:
     """Write files into a directory."""
     for name, text in files.items():
-        if text is not None:
-            (path / name).write_text(text, "utf-8")
+        (path / name).write_text(text, "utf-8")
     return path
 
 
@@ -156,6 +156,7 @@ BROKEN = {
     "no numbers": ("matrix", "perf_matrix.csv", "", ",a\nx,\n", "holds no runs"),
     "a data set twice": ("matrix", "perf_matrix.csv", "dogs", "cats", "line 3 is there twice, as cats"),
     "a pipeline twice": ("matrix", "perf_matrix.csv", "plain", "cats", "two columns called 'cats'"),
+    "no cutoff": ("aslib", "description.txt", "100", "'?'", "description.txt has no algorithm_cutoff_time"),
     "no attribute": ("aslib", "algorithm_runs.arff", "runstatus", "status", "no attribute 'runstatus'"),
     "a short data line": (
         "aslib",
@@ -222,8 +223,27 @@ def test_runs_of_ones_own():
         from_runs([Run("x", "b", [0.5])], {"a": {"lr": 1}})
     with pytest.raises(UserError, match="run of a on x has 1 scores and 2 costs"):
         from_runs([Run("x", "a", [0.5], [1, 2])], {"a": {"lr": 1}})
+    with pytest.raises(UserError, match="betas cannot be"):
+        from_runs([Run("x", "a", [0.5])], {"a": {"betas": [0.9, 0.99]}})
+    lr = Column("lr", "number", 0.1, 1.0)
+    with pytest.raises(UserError, match="configuration 0: lr cannot be inf: pass a finite number"):
+        from_runs([Run("x", "a", [0.5])], {"a": {"lr": np.inf}}, columns=[lr])
+    with pytest.raises(UserError, match="configuration 0: lr is a number, not 'fast'"):
+        from_runs([Run("x", "a", [0.5])], {"a": {"lr": "fast"}}, columns=[lr])
+    with pytest.raises(UserError, match="data set x has an infinite meta-feature"):
+        from_runs([Run("x", "a", [0.5])], {"a": {"lr": 1}}, {"x": {"size": np.inf}})
     meta = from_runs([Run("x", "a", [0.5]), Run("x", "b", [0.1, 0.2])], {"a": {"lr": 1}, "b": {"lr": 2}})
     assert isinstance(meta, MetaDataset) and meta.lengths.tolist() == [1, 2] and np.isnan(meta.costs).all()
+
+
+def test_places_that_are_none():
+    meta = from_runs([Run("x", "a", [0.5])], {"a": {"lr": 1}})
+    with pytest.raises(UserError, match="config_of of a meta-data set has a place outside of 0 to 0"):
+        dataclasses.replace(meta, config_of=np.array([1], np.int32))
+    with pytest.raises(
+        UserError, match=r"tuned_on of a meta-data set has the shape .2,., where .1,. belongs"
+    ):
+        dataclasses.replace(meta, tuned_on=np.array([0, 0], np.int32))
 
 
 SHAPES = {  # data sets, configurations, runs, steps, scores, crashes

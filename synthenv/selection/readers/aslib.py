@@ -48,6 +48,10 @@ def read(path: Path) -> MetaDataset:
     is_runtime = about.get("performance_type", "runtime") == "runtime"
     sign = 1.0 if not is_runtime and about.get("maximize", "false").lower() == "true" else -1.0
     cutoff = number(about.get("algorithm_cutoff_time"), f"{path / 'description.txt'}, algorithm_cutoff_time")
+    if is_runtime and not cutoff > 0:
+        raise UserError(
+            f"{path / 'description.txt'} has no algorithm_cutoff_time, which PAR10 needs: fill it in"
+        )
     runs = []
     for row in _first_repetition(rows):
         status, measured = row.cells["runstatus"].lower(), row.number(measures[0])

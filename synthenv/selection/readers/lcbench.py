@@ -23,7 +23,7 @@ from synthenv.core.errors import UserError
 from synthenv.selection.columns import MOST_LEVELS, Column, stored
 from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.readers.onnx_network import Network, read_network
-from synthenv.selection.readers.tables import read_json
+from synthenv.selection.readers.tables import read_object
 
 _TASK = "OpenML_task_id"
 # In which order the network wants its numbers, told from the bounds that it normalises them by.
@@ -110,11 +110,13 @@ def load_surrogate(path: Path) -> Surrogate:
     Raises:
         UserError: a file is missing or damaged, or onnx is not installed.
     """
-    space = read_json(path / "config_space.json").get("hyperparameters", [])
-    by_name = {entry["name"]: entry for entry in space}
+    space = read_object(path / "config_space.json").get("hyperparameters", [])
+    by_name = {entry.get("name"): entry for entry in space}
     if missing := [name for name in (_TASK, *_INPUTS) if name not in by_name]:
         raise UserError(f"{path / 'config_space.json'} has no {missing[0]}: this is no space of LCBench")
-    numbers = read_json(path / "encoding.json")[_TASK]
+    numbers = read_object(path / "encoding.json").get(_TASK, {})
+    if missing := [task for task in by_name[_TASK]["choices"] if task not in numbers]:
+        raise UserError(f"{path / 'encoding.json'} has no number of the task {missing[0]}: copy it again")
     return Surrogate(
         network=read_network(path / "model.onnx"),
         tasks={task: numbers[task] for task in by_name[_TASK]["choices"]},

@@ -23,7 +23,7 @@ from typing import Any
 from synthenv.core.errors import UserError
 from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.readers.from_runs import Run, ended_by_nan, from_runs
-from synthenv.selection.readers.tables import Row, Table, number, numbers, read_json, read_table
+from synthenv.selection.readers.tables import Row, Table, number, numbers, read_object, read_table
 
 FILES = ("perf.json", "cost.json", "table.csv")
 META_NAMES = ("samples", "classes", "resolution", "channels")
@@ -45,7 +45,7 @@ def read(path: Path) -> MetaDataset:
     configs = _configs(read_table(path / "table.csv", needs=("",)))
     space = path / "space.json"
     if space.is_file():
-        _drop_inactive(configs, read_json(space).get("conditions", ()))
+        _drop_inactive(configs, _conditions(space))
     descriptors = path / "descriptors.json"
     about = _about(descriptors) if descriptors.is_file() else {}
     runs = list(_runs(path, scores, costs))
@@ -54,11 +54,7 @@ def read(path: Path) -> MetaDataset:
 
 
 def _runs_by_dataset(path: Path) -> dict[str, dict[str, list[Any]]]:
-    found = read_json(path)
-    if not isinstance(found, dict):
-        raise UserError(
-            f"{path} holds no data sets: it must be {{data set: {{run: [number of each epoch]}}}}"
-        )
+    found = read_object(path)
     found.pop("info", None)
     for dataset, runs in found.items():
         if not isinstance(runs, dict) or not all(isinstance(curve, list) for curve in runs.values()):
@@ -109,6 +105,13 @@ def _choice(row: Row, name: str, marks: list[tuple[str, str]]) -> str | None:
     return marked[0] if marked else None
 
 
+def _conditions(path: Path) -> list[Any]:
+    found = read_object(path).get("conditions", [])
+    if not all(isinstance(condition, dict) and "child" in condition for condition in found):
+        raise UserError(f"{path} has a condition without a child: write the space again with ConfigSpace")
+    return found
+
+
 def _drop_inactive(configs: Mapping[str, dict[str, Any]], conditions: Any) -> None:
     for config in configs.values():
         for condition in conditions:
@@ -140,7 +143,7 @@ def _holds(condition: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
 
 
 def _about(path: Path) -> dict[str, dict[str, float]]:
-    found = read_json(path)
+    found = read_object(path)
     for dataset, row in found.items():
         if not isinstance(row, list) or len(row) != len(META_NAMES):
             raise UserError(f"{path}, {dataset} must be [{', '.join(META_NAMES)}]")

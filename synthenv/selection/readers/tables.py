@@ -156,6 +156,18 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """What a JSON file holds that is one object.
+
+    Raises:
+        UserError: it cannot be read, or is no object.
+    """
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise UserError(f"{path} holds no object {{name: value}}: copy it again from where it came")
+    return found
+
+
 def number(cell: Any, where: str) -> float:
     """A cell as a number; NaN for an empty one.
 
