@@ -15,7 +15,7 @@ from synthenv.selection import policies
 from synthenv.selection.columns import columns_of, stored
 from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.methods import SearchMethod
-from synthenv.selection.readers.ours import write_meta_dataset
+from synthenv.selection.write import write_meta_dataset
 
 NUM_DATASETS, NUM_CONFIGS, NUM_STEPS = 4, 12, 9
 
