@@ -175,7 +175,7 @@ def _signs(config: RankingConfig, networks: Network, data: _Data) -> jax.Array:
     if config.loss != "triplet":
         return jnp.ones(networks[0].bias.shape[0])
     said = jax.vmap(outputs, (0, None))(networks, data.features)
-    agrees = jnp.sum((said - said.mean(1, keepdims=True)) * data.rows.relative, axis=1)
+    agrees = (said - said.mean(1, keepdims=True)) @ data.rows.relative
     return jnp.where(agrees < 0, -1.0, 1.0)
 
 
@@ -262,13 +262,13 @@ def stand(config: RankingConfig, ensemble: Ensemble, candidates: Candidates) -> 
 
 def combined(combine: str, said: jax.Array, mask: jax.Array) -> Standing:
     """Agree on candidates: said [E, N], mask [N]."""
-    count = jnp.maximum(jnp.sum(mask), 1)
-    centred = said - jnp.sum(jnp.where(mask, said, 0.0), axis=1, keepdims=True) / count
-    spread = jnp.sqrt(jnp.sum(jnp.where(mask, centred**2, 0.0), axis=1, keepdims=True) / count)
+    there, count = jnp.broadcast_to(mask, said.shape), jnp.maximum(jnp.sum(mask), 1)
+    centred = said - jnp.sum(jnp.where(there, said, 0.0), axis=1, keepdims=True) / count
+    spread = jnp.sqrt(jnp.sum(jnp.where(there, centred**2, 0.0), axis=1, keepdims=True) / count)
     scores = centred / jnp.maximum(spread, 1e-9)
     mean, std = scores.mean(0), scores.std(0)
     if combine == "vote":
-        first = jnp.argmax(jnp.where(mask, said, -jnp.inf), axis=1)
+        first = jnp.argmax(jnp.where(there, said, -jnp.inf), axis=1)
         votes = jnp.zeros(said.shape[1]).at[first].add(1.0) / len(said)
         mean = votes + 1e-3 * jax.nn.sigmoid(mean) / len(said)  # decides between equal numbers of votes only
     return Standing(mean, std)
