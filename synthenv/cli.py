@@ -57,9 +57,9 @@ COMMANDS = {
         "select rank", "select.rank.command:rank", "--data runs/past --meta-features classes=10 samples=5000"
     ),
 }
-OnOneMachine = Demo | Tune | OswmRun | OswmPretrain | OswmBenchmark
+OnOneMachine = Demo | Tune | OswmRun | OswmPretrain | OswmBenchmark | SelectSimulate
 Resumable = MetaTrain | OnOneMachine
-Command = Resumable | Train | Evaluate | Plot | List | OswmPlot | SelectRank | SelectSimulate
+Command = Resumable | Train | Evaluate | Plot | List | OswmPlot | SelectRank
 
 
 def parse(argv: list[str]) -> Command:
@@ -129,7 +129,7 @@ def _placed(command: Command) -> Iterator[Command]:
     for place in (getattr(command, "out", None), command.common.json):
         if place is not None:
             on_first(check_place, place)
-    if not isinstance(command, Resumable | Train | Evaluate | SelectSimulate) or command.out is not None:
+    if not isinstance(command, Resumable | Train | Evaluate) or command.out is not None:
         yield command
     elif jax.process_index() > 0:
         yield dataclasses.replace(command, out=Path("runs", command.stem()))

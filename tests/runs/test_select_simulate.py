@@ -11,6 +11,7 @@ import pytest
 
 from synthenv.cli import main
 from synthenv.core.registry import register
+from synthenv.runs.select.simulate import run
 from synthenv.selection import policies
 from synthenv.selection.columns import columns_of, stored
 from synthenv.selection.meta_dataset import MetaDataset
@@ -77,7 +78,8 @@ def test_methods_are_compared_by_the_clock_and_everything_is_written(data, tmp_p
     assert methods["random"]["regret"][0] > methods["asha"]["regret"][1]
     rows = list(csv.DictReader((out / "regret.csv").open()))
     assert len(rows) == 4 * NUM_DATASETS * 2
-    assert json.loads((out / "result.json").read_text()) == results
+    stored = json.loads((out / "result.json").read_text())
+    assert stored["methods"] == methods
     assert (out / "regret.png").stat().st_size > 5_000
     assert "best_on_others" in capsys.readouterr().out
 
@@ -88,6 +90,28 @@ def test_the_same_seed_gives_the_same_searches(data, tmp_path):
         assert main([*words, "--seed", seed, "--out", str(tmp_path / name)]) == 0
     first, again, other = ((tmp_path / name / "regret.csv").read_text() for name in "abc")
     assert first == again != other
+
+
+def test_what_was_stopped_is_gone_on_with_to_the_same_numbers(data, tmp_path, monkeypatch, capsys):
+    words = ["select", "simulate", "--data", str(data), "--methods", "asha", "random", "--seeds", "2"]
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert main([*words, "--out", str(whole)]) == 0
+    play, played = run.Searcher.play, []
+
+    def play_two(self, piece):
+        if len(played) == 2:
+            raise KeyboardInterrupt
+        played.append(piece)
+        return play(self, piece)
+
+    monkeypatch.setattr(run.Searcher, "play", play_two)
+    assert main([*words, "--out", str(stopped)]) == 130
+    assert f"--resume --out {stopped}" in capsys.readouterr().err
+    monkeypatch.setattr(run.Searcher, "play", lambda self, piece: played.append(piece) or play(self, piece))
+    assert main(["select", "simulate", "--resume", "--out", str(stopped)]) == 0
+    assert len(played) == 4
+    assert (stopped / "regret.csv").read_text() == (whole / "regret.csv").read_text()
+    assert main([*words, "--out", str(stopped)]) == 2  # it is finished
 
 
 @pytest.mark.parametrize(

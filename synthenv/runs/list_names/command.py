@@ -12,6 +12,9 @@ from synthenv.runs.list_names.arguments import List
 from synthenv.runs.meta_train import reward_presets, synthetic_presets
 from synthenv.runs.oswm.pretrain import presets as pretrain_presets
 from synthenv.runs.oswm.run import presets as dream_presets
+from synthenv.selection.methods import METHODS
+from synthenv.selection.readers.registry import READERS
+from synthenv.selection.surrogates.registry import SURROGATES
 from synthenv.worldmodel.registry import MODELS
 from synthenv.worldmodel.small.prior.sample import FAMILIES
 from synthenv.zoo import registry as zoo
@@ -63,6 +66,9 @@ def list_names(command: List) -> dict[str, Any]:
         "score transformations of paper_nes": tuple(SHAPINGS),
         "world models that need no weights": tuple(MODELS),
         "families of random systems of oswm pretrain": tuple(FAMILIES),
+        "surrogates of select rank": tuple(SURROGATES),
+        "methods of select simulate": tuple(METHODS),
+        "layouts of meta-data sets": tuple(READERS),
     }
     listing("also by name", ("what", "names"), [(what, ", ".join(names)) for what, names in others.items()])
     presets = {"se and scb": synthetic_presets.ABOUT_PRESETS, "rn": reward_presets.ABOUT_PRESETS}

@@ -2,8 +2,9 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -25,6 +26,7 @@ class SelectSimulate:
         num_jobs: Most jobs of a search.
         thaw_seconds: What it costs to go on with a paused run.
         out: Directory for tables and the picture; a new one under runs/ if not given.
+        resume: Go on with unfinished searches in --out; where there are none, begin.
     """
 
     data: Path
@@ -36,7 +38,23 @@ class SelectSimulate:
     num_jobs: int = 1000
     thaw_seconds: float = 0.0
     out: Path | None = None
+    resume: bool = False
     common: Annotated[Common, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Common)
+
+    @staticmethod
+    def resumed(stored: Mapping[str, Any]) -> "SelectSimulate":
+        """What holds where no flag says otherwise, of the searches with this config."""
+        fields = {
+            field.name: stored[field.name]
+            for field in dataclasses.fields(SelectSimulate)
+            if field.name in stored
+        }
+        fields |= {
+            "data": Path(fields["data"]),
+            "methods": tuple(fields["methods"]),
+            "hours": tuple(fields["hours"]),
+        }
+        return SelectSimulate(**fields, common=Common(seed=stored.get("seed", 0)))
 
     def stem(self) -> str:
         """What its directory under runs/ is called if --out is not given."""

@@ -1,8 +1,12 @@
 """Searches of several methods on the same tables: every data set is held out once from what a method learns.
 
+The work is cut into pieces: the searches of one method and one seed on the data sets of one fold. Each leaves a line in
+``metrics.jsonl``, so that what was stopped is gone on with after the last piece.
+
 Axis letters here: D data sets, S seeds, Q points of time.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -12,37 +16,31 @@ import jax.numpy as jnp
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.core.files import to_json, write_atomic
+from synthenv.core.files import plain
 from synthenv.runs.select.simulate.arguments import SelectSimulate
 from synthenv.runs.statistics.intervals import bootstrap_interval
 from synthenv.runs.storage.csv_tables import write_csv
+from synthenv.runs.storage.run_directory import RunDir
 from synthenv.selection import columns
 from synthenv.selection.folds import folds_of
 from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.methods import METHODS, SearchMethod
 from synthenv.selection.readers.registry import read_meta_dataset
-from synthenv.selection.simulate import Jobs, Limits, Task, regret_at, simulate
+from synthenv.selection.simulate import Limits, Task, regret_at, simulate
 from synthenv.selection.surrogates.surrogate import Candidates
 
 _NUM_TIMES = 200  # points of the regret curves
+_BESIDE = {"out", "resume"}  # flags that decide nothing
 _FIRST_SHARE = 1e-3  # of the time, at which the curves begin
-Tell = Callable[[str, int, int], None]  # (method, data sets and seeds done, of how many)
+Tell = Callable[[str, int, int], None]  # (method, its pieces done, of how many)
 
 
-class Searches(NamedTuple):
-    """What searches of one method came to.
+class Piece(NamedTuple):
+    """Searches that are done together: of a method and a seed, on the data sets of a fold (None for all)."""
 
-    Attributes:
-        regret: normalised, at the points of time of the curves. [D, S, Q]
-        num_jobs: how many jobs each had. int [D, S]
-        cpu_seconds: of all of them, without compiling and without learning from past runs.
-        fit_seconds: CPU seconds of all learning from past runs.
-    """
-
-    regret: np.ndarray
-    num_jobs: np.ndarray
-    cpu_seconds: float
-    fit_seconds: float
+    method: SearchMethod
+    seed: int
+    fold: int | None
 
 
 def tasks_of(meta: MetaDataset) -> list[Task]:
@@ -70,106 +68,175 @@ def times_of(hours: tuple[float, ...]) -> np.ndarray:
     return np.unique(np.concatenate([evenly, np.asarray(hours) * 3600.0]))
 
 
-def search(command: SelectSimulate, method: SearchMethod, meta: MetaDataset, tell: Tell) -> Searches:
-    """Replay the searches of one method on all data sets."""
-    tasks, times = tasks_of(meta), times_of(command.hours)
-    limits = Limits(command.num_jobs, max(command.hours) * 3600.0, command.num_workers, command.thaw_seconds)
+def pieces_of(command: SelectSimulate) -> list[Piece]:
+    """All pieces, method by method; only what learns has folds.
 
-    def whole(params: Any, task: Task, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        jobs: Jobs = simulate(method.policy, params, task, key, limits)
-        return regret_at(jobs, task, jnp.asarray(times), limits.thaw_seconds), jnp.sum(jobs.candidate >= 0)
-
-    compiled = None
-    num_datasets, shape = len(tasks), (len(tasks), command.seeds)
-    found = Searches(np.full((*shape, len(times)), np.nan), np.zeros(shape, int), 0.0, 0.0)
-    for done, (d, seed, params, seconds) in enumerate(_learned(command, method, meta, tasks)):
-        tell(method.name, done, num_datasets * command.seeds)
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(command.common.seed), seed), d)
-        compiled = compiled or jax.jit(whole).lower(params, tasks[d], key).compile()
-        begin = time.process_time()
-        regret, num_jobs = jax.device_get(compiled(params, tasks[d], key))
-        found.regret[d, seed], found.num_jobs[d, seed] = regret, num_jobs
-        found = found._replace(
-            cpu_seconds=found.cpu_seconds + time.process_time() - begin,
-            fit_seconds=found.fit_seconds + seconds,
-        )
+    Raises:
+        UserError: a method is unknown.
+    """
+    found = []
+    for method in map(METHODS.find, command.methods):
+        folds = [None] if method.fit is None else range(command.folds)
+        found += [Piece(method, seed, fold) for seed in range(command.seeds) for fold in folds]
     return found
 
 
-def _learned(
-    command: SelectSimulate, method: SearchMethod, meta: MetaDataset, tasks: list[Task]
-) -> Iterator[tuple[int, int, Any, float]]:
-    """Each data set and seed, what the method has learnt from others, and the CPU seconds of that (counted once)."""
-    num_datasets = len(meta.datasets)
-    if method.fit is None:
-        for d in range(num_datasets):
-            # The best scores of what there is; what has none comes last.
-            truth = jnp.nanmax(jnp.nan_to_num(tasks[d].curves, nan=-jnp.inf), axis=1)
-            yield from ((d, seed, truth if method.sees_truth else None, 0.0) for seed in range(command.seeds))
-        return
-    fold_of = folds_of(meta.datasets, command.folds, command.common.seed)
-    for seed in range(command.seeds):
-        for fold in range(command.folds):
+class Searcher:
+    """Plays pieces; what was compiled for a method is kept while that method has the turn."""
+
+    def __init__(self, command: SelectSimulate, meta: MetaDataset):
+        self._command, self._meta = command, meta
+        self._tasks, self.times = tasks_of(meta), times_of(command.hours)
+        self._fold_of = (
+            folds_of(meta.datasets, command.folds, command.common.seed) if _learns(command) else None
+        )
+        self._compiled: dict[str, Any] = {}
+
+    def play(self, piece: Piece) -> dict[str, Any]:
+        """Regret of the searches of a piece [D', Q], their jobs [D'], and the CPU seconds of it all."""
+        everything = np.arange(len(self._tasks))
+        own = everything if piece.fold is None else np.flatnonzero(self._fold_of == piece.fold)
+        begin = time.process_time()
+        params = self._learned(piece)
+        fit_seconds = time.process_time() - begin
+        regrets, counts, seconds = [], [], 0.0
+        for d in map(int, own):
+            mine = self._truth(d) if piece.method.sees_truth else params
+            key = jax.random.fold_in(self._key(piece.seed), d)
+            program = self._program(piece.method, mine, self._tasks[d], key)
             begin = time.process_time()
-            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(command.common.seed), 1 + seed), fold)
-            params = jax.block_until_ready(method.fit(key, meta.subset(np.flatnonzero(fold_of != fold))))
-            seconds = time.process_time() - begin
-            for d in np.flatnonzero(fold_of == fold):
-                yield int(d), seed, params, seconds
-                seconds = 0.0
+            regret, count = jax.device_get(program(mine, self._tasks[d], key))
+            seconds += time.process_time() - begin
+            regrets.append(np.round(regret, 6).tolist())
+            counts.append(int(count))
+        return {
+            "method": piece.method.name,
+            "seed": piece.seed,
+            "datasets": own.tolist(),
+            "regret": regrets,
+            "num_jobs": counts,
+            "cpu_seconds": seconds,
+            "fit_cpu_seconds": fit_seconds,
+        }
+
+    def _key(self, seed: int) -> jax.Array:
+        return jax.random.fold_in(jax.random.key(self._command.common.seed), seed)
+
+    def _learned(self, piece: Piece) -> Any:
+        """What a method knows from the data sets outside of the fold."""
+        if piece.method.fit is None:
+            return None
+        others = self._meta.subset(np.flatnonzero(self._fold_of != piece.fold))
+        key = jax.random.fold_in(self._key(piece.seed), len(self._tasks) + int(piece.fold or 0))
+        return jax.block_until_ready(piece.method.fit(key, others))
+
+    def _truth(self, d: int) -> jax.Array:
+        """The best score of every run of a data set; what has none comes last. [N]"""
+        return jnp.max(jnp.nan_to_num(self._tasks[d].curves, nan=-jnp.inf), axis=1)
+
+    def _program(self, method: SearchMethod, *arguments: Any) -> Any:
+        if method.name not in self._compiled:
+            command = self._command
+            limits = Limits(
+                command.num_jobs, max(command.hours) * 3600.0, command.num_workers, command.thaw_seconds
+            )
+
+            def whole(params: Any, task: Task, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+                jobs = simulate(method.policy, params, task, key, limits)
+                times = jnp.asarray(self.times, jnp.float32)
+                return regret_at(jobs, task, times, limits.thaw_seconds), jnp.sum(jobs.candidate >= 0)
+
+            self._compiled = {method.name: jax.jit(whole).lower(*arguments).compile()}
+        return self._compiled[method.name]
+
+
+def _learns(command: SelectSimulate) -> bool:
+    return any(METHODS.find(name).fit is not None for name in command.methods)
 
 
 def carry_out(command: SelectSimulate, tell: Tell) -> dict[str, Any]:
-    """Replay all methods and write ``regret.csv`` (every search), ``result.json`` and the curves' numbers.
+    """Replay all methods; write ``regret.csv`` with a row for each search, and ``result.json``.
 
     Raises:
-        UserError: the table cannot be read, a method is unknown, or the disk is full.
+        UserError: the table cannot be read, a method is unknown, or the directory cannot be written.
     """
-    methods = [METHODS.find(name) for name in command.methods]
+    pieces = pieces_of(command)
     meta = read_meta_dataset(command.data)
-    if all(np.isnan(meta.costs).all(1)):
+    if np.isnan(meta.costs).all():
         raise UserError(
             f"{command.data} has no costs, and searches go by the clock: add the seconds of each step"
         )
-    found = {method.name: search(command, method, meta, tell) for method in methods}
-    times = times_of(command.hours)
-    results = {
-        "hours": list(command.hours),
-        "num_datasets": len(meta.datasets),
-        "num_seeds": command.seeds,
-        "methods": {name: summary(command, times, searches) for name, searches in found.items()},
-        "curves": {
-            "hours": (times / 3600.0).tolist(),
-            **{name: searches.regret.mean((0, 1)).tolist() for name, searches in found.items()},
-        },
-    }
+    searcher = Searcher(command, meta)
     assert command.out is not None
-    write_csv(command.out / "regret.csv", _rows(command, meta, times, found))
-    write_atomic(command.out / "result.json", to_json(results, indent=2).encode())
+    with RunDir.create(command.out, _asked(command), command.resume, leaves_proxy=False) as run:
+        done = {line["generation"] for line in run.read_metrics()}
+        for number, piece in enumerate(pieces):
+            of_method = [i for i, other in enumerate(pieces) if other.method.name == piece.method.name]
+            tell(piece.method.name, of_method.index(number), len(of_method))
+            if number not in done:
+                run.append_metrics({"generation": number, **searcher.play(piece)})
+        lines = run.read_metrics()
+        results = _results(command, meta, searcher.times, lines)
+        write_csv(command.out / "regret.csv", _rows(command, meta, searcher.times, lines))
+        run.save_result(results)
     return results
 
 
-def summary(command: SelectSimulate, times: np.ndarray, searches: Searches) -> dict[str, Any]:
-    """Regret at the hours asked for: means over data sets of means over seeds, with intervals over data sets."""
-    at = np.searchsorted(times, np.asarray(command.hours) * 3600.0)
-    regret = searches.regret[:, :, at].mean(1)
+def _asked(command: SelectSimulate) -> dict[str, Any]:
+    """Everything that decides the outcome."""
+    fields = dataclasses.asdict(command)
+    seed = fields.pop("common")["seed"]
+    return plain(
+        {"command": "select simulate", "seed": seed} | {k: v for k, v in fields.items() if k not in _BESIDE}
+    )
+
+
+def _results(
+    command: SelectSimulate, meta: MetaDataset, times: np.ndarray, lines: list[dict[str, Any]]
+) -> dict[str, Any]:
+    methods, curves = {}, {"hours": (times / 3600.0).tolist()}
+    for name in command.methods:
+        own = [line for line in lines if line["method"] == name]
+        regret = np.full((len(meta.datasets), command.seeds, len(times)), np.nan)
+        for line in own:
+            regret[line["datasets"], line["seed"]] = line["regret"]
+        methods[name] = summary(command, times, regret, own)
+        curves[name] = regret.mean((0, 1)).tolist()
     return {
-        "regret": regret.mean(0).tolist(),
-        "ci95_regret": [bootstrap_interval(column) for column in regret.T],
-        "cpu_seconds_per_step": searches.cpu_seconds / max(int(searches.num_jobs.sum()), 1),
-        "fit_cpu_seconds": searches.fit_seconds,
-        "mean_num_jobs": float(searches.num_jobs.mean()),
+        "hours": list(command.hours),
+        "num_datasets": len(meta.datasets),
+        "num_seeds": command.seeds,
+        "methods": methods,
+        "curves": curves,
+    }
+
+
+def summary(
+    command: SelectSimulate, times: np.ndarray, regret: np.ndarray, lines: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Regret [D, S, Q] at the hours asked for: means over data sets of means over seeds, intervals over data sets."""
+    by_dataset = regret[:, :, np.searchsorted(times, np.asarray(command.hours) * 3600.0)].mean(1)
+    num_jobs = [count for line in lines for count in line["num_jobs"]]
+    return {
+        "regret": by_dataset.mean(0).tolist(),
+        "ci95_regret": [bootstrap_interval(column) for column in by_dataset.T],
+        "cpu_seconds_per_step": sum(line["cpu_seconds"] for line in lines) / max(sum(num_jobs), 1),
+        "fit_cpu_seconds": sum(line["fit_cpu_seconds"] for line in lines),
+        "mean_num_jobs": float(np.mean(num_jobs)),
     }
 
 
 def _rows(
-    command: SelectSimulate, meta: MetaDataset, times: np.ndarray, found: dict[str, Searches]
+    command: SelectSimulate, meta: MetaDataset, times: np.ndarray, lines: list[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     at = np.searchsorted(times, np.asarray(command.hours) * 3600.0)
-    for name, searches in found.items():
-        for (d, seed), jobs in np.ndenumerate(searches.num_jobs):
-            regret = searches.regret[d, seed, at]
-            by_hour = {
-                f"regret_at_{hour:g}_h": float(x) for hour, x in zip(command.hours, regret, strict=True)
+    for line in lines:
+        for d, regret, jobs in zip(line["datasets"], line["regret"], line["num_jobs"], strict=True):
+            by_hour = {f"regret_at_{hour:g}_h": regret[i] for hour, i in zip(command.hours, at, strict=True)}
+            of = {
+                "method": line["method"],
+                "dataset": meta.datasets[d],
+                "seed": line["seed"],
+                "num_jobs": jobs,
             }
-            yield {"method": name, "dataset": meta.datasets[d], "seed": seed, "num_jobs": int(jobs)} | by_hour
+            yield of | by_hour
