@@ -19,7 +19,7 @@ from tests.error_lines import is_line
 
 REPO = Path(__file__).resolve().parents[1]
 NAMES = {row.name: kind for kind, row in COMMANDS.items()}
-ALL = "meta-train, train, evaluate, plot, demo, tune, list, oswm run, oswm pretrain, oswm benchmark, oswm plot or select rank"
+ALL = f"{', '.join([*NAMES][:-1])} or {[*NAMES][-1]}"
 
 ERRORS = {
     # commands
@@ -50,7 +50,7 @@ ERRORS = {
         "oswm plot has no flag --workers, but oswm pretrain has: synthenv oswm plot --help lists its own"
     ),
     "train --seeds 3": (
-        "train has no flag --seeds: did you mean --seed? (oswm run or oswm benchmark has --seeds)"
+        "train has no flag --seeds: did you mean --seed? (oswm run, oswm benchmark or select simulate has --seeds)"
     ),
     "meta-train --outer.num-generation 9": (
         "meta-train has no flag --outer.num-generation: did you mean --outer.num-generations?"

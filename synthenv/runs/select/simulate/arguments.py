@@ -9,12 +9,14 @@ from typing import Annotated, Any
 import tyro
 
 from synthenv.core.errors import UserError
-from synthenv.runs.arguments import Common, check_counts
+from synthenv.runs.arguments import Common, check_counts, resumed
 
 
 @dataclasses.dataclass(frozen=True)
 class SelectSimulate:
-    """Replay searches on a table of past runs, by the clock, and compare what they had found by when.
+    """Replay searches on a table of past runs, by the clock.
+
+    Several methods are compared by the regret that is left after some hours.
 
     Attributes:
         data: Directory of past runs.
@@ -44,17 +46,8 @@ class SelectSimulate:
     @staticmethod
     def resumed(stored: Mapping[str, Any]) -> "SelectSimulate":
         """What holds where no flag says otherwise, of the searches with this config."""
-        fields = {
-            field.name: stored[field.name]
-            for field in dataclasses.fields(SelectSimulate)
-            if field.name in stored
-        }
-        fields |= {
-            "data": Path(fields["data"]),
-            "methods": tuple(fields["methods"]),
-            "hours": tuple(fields["hours"]),
-        }
-        return SelectSimulate(**fields, common=Common(seed=stored.get("seed", 0)))
+        own = {"methods": tuple(stored["methods"]), "hours": tuple(stored["hours"])}
+        return resumed(SelectSimulate, stored, data=Path(stored["data"]), **own)
 
     def stem(self) -> str:
         """What its directory under runs/ is called if --out is not given."""
