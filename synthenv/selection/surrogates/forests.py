@@ -21,13 +21,12 @@ import numpy as np
 
 from synthenv.core.errors import UserError
 from synthenv.selection import columns
-from synthenv.selection.forecast import Forecast, Normal
 from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.surrogates import inputs, trees
 from synthenv.selection.surrogates.inputs import Scaling
 from synthenv.selection.surrogates.ranked_rows import RankedRows, ranked_rows
-from synthenv.selection.surrogates.ranking import Standing
-from synthenv.selection.surrogates.surrogate import Candidates, Seen, Surrogate
+from synthenv.selection.surrogates.standing import Standing, standardised, standing_surrogate
+from synthenv.selection.surrogates.surrogate import Candidates, Surrogate
 from synthenv.selection.surrogates.trees import Forests
 
 MOST_CONFIGS = 60  # of pairwise forests: 1,770 pairs
@@ -160,23 +159,16 @@ def stand(config: ForestConfig, params: Grown, candidates: Candidates) -> Standi
     if config.kind == "joint":
         each = jax.vmap(lambda x: trees.ask(params.forests, jnp.concatenate([x, described]))[0])
         said = each(candidates.features)
-        return _standing(said.mean(1), said.std(1), candidates.mask)
+        return standardised(said.mean(1), said.std(1), candidates.mask)
     far = jnp.sum(jnp.square(candidates.features[:, None] - params.known[None]), axis=-1)
     nearest = jnp.argmin(far, axis=1)  # itself, if it was run on other data sets
     said = trees.ask(params.forests, described)
     if config.kind == "individual":
-        return _standing(said.mean(1)[nearest], said.std(1)[nearest], candidates.mask)
+        return standardised(said.mean(1)[nearest], said.std(1)[nearest], candidates.mask)
     wins = jnp.zeros(len(params.known))
     second_wins = (said.mean(1) > 0.5).astype(jnp.float32)
     wins = wins.at[params.second].add(second_wins).at[params.first].add(1.0 - second_wins)
-    return _standing(wins[nearest], jnp.zeros(len(nearest)), candidates.mask)
-
-
-def _standing(mean: jax.Array, std: jax.Array, mask: jax.Array) -> Standing:
-    count = jnp.maximum(jnp.sum(mask), 1)
-    centred = mean - jnp.sum(jnp.where(mask, mean, 0.0)) / count
-    spread = jnp.maximum(jnp.sqrt(jnp.sum(jnp.where(mask, centred**2, 0.0)) / count), 1e-9)
-    return Standing(centred / spread, std / spread)
+    return standardised(wins[nearest], jnp.zeros(len(nearest)), candidates.mask)
 
 
 def closed_gap(score: np.ndarray, single_best: np.ndarray, oracle: np.ndarray) -> float:
@@ -197,18 +189,10 @@ def closed_gap(score: np.ndarray, single_best: np.ndarray, oracle: np.ndarray) -
 
 
 def forest_surrogate(name: str, about: str, config: ForestConfig) -> Surrogate:
-    """A surrogate that asks forests once and heeds nothing that is seen later."""
-
-    def start(params: Grown, candidates: Candidates, num_steps: int) -> Standing:
-        return stand(config, params, candidates)
-
-    def update(params: Grown, state: Standing, seen: Seen) -> Standing:
-        return state
-
-    def forecast(params: Grown, state: Standing, steps: jax.Array) -> Forecast:
-        return Forecast(Normal(state.mean, state.std), jnp.maximum(steps, 1).astype(jnp.float32))
-
-    def fit_config(key: jax.Array, meta: MetaDataset) -> Grown:
-        return fit(config, key, meta)
-
-    return Surrogate(name, about, fit_config, start, update, forecast)
+    """A surrogate that asks forests of these settings."""
+    return standing_surrogate(
+        name,
+        about,
+        lambda key, meta: fit(config, key, meta),
+        lambda params, asked: stand(config, params, asked),
+    )

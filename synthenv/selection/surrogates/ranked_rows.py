@@ -23,7 +23,7 @@ class RankedRows(NamedTuple):
     Attributes:
         config: the configuration. int32 [R]
         dataset: the data set. int32 [R]
-        score: the best score of the run; of a crash what stands for it. [R]
+        score: the best score of the run, of a crash what stands for it, in shares of the greatest possible one. [R]
         relative: the score, standardised within the data set. [R]
         rank: places from the best run, as a share of the data set's last place; equal scores share the worse one. [R]
         gap: what the data set's best score is better by. [R]
@@ -83,7 +83,8 @@ def ranked_rows(meta: MetaDataset) -> RankedRows:
     scores = filled_scores(meta)
     rows = np.flatnonzero(~np.isnan(scores))
     rows = rows[np.lexsort((scores[rows], meta.dataset_of[rows]))]
-    dataset, score = meta.dataset_of[rows], scores[rows]
+    largest = max(map(abs, meta.score_range))
+    dataset, score = meta.dataset_of[rows], scores[rows] / (largest if 0 < largest < np.inf else 1.0)
     parts = [
         _places(score[start:stop], start)
         for start, stop in zip(*_bounds(dataset, len(meta.datasets)), strict=True)

@@ -23,13 +23,13 @@ from synthenv.nets.mlp import Params as Network
 from synthenv.nets.mlp import affine, init_mlp
 from synthenv.selection import columns
 from synthenv.selection.folds import core_of, folds_of
-from synthenv.selection.forecast import Forecast, Normal
 from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.surrogates import inputs, ranking_losses
 from synthenv.selection.surrogates.inputs import Scaling
 from synthenv.selection.surrogates.ranked_rows import RankedRows, ranked_rows
 from synthenv.selection.surrogates.ranking_losses import Told, Weighting
-from synthenv.selection.surrogates.surrogate import Candidates, Seen, Surrogate
+from synthenv.selection.surrogates.standing import Standing, standing_surrogate
+from synthenv.selection.surrogates.surrogate import Candidates, Surrogate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +66,10 @@ class RankingConfig:
     last_rate: float = 1e-5
     weight_decay: float = 1e-2
     batch: int = 128
-    updates: int = 600
+    updates: int = 500
     epochs: int | None = None
     folds: int = 1
-    seeds: int = 5
+    seeds: int = 4
     keep: Literal["last", "best"] = "last"
     combine: Literal["mean", "vote"] = "mean"
 
@@ -82,6 +82,7 @@ RELEASED = RankingConfig(
 PAPER = dataclasses.replace(RELEASED, depth=8, width=241, dropout=0.392, last_rate=1e-3)
 PRESETS = {"default": RankingConfig(), "paper": PAPER, "released": RELEASED}
 _CHECKS = 20  # how often the fold left out is looked at
+_MULTIPLE_OF_ROWS, _MULTIPLE_OF_DATASETS = 512, 32
 
 
 class Ensemble(NamedTuple):
@@ -98,18 +99,6 @@ class Ensemble(NamedTuple):
     sign: jax.Array
 
 
-class Standing(NamedTuple):
-    """What is expected of each candidate, in standard deviations over the candidates; lasts as long as the search.
-
-    Attributes:
-        mean: over members, or the share of the votes. [N]
-        std: over members. [N]
-    """
-
-    mean: jax.Array
-    std: jax.Array
-
-
 class _Data(NamedTuple):
     """What members train on.
 
@@ -118,7 +107,7 @@ class _Data(NamedTuple):
         features: inputs of each row. [R, I]
         target: what regression aims at. [R]
         gap: what the best run of the data set is better by, in the target's unit. [R]
-        fold: of each row's data set. int32 [R]
+        fold: of each row's data set; -1 of rows that only fill the arrays up. int32 [R]
     """
 
     rows: RankedRows
@@ -157,13 +146,28 @@ def fit(config: RankingConfig, key: jax.Array, meta: MetaDataset) -> Ensemble:
     fold = (
         folds_of(meta.datasets, num_folds, seed) if num_folds > 1 else np.zeros(len(meta.datasets), np.int32)
     )
-    data = _Data(rows, x, target, gap, jnp.asarray(fold)[rows.dataset])
-    left_out = jnp.tile(jnp.arange(num_folds) if num_folds > 1 else jnp.array([-1]), config.seeds)
+    data = _filled_up(_Data(rows, x, target, gap, jnp.asarray(fold)[rows.dataset]))
+    left_out = jnp.tile(jnp.arange(num_folds) if num_folds > 1 else jnp.array([-2]), config.seeds)
     keys = jax.random.split(key_members, len(left_out))
     per_epoch = max(1, len(rows.score) * (num_folds - (num_folds > 1)) // num_folds // config.batch)
     updates = config.updates if config.epochs is None else config.epochs * per_epoch
-    networks = _train_all(config, -(-updates // _CHECKS), len(meta.datasets), data, left_out, keys)
+    most_datasets = _up_to(len(meta.datasets), _MULTIPLE_OF_DATASETS)
+    networks = _train_all(config, -(-updates // _CHECKS), most_datasets, data, left_out, keys)
     return Ensemble(networks, scaling, _signs(config, networks, data))
+
+
+def _filled_up(data: _Data) -> _Data:
+    """The same with rows that do not count, so that tables of about the same size share a program."""
+    more = _up_to(len(data.fold), _MULTIPLE_OF_ROWS) - len(data.fold)
+
+    def longer(x: jax.Array) -> jax.Array:
+        return jnp.pad(x, ((0, more), *[(0, 0)] * (x.ndim - 1)))
+
+    return jax.tree.map(longer, data)._replace(fold=jnp.pad(data.fold, (0, more), constant_values=-1))
+
+
+def _up_to(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
 
 
 def _standardised(scores: jax.Array) -> jax.Array:
@@ -191,7 +195,7 @@ def _train(
     config: RankingConfig, updates: int, num_datasets: int, data: _Data, left_out: jax.Array, key: jax.Array
 ) -> Network:
     """Train one member."""
-    is_training = data.fold != left_out
+    is_training, is_left_out = (data.fold != left_out) & (data.fold >= 0), data.fold == left_out
     order = jnp.argsort(~is_training, stable=True)  # rows to train on come first
     num_rows = jnp.sum(is_training)
     schedule = optax.cosine_decay_schedule(
@@ -213,7 +217,7 @@ def _train(
     def stretch(carry: Any, keys: jax.Array) -> tuple[Any, None]:
         learning, best, least = carry
         learning, _ = jax.lax.scan(update, learning, keys)
-        regret = _first_choice(learning[0], data, ~is_training, num_datasets)
+        regret = _first_choice(learning[0], data, is_left_out, num_datasets)
         better = regret < least if config.keep == "best" else jnp.bool_(True)
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), learning[0], best)
         return (learning, best, jnp.minimum(least, regret)), None
@@ -275,18 +279,10 @@ def combined(combine: str, said: jax.Array, mask: jax.Array) -> Standing:
 
 
 def ranking_surrogate(name: str, about: str, config: RankingConfig) -> Surrogate:
-    """A surrogate that ranks once and heeds nothing that is seen later."""
-
-    def start(params: Ensemble, candidates: Candidates, num_steps: int) -> Standing:
-        return stand(config, params, candidates)
-
-    def update(params: Ensemble, state: Standing, seen: Seen) -> Standing:
-        return state
-
-    def forecast(params: Ensemble, state: Standing, steps: jax.Array) -> Forecast:
-        return Forecast(Normal(state.mean, state.std), jnp.maximum(steps, 1).astype(jnp.float32))
-
-    def fit_config(key: jax.Array, meta: MetaDataset) -> Ensemble:
-        return fit(config, key, meta)
-
-    return Surrogate(name, about, fit_config, start, update, forecast)
+    """A surrogate that ranks once, by an ensemble of these settings."""
+    return standing_surrogate(
+        name,
+        about,
+        lambda key, meta: fit(config, key, meta),
+        lambda params, asked: stand(config, params, asked),
+    )

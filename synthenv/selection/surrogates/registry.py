@@ -3,15 +3,23 @@
 from synthenv.core.registry import Registry
 from synthenv.selection.surrogates.deep_kernel import DeepKernelConfig
 from synthenv.selection.surrogates.forests import ForestConfig, forest_surrogate
+from synthenv.selection.surrogates.kernel_ranking import KernelConfig, kernel_surrogate
 from synthenv.selection.surrogates.quick_tune import quick_tune_surrogate
 from synthenv.selection.surrogates.ranking import PRESETS, RankingConfig, ranking_surrogate
+from synthenv.selection.surrogates.standing import mixed_surrogate
 from synthenv.selection.surrogates.surrogate import Surrogate
 
+NETWORKS = ranking_surrogate("zap_networks", "ranks by networks trained on pairs", PRESETS["default"])
+KERNEL = kernel_surrogate("zap_kernel", "ranks by kernel ridge regression on places", KernelConfig())
 SURROGATES: Registry[Surrogate] = Registry(
     "surrogate",
     Surrogate,
     [
-        ranking_surrogate("zap", "ranks configurations from meta-features alone", PRESETS["default"]),
+        mixed_surrogate(
+            "zap", "ranks by networks and by a kernel, from meta-features alone", [NETWORKS, KERNEL]
+        ),
+        NETWORKS,
+        KERNEL,
         ranking_surrogate("zap_paper", "the same as its paper has it", PRESETS["paper"]),
         ranking_surrogate("zap_released", "the same as its authors' code has it", PRESETS["released"]),
         ranking_surrogate(
