@@ -9,12 +9,12 @@ import pytest
 
 from synthenv.core.errors import UserError
 from synthenv.core.types import Prediction, Transition
+from synthenv.nets.gaussian_process.sign_steps import Logs
 from synthenv.worldmodel.baselines import gaussian_process, marginal_likelihood
 from synthenv.worldmodel.baselines.gaussian_process import ARD, ISOTROPIC
 from synthenv.worldmodel.baselines.ridge import PERSISTENCE, QUADRATIC, RIDGE, rows_of
 from synthenv.worldmodel.regression.double_precision import single
 from synthenv.worldmodel.regression.ridge_solution import PENALTIES, solve_ridge
-from synthenv.worldmodel.regression.sign_steps import Logs
 
 REGRESSIONS = (RIDGE, QUADRATIC, ISOTROPIC, ARD)
 by_name = pytest.mark.parametrize("model", REGRESSIONS, ids=lambda model: model.name)

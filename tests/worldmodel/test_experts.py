@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from synthenv.nets.gaussian_process.sign_steps import Logs, next_size
 from synthenv.worldmodel.experts import ensemble, relevance, robust
 from synthenv.worldmodel.regression.closed_form import EXPERTS, LENGTH_SCALES
-from synthenv.worldmodel.regression.sign_steps import Logs, next_size
 
 NUM_ROWS, NUM_INPUTS = 60, 4
 RBFS = [EXPERTS.index(f"rbf {scale:g}") for scale in LENGTH_SCALES]

@@ -19,11 +19,12 @@ import jax
 import jax.numpy as jnp
 
 from synthenv.core.types import Prediction, Transition, WorldModel
-from synthenv.worldmodel.baselines.marginal_likelihood import NOISE_FLOOR, Posterior, condition, search
+from synthenv.nets.gaussian_process.marginal_likelihood import Posterior
+from synthenv.nets.gaussian_process.sign_steps import Logs
+from synthenv.worldmodel.baselines.marginal_likelihood import NOISE_FLOOR, condition, search
 from synthenv.worldmodel.baselines.ridge import prediction, rows_of
 from synthenv.worldmodel.regression.columns import Columns, inputs_like, standardise
 from synthenv.worldmodel.regression.double_precision import double_on_host, single
-from synthenv.worldmodel.regression.sign_steps import Logs
 
 _RAISES = (1.0, 1e1, 1e2, 1e3, 1e4)  # factors of the noise, where rounding would cost too much
 _BYTES_PER_PAIR = 56.0  # XLA reserves 7 matrices of all pairs of rows for ``fit``, in double precision

@@ -4,37 +4,22 @@ The process has a constant mean, a squared-exponential kernel and noise. Mean an
 that length scales and noise are all that is searched for. Run it under ``jax.enable_x64()``.
 
 Axis letters here: C context, D inputs.
-
-References:
-    Rasmussen and Williams (2006), Gaussian processes for machine learning: equations 2.25 for the mean, 5.8 and 5.9 for
-    the likelihood and its slopes.
 """
 
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from synthenv.worldmodel.regression.closed_form import rbf, squared_distance
-from synthenv.worldmodel.regression.sign_steps import Logs, Rules, descend
+from synthenv.nets.gaussian_process import marginal_likelihood
+from synthenv.nets.gaussian_process.kernels import rbf, squared_distance
+from synthenv.nets.gaussian_process.marginal_likelihood import Posterior
+from synthenv.nets.gaussian_process.sign_steps import Logs, Rules, descend
 
 NUM_STEPS = 30
 NOISE_FLOOR = 1e-12  # as a share of the signal's variance
 _FIRST_NOISE = 1e-3
 _RULES = Rules(1.2, shortest=1e-4, log_scales=(-8.0, 4.0), log_noise=(-27.0, 1.0), skips_turns=True)
-
-
-class Posterior(NamedTuple):
-    """One target given the context.
-
-    It holds kernel coefficients [C], the constant mean [], the signal variance [] and the inverse covariance [C, C].
-    """
-
-    alpha: jax.Array
-    mean: jax.Array
-    signal: jax.Array
-    inverse: jax.Array
 
 
 def gram(logs: Logs, inputs: jax.Array) -> jax.Array:
@@ -46,25 +31,13 @@ def gram(logs: Logs, inputs: jax.Array) -> jax.Array:
 
 def condition(logs: Logs, inputs: jax.Array, target: jax.Array) -> Posterior:
     """Fit one target [C] under given length scales and noise; mean and signal have the greatest likelihood."""
-    identity = jnp.eye(len(inputs), dtype=inputs.dtype)
-    factor = jnp.linalg.cholesky(gram(logs, inputs))
-    inverse = jax.scipy.linalg.cho_solve((factor, True), identity)
-    weight = jnp.sum(inverse, axis=0)
-    mean = weight @ target / jnp.sum(weight)
-    alpha = inverse @ (target - mean)
-    signal = jnp.maximum((target - mean) @ alpha / len(target), 1e-30)
-    return Posterior(alpha, mean, signal, inverse)
+    return marginal_likelihood.condition(jnp.linalg.cholesky(gram(logs, inputs)), target)
 
 
 def slopes(logs: Logs, inputs: jax.Array, target: jax.Array) -> Logs:
-    """Return the slopes of the negative log-likelihood with mean and signal at their best: equation 5.9.
-
-    Differentiating through the factorisation would take twice as long.
-    """
+    """Of the negative logarithm of the likelihood, mean and signal at their best."""
     posterior = condition(logs, inputs, target)
-    outer = posterior.alpha[:, None] * posterior.alpha[None, :]
-    pull = posterior.inverse - outer / posterior.signal
-    return jax.grad(lambda logs: 0.5 * jnp.sum(pull * gram(logs, inputs)))(logs)
+    return marginal_likelihood.slopes(logs, partial(gram, inputs=inputs), posterior)
 
 
 def search(inputs: jax.Array, target: jax.Array, num_scales: int) -> Logs:

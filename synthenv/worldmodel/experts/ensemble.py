@@ -11,9 +11,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from synthenv.nets.gaussian_process.kernels import rbf
 from synthenv.worldmodel.experts import relevance, robust
 from synthenv.worldmodel.regression import closed_form
-from synthenv.worldmodel.regression.closed_form import LENGTH_SCALES, Fit, cubic, num_varying, rbf, trend_of
+from synthenv.worldmodel.regression.closed_form import LENGTH_SCALES, Fit, cubic, num_varying, trend_of
 
 NUM_OWN = 2  # experts with a metric of their own: relevance, robust
 _NUM_STEPS = 15  # steps up the likelihood, for each number of rows

@@ -13,8 +13,9 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from synthenv.worldmodel.regression.closed_form import Fit, rbf, solve, squared_distance, trend_of
-from synthenv.worldmodel.regression.sign_steps import Logs, Rules, descend
+from synthenv.nets.gaussian_process.kernels import rbf, squared_distance
+from synthenv.nets.gaussian_process.sign_steps import Logs, Rules, descend
+from synthenv.worldmodel.regression.closed_form import Fit, solve, trend_of
 
 _FIRST_LENGTH_SCALE = 2.0  # in standard deviations of the inputs
 _FIRST_NOISE = 1e-3  # as a share of the kernel's diagonal

@@ -15,10 +15,10 @@ References:
 import jax
 import jax.numpy as jnp
 
+from synthenv.nets.gaussian_process.sign_steps import Logs
 from synthenv.worldmodel.experts import relevance
 from synthenv.worldmodel.experts.relevance import climb
 from synthenv.worldmodel.regression.closed_form import Fit
-from synthenv.worldmodel.regression.sign_steps import Logs
 
 _NUM_ROUNDS, _NUM_STEPS = 3, 7
 _PATIENCE = 2.385  # robust standard deviations at which a row counts half

@@ -18,6 +18,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from synthenv.nets.gaussian_process.kernels import rbf, squared_distance
+
 NOISE_LEVELS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # as shares of a kernel's mean diagonal
 LENGTH_SCALES = (0.5, 1.0, 2.0, 4.0)  # in standard deviations of the inputs
 EXPERTS = ("linear", "cubic", *(f"rbf {scale:g}" for scale in LENGTH_SCALES), "relevance", "robust")
@@ -59,17 +61,6 @@ def num_varying(inputs: jax.Array) -> jax.Array:
 def cubic(a: jax.Array, b: jax.Array, num: jax.Array) -> jax.Array:
     """Return a kernel [N, M] of monomials up to degree three, for a [N, D] and b [M, D] with ``num`` columns in use."""
     return (1.0 + a @ b.T / num) ** 3
-
-
-def rbf(squared_distance: jax.Array, length_scale: float | jax.Array) -> jax.Array:
-    """Return the squared-exponential kernel of squared distances [...]."""
-    return jnp.exp(squared_distance * (-0.5 / length_scale**2))
-
-
-def squared_distance(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Return the squared distances [N, M] between all rows of a [N, D] and b [M, D]."""
-    norms = jnp.sum(jnp.square(a), axis=1)[:, None] + jnp.sum(jnp.square(b), axis=1)[None, :]
-    return jnp.maximum(norms - 2.0 * a @ b.T, 0.0)
 
 
 def solve(
