@@ -72,6 +72,55 @@ class Normal(NamedTuple):
         return norm.logpdf(score, self.mean, jnp.maximum(self.std, _LEAST_STD))
 
 
+class Mixture(NamedTuple):
+    """Normal distributions of which one is true, nobody knows which; components on the last axis. [..., C]"""
+
+    component_mean: jax.Array
+    component_std: jax.Array
+    share: jax.Array
+
+    @property
+    def _components(self) -> Normal:
+        return Normal(self.component_mean, self.component_std)
+
+    @property
+    def mean(self) -> jax.Array:
+        """The expected score."""
+        return jnp.sum(self.share * self.component_mean, axis=-1)
+
+    @property
+    def std(self) -> jax.Array:
+        """Within components, and between them."""
+        apart = self.component_mean - self.mean[..., None]
+        return jnp.sqrt(jnp.sum(self.share * (jnp.square(self.component_std) + jnp.square(apart)), axis=-1))
+
+    def _broadcast(self, score: jax.Array) -> jax.Array:
+        return jnp.broadcast_to(score, self.component_mean.shape[:-1])[..., None]
+
+    def expected_improvement(self, best: jax.Array) -> jax.Array:
+        """That of the components."""
+        each = self._components.expected_improvement(self._broadcast(best))
+        return jnp.sum(self.share * each, axis=-1)
+
+    def probability_above(self, threshold: jax.Array) -> jax.Array:
+        """That of the components."""
+        each = self._components.probability_above(self._broadcast(threshold))
+        return jnp.sum(self.share * each, axis=-1)
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """A component, and a draw from it."""
+        key_component, key_draw = jax.random.split(key)
+        shape = self.component_mean.shape[:-1]
+        place = jax.random.categorical(key_component, jnp.log(self.share), shape=shape)
+        draws = self._components.sample(key_draw)
+        return jnp.take_along_axis(draws, place[..., None], axis=-1)[..., 0]
+
+    def log_density(self, score: jax.Array) -> jax.Array:
+        """Of the components' densities together."""
+        each = self._components.log_density(self._broadcast(score))
+        return jax.scipy.special.logsumexp(each + jnp.log(self.share), axis=-1)
+
+
 class Histogram(NamedTuple):
     """Densities that are constant between the edges of bins.
 

@@ -104,7 +104,9 @@ def test_the_latent_kronecker_process_is_a_dense_one_with_a_product_kernel(told)
     variance += (1 - ones @ crossed) ** 2 / (ones.sum() + weight)
     said = forecast(params, state, asked_steps.astype(np.int32)).score
     np.testing.assert_allclose(said.mean, mean + crossed.T @ rest, atol=2e-3)
-    np.testing.assert_allclose(said.std, np.sqrt(misfit / (len(y) + signal_weight) * variance), rtol=2e-2)
+    np.testing.assert_allclose(
+        said.component_std[:, 0], np.sqrt(misfit / (len(y) + signal_weight) * variance), rtol=2e-2
+    )
 
 
 def test_power_laws_are_recovered():

@@ -30,7 +30,7 @@ from synthenv.nets.gaussian_process.kernels import matern52, squared_distance
 from synthenv.nets.gaussian_process.marginal_likelihood import Belief, condition, slopes
 from synthenv.nets.gaussian_process.sign_steps import Logs
 from synthenv.selection import columns, step_seconds
-from synthenv.selection.forecast import Forecast, Normal
+from synthenv.selection.forecast import Forecast, Mixture
 from synthenv.selection.history import History, Rows, append, empty, telling_rows
 from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.step_seconds import StepSeconds
@@ -40,6 +40,7 @@ NOISE_FLOOR = 1e-4  # as a share of the signal's variance
 _FIRST_NOISE = 1e-3
 _ADAM = optax.adam(0.05)
 _SPREAD = 1.0  # of hyperparameters round those of other data sets, in nats
+_SURPRISES = 0.03  # of scores that lie as far off as if nothing were known
 _FIT_STEPS, _FIT_POINTS = 100, 192
 
 
@@ -187,7 +188,11 @@ def forecast(params: Params, state: State, steps: jax.Array, capacity: int) -> F
     said = exact.from_white(white, crossed, jnp.ones(len(steps)))
     of_mean = jnp.square(1.0 - ones @ crossed) / (ones @ ones + params.belief.mean_weight)
     std = jnp.sqrt(posterior.signal * (said.variance + noise + of_mean))
-    score = Normal(params.low + params.width * (posterior.mean + said.mean), params.width * std)
+    # Some curves break off in a way that no process expects: then they are anywhere where scores of data sets are.
+    stds = params.width * jnp.stack([std, jnp.maximum(std, jnp.sqrt(params.belief.signal))], axis=-1)
+    mean = params.low + params.width * (posterior.mean + said.mean)
+    shares = jnp.broadcast_to(jnp.asarray([1.0 - _SURPRISES, _SURPRISES]), stds.shape)
+    score = Mixture(jnp.broadcast_to(mean[:, None], stds.shape), stds, shares)
     seconds = step_seconds.forecast(params.seconds, state.features, state.history)
     return Forecast(score, step_seconds.until(seconds, state.history, steps))
 
