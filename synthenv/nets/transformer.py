@@ -210,7 +210,13 @@ def _finish(params: TransformerParams, tokens: jax.Array) -> jax.Array:
     return tokens if params.final_norm is None else layer_norm(params.final_norm, tokens)
 
 
-def encode(params: TransformerParams, config: TransformerConfig, tokens: jax.Array, mask: jax.Array) -> Cache:
+def encode(
+    params: TransformerParams,
+    config: TransformerConfig,
+    tokens: jax.Array,
+    mask: jax.Array,
+    before: Cache | None = None,
+) -> Cache:
     """Compute the keys and values of every layer for a context.
 
     Args:
@@ -218,12 +224,19 @@ def encode(params: TransformerParams, config: TransformerConfig, tokens: jax.Arr
         config: their sizes.
         tokens: the context [C, W].
         mask: which of its rows count, bool [C]. The others have no influence on anything, be they NaN.
+        before: a context encoded earlier, which these tokens attend to and which knows nothing of them; the result
+            holds both.
     """
     tokens = jnp.where(jnp.broadcast_to(mask[:, None], tokens.shape), tokens, 0.0)
+    mask = mask if before is None else jnp.concatenate([before.mask, mask])
     layers = []
-    for block in params.blocks:
-        layers.append(_keys_values(block, config, tokens))
-        tokens = _apply_block(block, config, tokens, layers[-1], mask)  # the last one is dead code to XLA
+    for i, block in enumerate(params.blocks):
+        keys, values = _keys_values(block, config, tokens)
+        if before is not None:
+            keys = jnp.concatenate([before.keys[i], keys], axis=1)
+            values = jnp.concatenate([before.values[i], values], axis=1)
+        layers.append((keys, values))
+        tokens = _apply_block(block, config, tokens, (keys, values), mask)  # the last one is dead code to XLA
     keys, values = zip(*layers, strict=True)
     return Cache(keys, values, mask)
 

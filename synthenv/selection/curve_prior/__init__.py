@@ -1,0 +1,1 @@
+"""Random learning curves for a transformer to learn from: networks, curves, orders of training, tasks."""
