@@ -81,7 +81,9 @@ def test_shapes_are_the_formulas(shape):
         1.0 / (r**a * 9.0 + 1.0),
     )[shape]
     end = np.asarray(curve.end)
-    np.testing.assert_allclose(curves.noise_free(curve, jnp.full(20, 0.3)), end - (end - 0.1) * left, rtol=1e-4)
+    np.testing.assert_allclose(
+        curves.noise_free(curve, jnp.full(20, 0.3)), end - (end - 0.1) * left, rtol=1e-4
+    )
 
 
 def test_curves_start_where_they_should_and_are_always_finite():

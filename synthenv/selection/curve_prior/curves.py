@@ -1,8 +1,9 @@
 """Random learning curves: 23 numbers of a configuration, and the score that they give at any time.
 
-A curve is a weighted mean of four shapes that rise from one start to one end, each with a clock of its own that changes
-speed at its saturation, where a known share of the way is still left. A clock that runs backwards makes a curve diverge.
-Nothing is stored along time. Everything that could overflow in single precision is computed by logarithms.
+A curve is a weighted mean of four shapes that rise from one start to one end. Each shape has a clock of its own, which
+changes its speed at the shape's saturation, where a known share of the way is still left. A clock that runs backwards
+makes a curve diverge. Nothing is stored along time. Whatever could overflow in single precision is computed by
+logarithms.
 
 Times count from 0 to 1. The last axis of what belongs to shapes is power, exponential, logarithmic, Hill.
 
@@ -114,9 +115,7 @@ def noise_free(curve: Curve, time: jax.Array) -> jax.Array:
     log_time = jnp.log(jnp.maximum(clock, 1e-30)) - log_saturation
     risen = curve.end[..., None] - way * jnp.exp(log_left(curve, log_time))
     # Shares of the way that are covered so early are too small to be told from 1 - exp(log_left).
-    first, second = (
-        -jnp.expm1(log_left(curve, math.log(n * _EPSILON) - log_saturation)) for n in (1.0, 2.0)
-    )
+    first, second = (-jnp.expm1(log_left(curve, math.log(n * _EPSILON) - log_saturation)) for n in (1.0, 2.0))
     slope = way * (second - first) / _EPSILON
     fallen = start * jnp.exp(jnp.minimum(clock, 0.0) * (slope + _EPSILON) / start)
     return jnp.sum(curve.weights * jnp.where(clock > 0.0, risen, fallen), axis=-1)

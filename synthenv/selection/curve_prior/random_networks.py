@@ -20,9 +20,11 @@ import numpy as np
 # Outputs of networks with one random configuration each (230,000 of them, as ``reference_outputs`` draws them) at the
 # probabilities of the normal scores 0, 0.25, 0.5, ... The distribution is symmetric.
 _SCORES = np.arange(0.0, 4.51, 0.25)
-_OUTPUTS = np.array(
-    [0.0, 0.1138, 0.2499, 0.4266, 0.6453, 0.9057, 1.2051, 1.5386, 1.8921, 2.2754]
-    + [2.6807, 3.1067, 3.5482, 3.9807, 4.426, 4.819, 5.3557, 5.729, 6.7622]
+_OUTPUTS = np.concatenate(
+    [
+        [0.0, 0.1138, 0.2499, 0.4266, 0.6453, 0.9057, 1.2051, 1.5386, 1.8921, 2.2754],
+        [2.6807, 3.1067, 3.5482, 3.9807, 4.426, 4.819, 5.3557, 5.729, 6.7622],
+    ]
 )
 MOST_SCORE = 4.595  # of 0.5 / 230,000: what lies further out than the reference sample counts as its end
 

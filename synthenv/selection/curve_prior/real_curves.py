@@ -140,7 +140,11 @@ def _exercise(real: RealCurves, config: RealConfig, key: jax.Array) -> Exercise:
         key_order, weights, tickets, config.num_points, curves.shape[1], config.num_queries
     )
     seen = progress(
-        order.done, crash_step, num_steps, own.log_seconds, lambda at: jnp.take_along_axis(curves, at - 1, axis=1)
+        order.done,
+        crash_step,
+        num_steps,
+        own.log_seconds,
+        lambda at: jnp.take_along_axis(curves, at - 1, axis=1),
     )
     meta = jnp.broadcast_to(real.meta_features[dataset][None], (len(tickets), real.meta_features.shape[1]))
     crashed = order.step >= crash_step[order.candidate]
@@ -163,15 +167,17 @@ def draw_others(key: jax.Array, real: RealCurves, num: int, left_out: jax.Array 
     odds = jnp.where(allowed[:, None] & real.mask, 0.0, -jnp.inf)
     chosen = jax.random.categorical(key_run, odds.reshape(-1), shape=(num,))
     dataset, run = chosen // odds.shape[1], chosen % odds.shape[1]
-    most = jnp.where(
-        jax.random.bernoulli(key_dataset), num, jax.random.randint(key_count, (), 0, num + 1)
-    )
+    most = jnp.where(jax.random.bernoulli(key_dataset), num, jax.random.randint(key_count, (), 0, num + 1))
     picked = jax.tree.map(lambda x: x[dataset, run], _Runs(*_columns(real)))
     num_steps = jnp.full((num,), picked.curves.shape[1], jnp.int32)
     done = jnp.minimum(picked.lengths + picked.crashed, num_steps)
     crash_step = jnp.where(picked.crashed, picked.lengths + 1, num_steps + 1)
     seen = progress(
-        done, crash_step, num_steps, picked.log_seconds, lambda at: jnp.take_along_axis(picked.curves, at - 1, 1)
+        done,
+        crash_step,
+        num_steps,
+        picked.log_seconds,
+        lambda at: jnp.take_along_axis(picked.curves, at - 1, 1),
     )
     mask = picked.mask & (jnp.arange(num) < most) & jnp.any(allowed)
     return Table(picked.features, real.meta_features[dataset], seen, mask)

@@ -9,7 +9,7 @@ References:
     Rakotoarison et al. (2024), In-context freeze-thaw Bayesian optimization, and its released prior.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -51,8 +51,8 @@ class PriorConfig:
     most_steps: int = 1000
     num_points: int = 1000
     num_queries: int = 1000
-    space: SpaceConfig = SpaceConfig()
-    network: NetworkConfig = NetworkConfig()
+    space: SpaceConfig = field(default_factory=SpaceConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
     seconds: float = 0.0
     crashes: float = 0.0
 
@@ -137,7 +137,9 @@ def _draw_datasets(key: jax.Array, config: PriorConfig) -> _DataSets:
     meta = jax.random.normal(keys[0], shape)
     strength = 10.0 ** jax.random.uniform(keys[1], (1, config.num_meta), minval=-2.0, maxval=0.0)
     # Data sets differ in more than their meta-features say.
-    unknown = jax.random.normal(keys[2], shape) * 10.0 ** jax.random.uniform(keys[3], (), minval=-2.0, maxval=-0.5)
+    unknown = jax.random.normal(keys[2], shape) * 10.0 ** jax.random.uniform(
+        keys[3], (), minval=-2.0, maxval=-0.5
+    )
     told = jax.random.bernoulli(keys[4], 0.8, (1, config.num_meta)) & jax.random.bernoulli(keys[5], 0.8)
     ends = jnp.sort(jax.random.uniform(keys[6], (2, num)), axis=0)
     slope = jax.random.normal(keys[7], (config.num_meta,)) / config.num_meta**0.5
@@ -175,7 +177,9 @@ def _draw_runs(
     keys = jax.random.split(key, 8)
     num = dataset.shape
     most_log = jnp.log10(float(config.most_steps))
-    num_steps = jnp.round(10.0 ** jax.random.uniform(keys[0], (), minval=0.0, maxval=most_log)).astype(jnp.int32)
+    num_steps = jnp.round(10.0 ** jax.random.uniform(keys[0], (), minval=0.0, maxval=most_log)).astype(
+        jnp.int32
+    )
     # Choices such as the network to fine-tune decide what a step costs.
     price = jax.random.normal(keys[1], (config.space.most_columns, config.space.places))
     price = price * 1.5 * jax.random.uniform(keys[2], (config.space.most_columns, 1)) ** 3

@@ -66,7 +66,9 @@ def draw(
     seen = jnp.zeros(num_candidates * most_steps, bool).at[drawn].set(in_history & exists)
     seen = seen.reshape(num_candidates, most_steps)
     done = jnp.sum(seen, axis=1)
-    later = done[:, None] + jnp.cumsum(~seen, axis=1)  # the step that a ticket asks for, if it is not of the history
+    later = done[:, None] + jnp.cumsum(
+        ~seen, axis=1
+    )  # the step that a ticket asks for, if it is not of the history
     chance = jnp.where(exists & ~in_history, jax.random.uniform(key_part, (num_points,)), -1.0)
     chance, part = jax.lax.top_k(chance, min(num_queries, num_points))
     asked = drawn[part]

@@ -2,11 +2,11 @@
 
 A token is the sum of what the configuration is, what the data set is, and what was seen of the run. The question about
 a candidate holds the same of the candidate itself, and asks the context about the others. So a curve needs no number to
-know its points by, any number of curves fits, and the context is as long as runs were started, not as steps were made:
-an eighth of the tokens in a typical search, which is what lets a CPU answer in milliseconds.
+know its points by, and any number of curves fits. The context has a token for each run that was started, not for each
+step that was made, which is what lets a CPU answer in milliseconds.
 
-Columns have no order and no fixed number. Each has a vector of its own, and a configuration is the sum over columns of a
-few functions of the value times the column's vector. In random tasks the vectors are random; a real search space has
+Columns have no order and no fixed number. Each has a vector of its own, and a configuration is the sum over columns of
+a few functions of the value times the column's vector. In random tasks the vectors are random; a real search space has
 fixed ones, so that weights trained on it know its columns.
 
 Runs on other data sets are encoded first, once per search: they see each other only, the runs at hand see both.
@@ -20,14 +20,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.scipy.stats import norm
 
 from synthenv.nets import transformer
 from synthenv.nets.linear import Linear, init_linear, linear
 from synthenv.nets.residual_mlp import gelu
 from synthenv.nets.transformer import Cache, TransformerConfig, TransformerParams
 from synthenv.selection.curve_prior.examples import NUM_SHOWN, Progress
+from synthenv.selection.surrogates.curve_answers import Answer, mixture
 
 _NUM_FUNCTIONS = 4  # of a column's value
 _CLIP = 4.0
@@ -65,11 +64,6 @@ class ModelConfig:
             self.width, self.num_heads, self.hidden_size, self.num_layers, "pre", zero_init_residual=True
         )
 
-    @property
-    def edges(self) -> np.ndarray:
-        """Of the bins. [B + 1]"""
-        return np.linspace(0.0, 1.0, self.num_bins + 1, dtype=np.float32)
-
 
 class MLP(NamedTuple):
     """One hidden layer."""
@@ -87,22 +81,6 @@ class Weights(NamedTuple):
     question: MLP
     stack: TransformerParams
     head: MLP
-
-
-class Answer(NamedTuple):
-    """About one question [...].
-
-    Attributes:
-        logits: of the score's bins, if it does not crash. [..., B]
-        log_seconds: mean logarithm of the seconds of a step. [...]
-        log_seconds_std: [...]
-        crash: log-odds that it crashes until then. [...]
-    """
-
-    logits: jax.Array
-    log_seconds: jax.Array
-    log_seconds_std: jax.Array
-    crash: jax.Array
 
 
 class Context(NamedTuple):
@@ -171,7 +149,12 @@ def embed_configs(weights: Weights, columns: Columns, vectors: jax.Array, featur
     """What configurations [S, F] are, given the columns' vectors [F, column_size]. [S, W]"""
     x = jnp.clip((features - columns.mean[None]) * columns.scale[None], -_CLIP, _CLIP)
     # Each function is 0 at 0, so that columns that tell nothing add nothing.
-    functions = (x, 0.5 * jnp.square(x) / (1.0 + 0.25 * jnp.square(x)), jnp.tanh(3.0 * x), 1.0 - jnp.cos(2.0 * x))
+    functions = (
+        x,
+        0.5 * jnp.square(x) / (1.0 + 0.25 * jnp.square(x)),
+        jnp.tanh(3.0 * x),
+        1.0 - jnp.cos(2.0 * x),
+    )
     share = jax.lax.rsqrt(jnp.maximum(jnp.sum(columns.scale > 0.0), 1).astype(jnp.float32))
     return _mlp(weights.columns, share * jnp.concatenate([f @ vectors for f in functions], axis=-1))
 
@@ -208,7 +191,9 @@ def _describe(progress: Progress, is_own: bool) -> jax.Array:
     ]
     marks = [has_score, knows_seconds, progress.crashed, jnp.full(last.shape, is_own)]
     scores = 2.0 * jnp.where(has_score[..., None], shown, 0.5) - 1.0
-    return jnp.concatenate([scores, jnp.stack(numbers + [m.astype(jnp.float32) for m in marks], axis=-1)], axis=-1)
+    return jnp.concatenate(
+        [scores, jnp.stack(numbers + [m.astype(jnp.float32) for m in marks], axis=-1)], axis=-1
+    )
 
 
 def encode_others(
@@ -232,7 +217,9 @@ def encode_own(
         total = jnp.sum(where)
         return jnp.where(total > 0, jnp.sum(jnp.where(where, values, 0.0)) / jnp.maximum(total, 1), otherwise)
 
-    return Context(cache, mean(last, mask & has_score, 0.5), mean(progress.log_seconds, knows, _USUAL_LOG_SECONDS))
+    return Context(
+        cache, mean(last, mask & has_score, 0.5), mean(progress.log_seconds, knows, _USUAL_LOG_SECONDS)
+    )
 
 
 def ask(
@@ -254,36 +241,8 @@ def ask(
     seconds = jnp.where(jnp.isnan(progress.log_seconds), context.log_seconds, progress.log_seconds)
     centre = jnp.where(has_score, last, context.score)
     return Answer(
-        logits=_mixture(config, centre, out[..., : 3 * config.num_normals + 1]),
+        logits=mixture(config.num_bins, centre, out[..., : 3 * config.num_normals + 1]),
         log_seconds=seconds + out[..., -3],
         log_seconds_std=jnp.exp(jnp.clip(out[..., -2], -4.0, 2.0)),
         crash=out[..., -1] - 3.0,
     )
-
-
-def _mixture(config: ModelConfig, centre: jax.Array, out: jax.Array) -> jax.Array:
-    """Logits of bins [..., B] for normal distributions around the centre, or around 0.5, and a uniform one."""
-    num = config.num_normals
-    edges, bin_width = config.edges, 1.0 / config.num_bins
-    middles = jnp.asarray(0.5 * (edges[1:] + edges[:-1])).reshape((1,) * centre.ndim + (1, -1))
-    is_near = jnp.arange(num).reshape((1,) * centre.ndim + (-1,)) % 3 != 2
-    anchor = jnp.where(is_near, centre[..., None], 0.5)
-    mean = jnp.clip(anchor + out[..., :num], -0.2, 1.2)
-    log_std = jnp.clip(out[..., num : 2 * num], np.log(0.4 * bin_width), 1.0)
-    weight = jax.nn.log_softmax(out[..., 2 * num :], axis=-1)
-    z = (middles - mean[..., None]) * jnp.exp(-log_std)[..., None]
-    of_normals = (weight[..., 1:] - log_std)[..., None] - 0.5 * jnp.square(z) - 0.919
-    most = jax.lax.stop_gradient(jnp.maximum(jnp.max(of_normals, axis=-2), weight[..., :1]))
-    total = jnp.sum(jnp.exp(of_normals - most[..., None, :]), axis=-2) + jnp.exp(weight[..., :1] - most)
-    return most + jnp.log(total)
-
-
-def loss(config: ModelConfig, answer: Answer, score: jax.Array, log_seconds: jax.Array, crashed: jax.Array):
-    """What answers cost that are to be trained on: of score, of seconds and of crash, each [...], 0 where unknown."""
-    has_score, knows = ~jnp.isnan(score) & ~crashed, ~jnp.isnan(log_seconds)
-    place = jnp.clip((jnp.where(has_score, score, 0.0) * config.num_bins).astype(jnp.int32), 0, config.num_bins - 1)
-    log_shares = jax.nn.log_softmax(answer.logits, axis=-1)
-    surprise = -jnp.take_along_axis(log_shares, place[..., None], axis=-1)[..., 0] - np.log(config.num_bins)
-    seconds = -norm.logpdf(jnp.where(knows, log_seconds, answer.log_seconds), answer.log_seconds, answer.log_seconds_std)
-    odds = jax.nn.softplus(answer.crash) - crashed.astype(jnp.float32) * answer.crash
-    return jnp.where(has_score, surprise, 0.0), jnp.where(knows, seconds, 0.0), odds

@@ -9,7 +9,7 @@ References:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,7 +22,8 @@ from synthenv.selection.curve_prior.examples import Exercise, Table
 from synthenv.selection.curve_prior.real_curves import RealConfig, RealCurves
 from synthenv.selection.curve_prior.tasks import PriorConfig
 from synthenv.selection.surrogates import curve_network as network
-from synthenv.selection.surrogates.curve_network import Answer, ModelConfig, Weights
+from synthenv.selection.surrogates.curve_answers import Answer, surprise
+from synthenv.selection.surrogates.curve_network import ModelConfig, Weights
 
 _LOSS_WEIGHTS = (1.0, 0.2, 0.5)  # of score, seconds and crash
 _WEIGHTS = 2**31 - 1  # folded into the key, for first weights
@@ -45,9 +46,9 @@ class TrainingConfig:
         most_gradient: gradients are shortened to this norm.
     """
 
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = field(default_factory=ModelConfig)
     prior: PriorConfig = tasks.FULL
-    real: RealConfig = RealConfig()
+    real: RealConfig = field(default_factory=RealConfig)
     real_share: float = 0.0
     batch_size: int = 24
     num_steps: int = 20_000
@@ -129,27 +130,32 @@ def own_vectors(config: ModelConfig, exercise: Exercise) -> tuple[jax.Array, jax
     return network.column_vectors(num_columns, config), network.column_vectors(num_meta, config)
 
 
-def losses(given: Answer, exercise: Exercise, config: ModelConfig) -> Losses:
+def losses(given: Answer, exercise: Exercise) -> Losses:
     """Means over the questions of a batch of exercises; answers are [B, Q]."""
     questions = exercise.questions
-    each = network.loss(config, given, questions.score, questions.log_seconds, questions.crashed)
+    each = surprise(given, questions.score, questions.log_seconds, questions.crashed)
     counts = (
         questions.mask & ~questions.crashed & ~jnp.isnan(questions.score),
         questions.mask & ~jnp.isnan(questions.log_seconds),
         questions.mask,
     )
     return Losses(
-        *(jnp.sum(jnp.where(m, x, 0.0)) / jnp.maximum(jnp.sum(m), 1) for x, m in zip(each, counts, strict=True))
+        *(
+            jnp.sum(jnp.where(m, x, 0.0)) / jnp.maximum(jnp.sum(m), 1)
+            for x, m in zip(each, counts, strict=True)
+        )
     )
 
 
-def _total(weights: Weights, config: ModelConfig, batch: list[tuple[Exercise, Any]]) -> tuple[jax.Array, Losses]:
+def _total(
+    weights: Weights, config: ModelConfig, batch: list[tuple[Exercise, Any]]
+) -> tuple[jax.Array, Losses]:
     """Loss of exercises of several kinds, each batched with its vectors; weighted by how many of each there are."""
     sizes = [len(exercise.own.mask) for exercise, _ in batch]
     parts = []
     for exercise, vectors in batch:
         given = jax.vmap(partial(answers, weights, config))(exercise, vectors)
-        parts.append(losses(given, exercise, config))
+        parts.append(losses(given, exercise))
     mean = jax.tree.map(lambda *x: sum(n * y for n, y in zip(sizes, x, strict=True)) / sum(sizes), *parts)
     return sum(w * x for w, x in zip(_LOSS_WEIGHTS, mean, strict=True)), mean
 
@@ -170,7 +176,10 @@ def draw_batch(
         exercises = real_curves.sample(key_real, real, config.real, config.num_real)
         vectors = own_vectors(config.model, exercises)
         batch.append(
-            (exercises, jax.tree.map(lambda x: jnp.broadcast_to(x[None], (config.num_real, *x.shape)), vectors))
+            (
+                exercises,
+                jax.tree.map(lambda x: jnp.broadcast_to(x[None], (config.num_real, *x.shape)), vectors),
+            )
         )
     return batch
 

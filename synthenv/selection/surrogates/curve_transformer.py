@@ -20,7 +20,8 @@ from synthenv.selection.curve_prior.examples import Progress, Table, progress
 from synthenv.selection.forecast import Forecast, Histogram
 from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.surrogates import curve_network as network
-from synthenv.selection.surrogates.curve_network import Answer, Context, ModelConfig, Weights
+from synthenv.selection.surrogates.curve_answers import Answer, edges
+from synthenv.selection.surrogates.curve_network import Context, ModelConfig, Weights
 from synthenv.selection.surrogates.surrogate import Candidates, Seen, Surrogate
 
 MOST_RUNS = 128  # places of the context
@@ -100,7 +101,9 @@ def attach(key: jax.Array, weights: Weights, meta: MetaDataset) -> Fitted:
     others = real_curves.draw_others(key, real, NUM_OTHERS)
     others = others._replace(mask=jnp.ones_like(others.mask))
     mean, std = real_curves.scale_meta(meta.meta_features)
-    return Fitted(weights, others, jnp.asarray(mean), jnp.asarray(std), jnp.asarray(meta.score_range, jnp.float32))
+    return Fitted(
+        weights, others, jnp.asarray(mean), jnp.asarray(std), jnp.asarray(meta.score_range, jnp.float32)
+    )
 
 
 def start(fitted: Fitted, candidates: Candidates, num_steps: int, config: ModelConfig) -> State:
@@ -196,6 +199,6 @@ def forecast(fitted: Fitted, state: State, steps: jax.Array, config: ModelConfig
     low, high = fitted.score_range
     per_step = jnp.exp(given.log_seconds + 0.5 * jnp.square(given.log_seconds_std))
     return Forecast(
-        Histogram(given.logits, low + (high - low) * jnp.asarray(config.edges)),
+        Histogram(given.logits, low + (high - low) * jnp.asarray(edges(config.num_bins))),
         jnp.maximum(steps - state.done, 0) * per_step,
     )
