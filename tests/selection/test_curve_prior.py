@@ -1,6 +1,5 @@
 """Random networks, curves, orders of training and exercises, against published numbers and hand arithmetic."""
 
-from dataclasses import replace
 from functools import partial
 
 import jax
@@ -8,7 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.selection.curve_prior import curves, random_networks, tasks, training_order
+from synthenv.selection.curve_prior import (
+    curves,
+    random_networks,
+    search_space,
+    tasks,
+    training_order,
+)
 from synthenv.selection.curve_prior.curves import Curve
 from synthenv.selection.curve_prior.examples import NUM_SHOWN, shown_steps
 from synthenv.selection.curve_prior.search_space import SpaceConfig
@@ -29,23 +34,24 @@ TINY = PriorConfig(
     seconds=0.7,
     crashes=0.8,
 )
+sample = jax.jit(tasks.sample, static_argnums=(1, 2))
 
 
 @pytest.fixture(scope="module")
 def outputs() -> np.ndarray:
-    return np.asarray(jax.jit(random_networks.reference_outputs, static_argnums=1)(jax.random.key(1), 1500))
+    return np.asarray(jax.jit(random_networks.reference_outputs, static_argnums=1)(jax.random.key(1), 400))
 
 
 def test_outputs_of_random_networks_are_spread_as_published(outputs):
     both = np.concatenate([outputs.ravel(), -outputs.ravel()])
-    np.testing.assert_allclose(np.quantile(both, PROBABILITIES), PUBLISHED, rtol=0.12)
+    np.testing.assert_allclose(np.quantile(both, PROBABILITIES), PUBLISHED, rtol=0.15)
     assert abs(outputs.mean()) < 0.05
 
 
 def test_normal_scores_are_normal(outputs):
     scores = np.asarray(random_networks.normal_scores(jnp.asarray(outputs)))
-    assert np.std(scores) == pytest.approx(1.0, abs=0.04)
-    assert np.mean(np.abs(scores) < 1.0) == pytest.approx(0.683, abs=0.02)
+    assert np.std(scores) == pytest.approx(1.0, abs=0.06)
+    assert np.mean(np.abs(scores) < 1.0) == pytest.approx(0.683, abs=0.03)
     far = random_networks.normal_scores(jnp.array([-100.0, 0.0, 100.0]))
     np.testing.assert_allclose(far, [-random_networks.MOST_SCORE, 0.0, random_networks.MOST_SCORE])
 
@@ -130,8 +136,7 @@ def test_scores_are_shown_at_eighths_and_before_the_last():
 
 
 def test_exercises_hide_scores_of_crashes_only():
-    exercise = jax.jit(tasks.sample, static_argnums=(1, 2))(jax.random.key(0), TINY, 64)
-    own, others, questions = exercise
+    own, others, questions = sample(jax.random.key(0), TINY, 64)
     there = np.asarray(questions.mask)
     np.testing.assert_array_equal(np.isnan(questions.score)[there], questions.crashed[there])
     assert questions.crashed[there].any()
@@ -143,10 +148,22 @@ def test_exercises_hide_scores_of_crashes_only():
     assert np.isfinite(own.features).all() and own.features.min() >= 0.0 and own.features.max() <= 1.0
 
 
-def test_the_prior_of_ifbo_has_nothing_but_curves():
-    config = replace(tasks.IFBO, num_candidates=5, most_steps=10, num_points=20, num_queries=5)
-    own, others, questions = jax.jit(tasks.sample, static_argnums=(1, 2))(jax.random.key(0), config, 32)
-    assert others.mask.shape == (32, 0) and own.features.shape == (32, 5, 10)
-    assert not questions.crashed.any() and np.isnan(questions.log_seconds).all()
-    columns = np.asarray(own.features.std(1) > 0).sum(1)
-    assert columns.min() >= 1 and columns.max() <= 10 and len(set(columns)) > 5
+def test_the_prior_of_ifbo_has_nothing_but_curves_of_plain_columns():
+    assert tasks.IFBO.num_others == tasks.IFBO.seconds == tasks.IFBO.crashes == 0
+
+    @jax.jit
+    @jax.vmap
+    def draw(key: jax.Array) -> search_space.Configurations:
+        space = search_space.draw_space(key, tasks.IFBO.space)
+        return search_space.draw_configurations(key, tasks.IFBO.space, space, 5)
+
+    drawn = draw(jax.random.split(jax.random.key(0), 64))
+    assert drawn.features.shape == (64, 5, 10) and not drawn.option.any()
+    numbers = np.asarray((drawn.features.std(1) > 0).sum(1))
+    assert numbers.min() >= 1 and numbers.max() <= 10 and len(set(numbers)) > 5
+    there = np.asarray(drawn.features > 0.0)
+    inputs = np.asarray(drawn.inputs).reshape(64, 5, 10, 2)
+    np.testing.assert_allclose(
+        inputs[there][:, 0], (np.asarray(drawn.features)[there] - 0.5) * 12**0.5, rtol=1e-5
+    )
+    assert not inputs[..., 1].any() and not inputs[~there].any()

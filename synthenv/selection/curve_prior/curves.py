@@ -111,11 +111,12 @@ def noise_free(curve: Curve, time: jax.Array) -> jax.Array:
         jnp.broadcast_to(x[..., None], clock.shape)
         for x in (jnp.maximum(curve.start, _LEAST_START), curve.end - curve.start)
     )
-    log_saturation = jnp.log(curve.saturation)
-    log_time = jnp.log(jnp.maximum(clock, 1e-30)) - log_saturation
-    risen = curve.end[..., None] - way * jnp.exp(log_left(curve, log_time))
-    # Shares of the way that are covered so early are too small to be told from 1 - exp(log_left).
-    first, second = (-jnp.expm1(log_left(curve, math.log(n * _EPSILON) - log_saturation)) for n in (1.0, 2.0))
+    early = [jnp.full_like(clock, n * _EPSILON) for n in (1.0, 2.0)]
+    log_times = jnp.log(jnp.stack([jnp.maximum(clock, 1e-30), *early]) / curve.saturation[None])
+    left, *left_early = jax.vmap(log_left, (None, 0))(curve, log_times)
+    risen = curve.end[..., None] - way * jnp.exp(left)
+    # Shares of the way that are covered so early are too small to be told from 1 less what is left.
+    first, second = (-jnp.expm1(x) for x in left_early)
     slope = way * (second - first) / _EPSILON
     fallen = start * jnp.exp(jnp.minimum(clock, 0.0) * (slope + _EPSILON) / start)
     return jnp.sum(curve.weights * jnp.where(clock > 0.0, risen, fallen), axis=-1)

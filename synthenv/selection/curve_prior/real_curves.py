@@ -126,7 +126,7 @@ def sample(key: jax.Array, real: RealCurves, config: RealConfig, batch_size: int
 
 
 def _exercise(real: RealCurves, config: RealConfig, key: jax.Array) -> Exercise:
-    keys = jax.random.split(key, 8)
+    keys = jax.random.split(key, 5)
     num_datasets = len(real.mask)
     dataset, second = jax.random.choice(keys[0], num_datasets, (2,), replace=num_datasets < 2)
     own = _choose(keys[1], real, config, dataset, second)

@@ -194,6 +194,20 @@ def train_step(
     return TrainState(state.step + 1, weights, opt_state), parts
 
 
+@partial(jax.jit, static_argnames=("config", "num"))
+def _advance(
+    key: jax.Array, state: TrainState, real: RealCurves | None, config: TrainingConfig, num: int
+) -> tuple[TrainState, Losses]:
+    """So many steps as one program, and their mean losses."""
+
+    def one(state: TrainState, _: None) -> tuple[TrainState, Losses]:
+        batch = draw_batch(jax.random.fold_in(key, state.step), config, real)
+        return train_step(state, batch, config)
+
+    state, parts = jax.lax.scan(one, state, None, length=num)
+    return state, jax.tree.map(jnp.mean, parts)
+
+
 def pretrain(
     key: jax.Array,
     config: TrainingConfig,
@@ -214,16 +228,8 @@ def pretrain(
     """
     state = init(jax.random.fold_in(key, _WEIGHTS), config) if state is None else state
 
-    @partial(jax.jit, static_argnums=1)
-    def advance(state: TrainState, num: int, real: RealCurves | None) -> tuple[TrainState, Losses]:
-        def one(state: TrainState, _: None) -> tuple[TrainState, Losses]:
-            batch = draw_batch(jax.random.fold_in(key, state.step), config, real)
-            return train_step(state, batch, config)
-
-        state, parts = jax.lax.scan(one, state, None, length=num)
-        return state, jax.tree.map(jnp.mean, parts)
-
     while (done := int(state.step)) < config.num_steps:
-        state, parts = advance(state, min(steps_per_call, config.num_steps - done), real)
+        num = min(steps_per_call, config.num_steps - done)
+        state, parts = _advance(key, state, real, config, num)
         on_steps(state, parts)
     return state.weights
