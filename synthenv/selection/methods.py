@@ -64,7 +64,10 @@ METHODS: Registry[SearchMethod] = Registry(
             ranked(SURROGATES["zap"]),
             SURROGATES["zap"].fit,
         ),
-        _freeze_thaw(SURROGATES["quick_tune_no_refit"], FreezeThawConfig()),
+        *(
+            _freeze_thaw(SURROGATES[name], FreezeThawConfig())
+            for name in ("quick_tune_no_refit", "latent_kronecker", "power_law")
+        ),
         SearchMethod("oracle", "the best candidate at once: a bound", policies.IN_ORDER, sees_truth=True),
     ],
 )

@@ -20,6 +20,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from synthenv.nets.gaussian_process import exact
+from synthenv.nets.gaussian_process.kernels import rbf, squared_distance
 from synthenv.nets.linear import Linear, init_linear, linear
 
 NOISE_FLOOR = 1e-5  # of the process, in squared scores
@@ -162,11 +164,19 @@ def coordinates(weights: DeepKernel, points: Points) -> jax.Array:
     return _through(weights.head, jnp.concatenate([config, meta, after, curve], axis=-1), False)
 
 
-def kernel(process: Process, a: jax.Array, b: jax.Array) -> jax.Array:
-    """Squared-exponential covariance of points a [N, Z] and b [M, Z]. [N, M]"""
-    squares = jnp.sum(jnp.square(a), axis=1)[:, None] + jnp.sum(jnp.square(b), axis=1)[None]
-    distance = jnp.maximum(squares - 2.0 * a @ b.T, 0.0)
-    return jnp.exp(process.log_variance - 0.5 * distance * jnp.exp(-2.0 * process.log_scale))
+def _crossed(process: Process, a: jax.Array, b: jax.Array) -> jax.Array:
+    """Covariance of points a [N, Z] and b [M, Z] without noise. [N, M]"""
+    distance = squared_distance(a, b)
+    return jnp.exp(process.log_variance) * rbf(distance, jnp.exp(process.log_scale))
+
+
+def _covariance(process: Process, rows: jax.Array) -> jax.Array:
+    """Covariance of scores at rows [N, Z]. [N, N]"""
+    return _crossed(process, rows, rows) + _noise(process) * jnp.eye(len(rows))
+
+
+def _noise(process: Process) -> jax.Array:
+    return NOISE_FLOOR + jnp.exp(process.log_noise)
 
 
 def _mean(process: Process, rows: jax.Array) -> jax.Array:
@@ -174,36 +184,21 @@ def _mean(process: Process, rows: jax.Array) -> jax.Array:
     return process.offset + rows @ process.slope
 
 
-def _factor(process: Process, rows: jax.Array, mask: jax.Array) -> jax.Array:
-    """The Cholesky factor of the rows' covariance [N, N]; a row that does not count is independent of all others."""
-    both = mask[:, None] & mask[None]
-    noise = jnp.where(mask, NOISE_FLOOR + jnp.exp(process.log_noise), 1.0)
-    return jnp.linalg.cholesky(jnp.where(both, kernel(process, rows, rows), 0.0) + jnp.diag(noise))
-
-
 def negative_log_likelihood(
     process: Process, rows: jax.Array, scores: jax.Array, mask: jax.Array
 ) -> jax.Array:
     """Of scores [N] at rows [N, Z], for each that counts. []"""
-    factor = _factor(process, rows, mask)
-    white = jax.scipy.linalg.solve_triangular(
-        factor, jnp.where(mask, scores - _mean(process, rows), 0.0), lower=True
-    )
-    log_diagonal = jnp.where(mask, jnp.log(jnp.diag(factor)), 0.0)
-    total = 0.5 * jnp.sum(jnp.square(white)) + jnp.sum(log_diagonal)
-    return total / jnp.maximum(jnp.sum(mask), 1) + 0.5 * jnp.log(2.0 * jnp.pi)
+    residual = scores - _mean(process, rows)
+    total = exact.log_likelihood(_covariance(process, rows), residual, mask)
+    return -total / jnp.maximum(jnp.sum(mask), 1)
 
 
 def posterior(
     process: Process, rows: jax.Array, scores: jax.Array, mask: jax.Array, queries: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+) -> exact.Said:
     """Mean and variance of noisy scores at queries [M, Z], given scores [N] at the rows [N, Z]. [M] each"""
-    factor = _factor(process, rows, mask)
-    cross = jnp.where(mask[:, None], kernel(process, rows, queries), 0.0)
-    residual = jnp.where(mask, scores - _mean(process, rows), 0.0)
-    white = jax.scipy.linalg.solve_triangular(
-        factor, jnp.concatenate([cross, residual[:, None]], axis=1), lower=True
-    )
-    mean = _mean(process, queries) + white[:, :-1].T @ white[:, -1]
-    prior = jnp.exp(process.log_variance) + NOISE_FLOOR + jnp.exp(process.log_noise)
-    return mean, jnp.maximum(prior - jnp.sum(jnp.square(white[:, :-1]), axis=0), 1e-9)
+    factor = exact.cholesky(exact.masked(_covariance(process, rows), mask))
+    before = jnp.full(len(queries), jnp.exp(process.log_variance))
+    crossed = _crossed(process, rows, queries)
+    said = exact.predict(factor, scores - _mean(process, rows), mask, crossed, before)
+    return exact.Said(_mean(process, queries) + said.mean, said.variance + _noise(process))

@@ -4,6 +4,8 @@ from synthenv.core.registry import Registry
 from synthenv.selection.surrogates.deep_kernel import DeepKernelConfig
 from synthenv.selection.surrogates.forests import ForestConfig, forest_surrogate
 from synthenv.selection.surrogates.kernel_ranking import KernelConfig, kernel_surrogate
+from synthenv.selection.surrogates.latent_kronecker import latent_kronecker
+from synthenv.selection.surrogates.power_law import power_law
 from synthenv.selection.surrogates.quick_tune import quick_tune_surrogate
 from synthenv.selection.surrogates.ranking import PRESETS, RankingConfig, ranking_surrogate
 from synthenv.selection.surrogates.standing import mixed_surrogate
@@ -41,5 +43,7 @@ SURROGATES: Registry[Surrogate] = Registry(
             "a deep kernel over curves, learnt from other data sets",
             DeepKernelConfig(),
         ),
+        latent_kronecker(),
+        power_law(),
     ],
 )
