@@ -22,14 +22,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from synthenv.selection import columns
 from synthenv.selection.forecast import Forecast, Normal
-from synthenv.selection.history import append, empty
-from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.readers.registry import read_meta_dataset
+from synthenv.selection.surrogates.history import append, empty
 from synthenv.selection.surrogates.latent_kronecker import latent_kronecker
 from synthenv.selection.surrogates.power_law import power_law
 from synthenv.selection.surrogates.surrogate import Candidates, Seen, Surrogate
+from synthenv.selection.tables import columns
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 HERE = Path(__file__).resolve().parent
 

@@ -43,6 +43,12 @@ WINGS = {
         {"dream", "experts", "paper.prior"},
         {"baselines", "small", "small.prior", "paper"},
     ),
+    "selection": (
+        {"tables"},
+        {"readers", "curve_prior"},
+        {"surrogates", "surrogates.ranking", "surrogates.transformer"},
+        {"search", "zero_shot"},
+    ),
 }
 DOORS = {
     ("context", "regression"),

@@ -32,7 +32,7 @@ _HOMES = (
     "synthenv.nets.registry",
     "synthenv.outer.strategy",
     "synthenv.proxies.config",
-    "synthenv.selection.methods",
+    "synthenv.selection.search.methods",
     "synthenv.selection.surrogates.registry",
     "synthenv.selection.readers.registry",
     "synthenv.worldmodel.registry",

@@ -12,11 +12,11 @@ import pytest
 from synthenv.cli import main
 from synthenv.core.registry import register
 from synthenv.runs.select.simulate import run
-from synthenv.selection import policies
-from synthenv.selection.columns import columns_of, stored
-from synthenv.selection.meta_dataset import MetaDataset
-from synthenv.selection.methods import SearchMethod
-from synthenv.selection.write import write_meta_dataset
+from synthenv.selection.readers.write import write_meta_dataset
+from synthenv.selection.search import policies
+from synthenv.selection.search.methods import SearchMethod
+from synthenv.selection.tables.columns import columns_of, stored
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 NUM_DATASETS, NUM_CONFIGS, NUM_STEPS = 4, 12, 9
 

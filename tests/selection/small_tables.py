@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from synthenv.selection.columns import columns_of, stored
-from synthenv.selection.meta_dataset import MetaDataset
+from synthenv.selection.tables.columns import columns_of, stored
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 
 def table(

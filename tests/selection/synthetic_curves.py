@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from synthenv.selection.columns import Column
-from synthenv.selection.meta_dataset import MetaDataset
+from synthenv.selection.tables.columns import Column
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 COLUMNS = (Column("rate", "number"), Column("kind", "choice", values=("a", "b")))
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from synthenv.selection.alc import area_under_learning_curve, normalised_auc, warped
+from synthenv.selection.zero_shot.alc import area_under_learning_curve, normalised_auc, warped
 
 NAN = float("nan")
 

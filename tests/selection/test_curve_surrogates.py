@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.selection import columns
-from synthenv.selection.history import empty
 from synthenv.selection.surrogates import power_law
+from synthenv.selection.surrogates.history import empty
 from synthenv.selection.surrogates.latent_kronecker import NOISE_FLOOR, latent_kronecker
 from synthenv.selection.surrogates.surrogate import Candidates, Seen
+from synthenv.selection.tables import columns
 from tests.selection.synthetic_curves import synthetic
 
 META = synthetic()

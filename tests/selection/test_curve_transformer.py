@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 
 from synthenv.nets import transformer
-from synthenv.selection.columns import Column
 from synthenv.selection.curve_prior import real_curves
 from synthenv.selection.curve_prior.examples import Exercise, Progress
 from synthenv.selection.curve_prior.real_curves import RealConfig
 from synthenv.selection.forecast import Forecast
-from synthenv.selection.meta_dataset import MetaDataset
-from synthenv.selection.surrogates import curve_network, curve_training, curve_transformer
-from synthenv.selection.surrogates.curve_answers import Answer, mixture
-from synthenv.selection.surrogates.curve_network import ModelConfig, Weights
-from synthenv.selection.surrogates.curve_training import TrainingConfig, TrainState
-from synthenv.selection.surrogates.curve_transformer import State
 from synthenv.selection.surrogates.surrogate import Candidates, Seen
+from synthenv.selection.surrogates.transformer import curve_network, curve_training, curve_transformer
+from synthenv.selection.surrogates.transformer.curve_answers import Answer, mixture
+from synthenv.selection.surrogates.transformer.curve_network import ModelConfig, Weights
+from synthenv.selection.surrogates.transformer.curve_training import TrainingConfig, TrainState
+from synthenv.selection.surrogates.transformer.curve_transformer import State
+from synthenv.selection.tables.columns import Column
+from synthenv.selection.tables.meta_dataset import MetaDataset
 from tests.selection.test_curve_prior import TINY, sample
 
 MODEL = ModelConfig(

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.selection import columns
-from synthenv.selection.freeze_thaw import FreezeThawConfig, freeze_thaw
-from synthenv.selection.meta_dataset import MetaDataset
-from synthenv.selection.simulate import Limits, Task, regret_at, simulate
+from synthenv.selection.search.freeze_thaw import FreezeThawConfig, freeze_thaw
+from synthenv.selection.search.simulate import Limits, Task, regret_at, simulate
 from synthenv.selection.surrogates import deep_kernel, quick_tune
 from synthenv.selection.surrogates.deep_kernel import DeepKernelConfig, Points, Process
 from synthenv.selection.surrogates.inputs import measure
 from synthenv.selection.surrogates.surrogate import Candidates, Seen
+from synthenv.selection.tables import columns
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 TINY = DeepKernelConfig(width=16, num_coordinates=8, num_iterations=500, batch_size=32, learning_rate=3e-3)
 NUM_STEPS = 6

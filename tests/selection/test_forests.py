@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from synthenv.core.errors import UserError
-from synthenv.selection.surrogates import forests, trees
-from synthenv.selection.surrogates.forests import ForestConfig, closed_gap, forest_surrogate
-from synthenv.selection.zero_shot import Protocol, cross_validate, first_choice
-from synthenv.selection.zero_shot_baselines import oracle, single_best
+from synthenv.selection.surrogates.ranking import forests, trees
+from synthenv.selection.surrogates.ranking.forests import ForestConfig, closed_gap, forest_surrogate
+from synthenv.selection.zero_shot.baselines import oracle, single_best
+from synthenv.selection.zero_shot.protocol import Protocol, cross_validate, first_choice
 from tests.selection.small_tables import crossing
 
 ensemble = pytest.importorskip("sklearn.ensemble")

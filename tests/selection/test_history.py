@@ -5,9 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from synthenv.selection import columns, step_seconds
-from synthenv.selection.history import append, empty, telling_rows
+from synthenv.selection.surrogates import step_seconds
+from synthenv.selection.surrogates.history import append, empty, telling_rows
 from synthenv.selection.surrogates.surrogate import Seen
+from synthenv.selection.tables import columns
 from tests.selection.synthetic_curves import synthetic
 
 

@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from synthenv.selection.columns import features
-from synthenv.selection.surrogates.kernel_ranking import (
+from synthenv.selection.surrogates.ranking.kernel_ranking import (
     KernelConfig,
     fit,
     kernel_surrogate,
@@ -13,9 +12,10 @@ from synthenv.selection.surrogates.kernel_ranking import (
     normal_places,
     stand,
 )
-from synthenv.selection.surrogates.ranked_rows import ranked_rows
-from synthenv.selection.surrogates.standing import mixed_surrogate
+from synthenv.selection.surrogates.ranking.ranked_rows import ranked_rows
+from synthenv.selection.surrogates.ranking.standing import mixed_surrogate
 from synthenv.selection.surrogates.surrogate import Candidates
+from synthenv.selection.tables.columns import features
 from tests.selection.small_tables import crossing, table
 
 

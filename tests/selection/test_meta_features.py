@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from synthenv.core.errors import UserError
-from synthenv.selection.meta_features import meta_features
+from synthenv.selection.tables.meta_features import meta_features
 from tests.selection.real_data import real_data
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from synthenv.core.errors import UserError
-from synthenv.selection.columns import Column
-from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.readers.registry import read_meta_dataset
-from synthenv.selection.write import write_meta_dataset
+from synthenv.selection.readers.write import write_meta_dataset
+from synthenv.selection.tables.columns import Column
+from synthenv.selection.tables.meta_dataset import MetaDataset
 from tests.selection.real_data import real_data
 
 COLUMNS = (

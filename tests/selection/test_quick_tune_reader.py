@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from synthenv.core.errors import UserError
-from synthenv.selection.columns import original
 from synthenv.selection.readers.registry import read_meta_dataset
+from synthenv.selection.tables.columns import original
 from tests.selection.real_data import real_data
 
 TABLE = """,lr,momentum,clip,cat:opt:sgd,cat:opt:adam

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from synthenv.selection.surrogates.ranked_rows import filled_scores, ranked_rows
+from synthenv.selection.surrogates.ranking.ranked_rows import filled_scores, ranked_rows
 from tests.selection.small_tables import table
 
 NAN = np.nan

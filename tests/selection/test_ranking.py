@@ -7,9 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.selection.columns import features
 from synthenv.selection.surrogates import inputs
-from synthenv.selection.surrogates.ranking import (
+from synthenv.selection.surrogates.ranking.networks import (
     PRESETS,
     RankingConfig,
     combined,
@@ -18,6 +17,7 @@ from synthenv.selection.surrogates.ranking import (
     stand,
 )
 from synthenv.selection.surrogates.surrogate import Candidates, Seen
+from synthenv.selection.tables.columns import features
 from tests.selection.small_tables import crossing, table
 
 SMALL = RankingConfig(width=16, depth=1, updates=200, batch=32, seeds=2, dropout=0.0, learning_rate=0.02)

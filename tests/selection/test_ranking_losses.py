@@ -5,7 +5,7 @@ import math
 import jax.numpy as jnp
 import pytest
 
-from synthenv.selection.surrogates.ranking_losses import Told, bpr, pair_weight, regression, triplet
+from synthenv.selection.surrogates.ranking.losses import Told, bpr, pair_weight, regression, triplet
 
 
 def told(output, score, rank) -> Told:

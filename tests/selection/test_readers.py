@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from synthenv.core.errors import UserError
-from synthenv.selection.columns import Column, original
-from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.readers import aslib, model_sizes
 from synthenv.selection.readers.from_runs import Run, from_runs
 from synthenv.selection.readers.registry import READERS, read_meta_dataset
+from synthenv.selection.tables.columns import Column, original
+from synthenv.selection.tables.meta_dataset import MetaDataset
 from tests.selection.real_data import real_data
 
 TOOL = {

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synthenv.selection import policies
-from synthenv.selection.simulate import (
+from synthenv.selection.search import policies
+from synthenv.selection.search.simulate import (
     NOBODY,
     SKIP,
     Choice,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from synthenv.core.errors import UserError
-from synthenv.selection.columns import Column
-from synthenv.selection.space import SearchSpace, read_space, search_space
+from synthenv.selection.tables.columns import Column
+from synthenv.selection.tables.space import SearchSpace, read_space, search_space
 from tests.selection.real_data import real_data
 
 cs = pytest.importorskip("ConfigSpace")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from synthenv.core.errors import UserError
-from synthenv.selection import zero_shot_baselines as baselines
-from synthenv.selection.folds import core_of, folds_of
-from synthenv.selection.surrogates.ranking import RankingConfig, ranking_surrogate
-from synthenv.selection.zero_shot import Protocol, cross_validate, first_choice, pools_of
+from synthenv.selection.surrogates.ranking.networks import RankingConfig, ranking_surrogate
+from synthenv.selection.tables.folds import core_of, folds_of
+from synthenv.selection.zero_shot import baselines
+from synthenv.selection.zero_shot.protocol import Protocol, cross_validate, first_choice, pools_of
 from tests.selection.small_tables import crossing, table
 
 KEY = jax.random.key(0)

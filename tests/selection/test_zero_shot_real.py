@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from synthenv.selection import zero_shot_baselines as baselines
 from synthenv.selection.readers.registry import read_meta_dataset
 from synthenv.selection.surrogates.registry import SURROGATES
-from synthenv.selection.zero_shot import Protocol, cross_validate, first_choice
+from synthenv.selection.zero_shot import baselines
+from synthenv.selection.zero_shot.protocol import Protocol, cross_validate, first_choice
 from tests.selection.real_data import real_data
 
 KEY = jax.random.key(0)

@@ -12,8 +12,8 @@ from synthenv.runs.list_names.arguments import List
 from synthenv.runs.meta_train import reward_presets, synthetic_presets
 from synthenv.runs.oswm.pretrain import presets as pretrain_presets
 from synthenv.runs.oswm.run import presets as dream_presets
-from synthenv.selection.methods import METHODS
 from synthenv.selection.readers.registry import READERS
+from synthenv.selection.search.methods import METHODS
 from synthenv.selection.surrogates.registry import SURROGATES
 from synthenv.worldmodel.registry import MODELS
 from synthenv.worldmodel.small.prior.sample import FAMILIES

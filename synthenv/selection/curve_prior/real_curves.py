@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import betainc
 
-from synthenv.selection import columns
 from synthenv.selection.curve_prior import training_order
 from synthenv.selection.curve_prior.examples import Exercise, Questions, Table, progress
-from synthenv.selection.meta_dataset import MetaDataset
+from synthenv.selection.tables import columns
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 
 @dataclass(frozen=True)

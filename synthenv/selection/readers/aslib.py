@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.readers.from_runs import Run, from_runs
-from synthenv.selection.readers.tables import Row, number, read_text
+from synthenv.selection.tables.meta_dataset import MetaDataset
+from synthenv.selection.tables.text_files import Row, number, read_text
 
 _TIMES_CUTOFF = 10.0
 _NAMES = ("instance_id", "repetition")

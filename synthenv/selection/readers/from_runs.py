@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.selection.columns import Column, columns_of, stored
-from synthenv.selection.meta_dataset import MetaDataset
+from synthenv.selection.tables.columns import Column, columns_of, stored
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 
 class Run(NamedTuple):
@@ -63,7 +63,7 @@ def from_runs(
 
     Raises:
         UserError: a run's configuration is unknown, its costs are not as many as its scores, or the table is refused by
-            :class:`~synthenv.selection.meta_dataset.MetaDataset`.
+            :class:`~synthenv.selection.tables.meta_dataset.MetaDataset`.
     """
     runs = list(runs)
     place_of_config = {name: i for i, name in enumerate(configs)}

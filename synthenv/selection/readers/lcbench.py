@@ -20,10 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.selection.columns import MOST_LEVELS, Column, stored
-from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.readers.onnx_network import Network, read_network
-from synthenv.selection.readers.tables import read_object
+from synthenv.selection.tables.columns import MOST_LEVELS, Column, stored
+from synthenv.selection.tables.meta_dataset import MetaDataset
+from synthenv.selection.tables.text_files import read_object
 
 _TASK = "OpenML_task_id"
 # In which order the network wants its numbers, told from the bounds that it normalises them by.

@@ -21,9 +21,9 @@ from typing import Any, Literal
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.readers.from_runs import Run, from_runs
-from synthenv.selection.readers.tables import Row, read_table, value
+from synthenv.selection.tables.meta_dataset import MetaDataset
+from synthenv.selection.tables.text_files import Row, read_table, value
 
 _AUTODL = "score_type"
 _RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 100.0))

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.selection.columns import Column
-from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.readers.from_runs import Run, from_runs
-from synthenv.selection.readers.tables import Table, read_table
+from synthenv.selection.tables.columns import Column
+from synthenv.selection.tables.meta_dataset import MetaDataset
+from synthenv.selection.tables.text_files import Table, read_table
 
 _NEEDS = ("config name", "size", "family")
 

@@ -1,4 +1,4 @@
-"""Our own layout, which ``selection/write.py`` writes; what is read is what was written, to the bit.
+"""Our own layout, which ``selection/readers/write.py`` writes; what is read is what was written, to the bit.
 
 meta_dataset.json
     ``format``, ``version``, ``score_name``, ``score_range`` and ``columns``: the hyperparameters with their kinds,
@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.selection.columns import Column
-from synthenv.selection.meta_dataset import MetaDataset
-from synthenv.selection.readers.tables import Row, Table, read_object, read_table
+from synthenv.selection.tables.columns import Column
+from synthenv.selection.tables.meta_dataset import MetaDataset
+from synthenv.selection.tables.text_files import Row, Table, read_object, read_table
 
 FORMAT, VERSION = "synthenv meta-data set", 1
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from synthenv.core.errors import UserError
-from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.readers.from_runs import Run, ended_by_nan, from_runs
-from synthenv.selection.readers.tables import Row, Table, number, numbers, read_object, read_table
+from synthenv.selection.tables.meta_dataset import MetaDataset
+from synthenv.selection.tables.text_files import Row, Table, number, numbers, read_object, read_table
 
 FILES = ("perf.json", "cost.json", "table.csv")
 META_NAMES = ("samples", "classes", "resolution", "channels")

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.readers.from_runs import Run, from_runs
-from synthenv.selection.readers.tables import Row, Table, read_table, value
+from synthenv.selection.tables.meta_dataset import MetaDataset
+from synthenv.selection.tables.text_files import Row, Table, read_table, value
 
 FILES = ("config.csv", "curve.csv", "cost.csv", "meta.csv")
 _DATASET = "dataset"

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from synthenv.core.errors import UserError
 from synthenv.core.registry import Registry
-from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.readers import (
     aslib,
     lcbench,
@@ -18,6 +17,7 @@ from synthenv.selection.readers import (
     quick_tune_tool,
     taskset,
 )
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 
 class Reader(NamedTuple):

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.readers.from_runs import Run, ended_by_nan, from_runs
-from synthenv.selection.readers.tables import numbers, read_json
+from synthenv.selection.tables.meta_dataset import MetaDataset
+from synthenv.selection.tables.text_files import numbers, read_json
 
 MOST = 100.0  # times the loss at the start
 _BEGINNING = re.compile(r'\s*\[\s*\{\s*"(hp|train|valid|test)"\s*:')

@@ -1,0 +1,1 @@
+"""What can be learnt from past runs, behind one small interface."""

@@ -29,12 +29,13 @@ from synthenv.nets.gaussian_process import exact
 from synthenv.nets.gaussian_process.kernels import matern52, squared_distance
 from synthenv.nets.gaussian_process.marginal_likelihood import Belief, condition, slopes
 from synthenv.nets.gaussian_process.sign_steps import Logs
-from synthenv.selection import columns, step_seconds
 from synthenv.selection.forecast import Forecast, Mixture
-from synthenv.selection.history import History, Rows, append, empty, telling_rows
-from synthenv.selection.meta_dataset import MetaDataset
-from synthenv.selection.step_seconds import StepSeconds
+from synthenv.selection.surrogates import step_seconds
+from synthenv.selection.surrogates.history import History, Rows, append, empty, telling_rows
+from synthenv.selection.surrogates.step_seconds import StepSeconds
 from synthenv.selection.surrogates.surrogate import Candidates, Seen, Surrogate
+from synthenv.selection.tables import columns
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 NOISE_FLOOR = 1e-4  # as a share of the signal's variance
 _FIRST_NOISE = 1e-3

@@ -20,12 +20,12 @@ import jax.numpy as jnp
 import optax
 
 from synthenv.nets.linear import Linear, init_linear, linear
-from synthenv.selection import step_seconds
 from synthenv.selection.forecast import Forecast, Normal
-from synthenv.selection.history import History, append, empty
-from synthenv.selection.meta_dataset import MetaDataset
-from synthenv.selection.step_seconds import StepSeconds
+from synthenv.selection.surrogates import step_seconds
+from synthenv.selection.surrogates.history import History, append, empty
+from synthenv.selection.surrogates.step_seconds import StepSeconds
 from synthenv.selection.surrogates.surrogate import Candidates, Seen, Surrogate
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 NUM_MEMBERS = 5
 _WIDTH = 128

@@ -19,13 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from synthenv.selection import columns
 from synthenv.selection.forecast import Forecast, Normal
-from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.surrogates import deep_kernel
 from synthenv.selection.surrogates.deep_kernel import DeepKernel, DeepKernelConfig, Points
 from synthenv.selection.surrogates.inputs import Scaling, measure, of_configs, of_data_sets
 from synthenv.selection.surrogates.surrogate import Candidates, Seen, Surrogate
+from synthenv.selection.tables import columns
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 _GRADIENT_NORM = 1.0  # at most, of a step of meta-training
 _CHECK_EVERY = 250  # steps between two looks at the data sets that are held out

@@ -2,13 +2,13 @@
 
 from synthenv.core.registry import Registry
 from synthenv.selection.surrogates.deep_kernel import DeepKernelConfig
-from synthenv.selection.surrogates.forests import ForestConfig, forest_surrogate
-from synthenv.selection.surrogates.kernel_ranking import KernelConfig, kernel_surrogate
 from synthenv.selection.surrogates.latent_kronecker import latent_kronecker
 from synthenv.selection.surrogates.power_law import power_law
 from synthenv.selection.surrogates.quick_tune import quick_tune_surrogate
-from synthenv.selection.surrogates.ranking import PRESETS, RankingConfig, ranking_surrogate
-from synthenv.selection.surrogates.standing import mixed_surrogate
+from synthenv.selection.surrogates.ranking.forests import ForestConfig, forest_surrogate
+from synthenv.selection.surrogates.ranking.kernel_ranking import KernelConfig, kernel_surrogate
+from synthenv.selection.surrogates.ranking.networks import PRESETS, RankingConfig, ranking_surrogate
+from synthenv.selection.surrogates.ranking.standing import mixed_surrogate
 from synthenv.selection.surrogates.surrogate import Surrogate
 
 NETWORKS = ranking_surrogate("zap_networks", "ranks by networks trained on pairs", PRESETS["default"])

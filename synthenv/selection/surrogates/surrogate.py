@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 
 from synthenv.selection.forecast import Forecast
-from synthenv.selection.meta_dataset import MetaDataset
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 Params = Any
 State = Any

@@ -11,12 +11,14 @@ from synthenv.core.files import disk_error
 from synthenv.core.registry import unknown
 from synthenv.runs.select.rank.arguments import SelectRank
 from synthenv.runs.statistics.intervals import bootstrap_interval
-from synthenv.selection import columns, zero_shot, zero_shot_baselines
-from synthenv.selection.folds import core_of
-from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.readers.registry import read_meta_dataset
 from synthenv.selection.surrogates.registry import SURROGATES
-from synthenv.selection.zero_shot import Method, Outcome, Protocol
+from synthenv.selection.tables import columns
+from synthenv.selection.tables.folds import core_of
+from synthenv.selection.tables.meta_dataset import MetaDataset
+from synthenv.selection.zero_shot import baselines as zero_shot_baselines
+from synthenv.selection.zero_shot import protocol as zero_shot
+from synthenv.selection.zero_shot.protocol import Method, Outcome, Protocol
 
 REGRESSION = "regression"
 

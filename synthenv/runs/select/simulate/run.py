@@ -21,13 +21,13 @@ from synthenv.runs.select.simulate.arguments import SelectSimulate
 from synthenv.runs.statistics.intervals import bootstrap_interval
 from synthenv.runs.storage.csv_tables import write_csv
 from synthenv.runs.storage.run_directory import RunDir
-from synthenv.selection import columns
-from synthenv.selection.folds import folds_of
-from synthenv.selection.meta_dataset import MetaDataset
-from synthenv.selection.methods import METHODS, SearchMethod
 from synthenv.selection.readers.registry import read_meta_dataset
-from synthenv.selection.simulate import Limits, Task, regret_at, simulate
+from synthenv.selection.search.methods import METHODS, SearchMethod
+from synthenv.selection.search.simulate import Limits, Task, regret_at, simulate
 from synthenv.selection.surrogates.surrogate import Candidates
+from synthenv.selection.tables import columns
+from synthenv.selection.tables.folds import folds_of
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 _NUM_TIMES = 200  # points of the regret curves
 _BESIDE = {"out", "resume"}  # flags that decide nothing

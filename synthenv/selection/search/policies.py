@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from synthenv.selection.simulate import NOBODY, SKIP, Choice, Policy, View
+from synthenv.selection.search.simulate import NOBODY, SKIP, Choice, Policy, View
 from synthenv.selection.surrogates.surrogate import Candidates
 
 ETA = 3  # of ASHA and Hyperband: one of so many is trained further

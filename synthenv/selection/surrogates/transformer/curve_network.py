@@ -26,7 +26,7 @@ from synthenv.nets.linear import Linear, init_linear, linear
 from synthenv.nets.residual_mlp import gelu
 from synthenv.nets.transformer import Cache, TransformerConfig, TransformerParams
 from synthenv.selection.curve_prior.examples import NUM_SHOWN, Progress
-from synthenv.selection.surrogates.curve_answers import Answer, mixture
+from synthenv.selection.surrogates.transformer.curve_answers import Answer, mixture
 
 _NUM_FUNCTIONS = 4  # of a column's value
 _CLIP = 4.0

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.selection.columns import Column
+from synthenv.selection.tables.columns import Column
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,9 +21,9 @@ from synthenv.selection.curve_prior import real_curves, tasks
 from synthenv.selection.curve_prior.examples import Exercise, Table
 from synthenv.selection.curve_prior.real_curves import RealConfig, RealCurves
 from synthenv.selection.curve_prior.tasks import PriorConfig
-from synthenv.selection.surrogates import curve_network as network
-from synthenv.selection.surrogates.curve_answers import Answer, surprise
-from synthenv.selection.surrogates.curve_network import ModelConfig, Weights
+from synthenv.selection.surrogates.transformer import curve_network as network
+from synthenv.selection.surrogates.transformer.curve_answers import Answer, surprise
+from synthenv.selection.surrogates.transformer.curve_network import ModelConfig, Weights
 
 _LOSS_WEIGHTS = (1.0, 0.2, 0.5)  # of score, seconds and crash
 _WEIGHTS = 2**31 - 1  # folded into the key, for first weights

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from synthenv.selection.meta_dataset import MetaDataset
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 CRASH_GAP = 1.0  # standard deviations of a data set's scores that a crash counts below the least of them
 

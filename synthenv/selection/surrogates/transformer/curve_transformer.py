@@ -18,11 +18,11 @@ import jax.numpy as jnp
 from synthenv.selection.curve_prior import real_curves
 from synthenv.selection.curve_prior.examples import Progress, Table, progress
 from synthenv.selection.forecast import Forecast, Histogram
-from synthenv.selection.meta_dataset import MetaDataset
-from synthenv.selection.surrogates import curve_network as network
-from synthenv.selection.surrogates.curve_answers import Answer, edges
-from synthenv.selection.surrogates.curve_network import Context, ModelConfig, Weights
 from synthenv.selection.surrogates.surrogate import Candidates, Seen, Surrogate
+from synthenv.selection.surrogates.transformer import curve_network as network
+from synthenv.selection.surrogates.transformer.curve_answers import Answer, edges
+from synthenv.selection.surrogates.transformer.curve_network import Context, ModelConfig, Weights
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 MOST_RUNS = 128  # places of the context
 NUM_OTHERS = 128  # runs on other data sets in it

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from synthenv.selection.forecast import Distribution
-from synthenv.selection.simulate import NOBODY, Choice, Policy, View
+from synthenv.selection.search.simulate import NOBODY, Choice, Policy, View
 from synthenv.selection.surrogates.surrogate import Candidates, Seen, Surrogate
 
 _TINY = 1e-12

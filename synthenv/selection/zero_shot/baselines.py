@@ -16,9 +16,9 @@ import jax
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.selection import columns
-from synthenv.selection.meta_dataset import MetaDataset
-from synthenv.selection.zero_shot import Method, Pool, Shares, pools_of
+from synthenv.selection.tables import columns
+from synthenv.selection.tables.meta_dataset import MetaDataset
+from synthenv.selection.zero_shot.protocol import Method, Pool, Shares, pools_of
 
 LEAST_RUNS = 10  # of a family, on other data sets, before its mean says anything
 _RIDGE = 1.0

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from synthenv.selection.forecast import Forecast, Normal
-from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.surrogates.surrogate import Candidates, Seen, Surrogate
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 
 class Standing(NamedTuple):

@@ -20,13 +20,13 @@ import numpy as np
 from scipy import linalg
 from scipy.special import ndtri
 
-from synthenv.selection import columns
-from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.surrogates import inputs
 from synthenv.selection.surrogates.inputs import Scaling
-from synthenv.selection.surrogates.ranked_rows import RankedRows, ranked_rows
-from synthenv.selection.surrogates.standing import Standing, standardised, standing_surrogate
+from synthenv.selection.surrogates.ranking.ranked_rows import RankedRows, ranked_rows
+from synthenv.selection.surrogates.ranking.standing import Standing, standardised, standing_surrogate
 from synthenv.selection.surrogates.surrogate import Candidates, Surrogate
+from synthenv.selection.tables import columns
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 
 class Likeness(NamedTuple):

@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.selection import columns
-from synthenv.selection.folds import folds_of
 from synthenv.selection.forecast import Distribution
-from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.surrogates.surrogate import Candidates, Surrogate
+from synthenv.selection.tables import columns
+from synthenv.selection.tables.folds import folds_of
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import make_directory, remove, to_json, write_atomic
-from synthenv.selection.columns import Column
-from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.readers.ours import FORMAT, VERSION, stored_value
+from synthenv.selection.tables.columns import Column
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 
 def write_meta_dataset(meta: MetaDataset, path: str | Path) -> None:

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from synthenv.selection.columns import features
-from synthenv.selection.history import History
-from synthenv.selection.meta_dataset import MetaDataset
+from synthenv.selection.surrogates.history import History
+from synthenv.selection.tables.columns import features
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 _RIDGE = 1.0  # in runs
 _LEVEL_WEIGHT, _CANDIDATE_WEIGHT = 0.1, 0.5  # how many steps the prior counts as

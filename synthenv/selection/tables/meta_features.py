@@ -19,7 +19,7 @@ import numpy as np
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import disk_error
-from synthenv.selection.readers.tables import read_table, read_text
+from synthenv.selection.tables.text_files import read_table, read_text
 
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 _MOST_OPENED = 500  # images whose size is looked at

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.selection import columns as columns_
-from synthenv.selection.columns import MOST_LEVELS, Column
-from synthenv.selection.readers.tables import read_text
+from synthenv.selection.tables import columns as columns_
+from synthenv.selection.tables.columns import MOST_LEVELS, Column
+from synthenv.selection.tables.text_files import read_text
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,14 +20,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.selection import columns
-from synthenv.selection.meta_dataset import MetaDataset
-from synthenv.selection.surrogates import inputs, trees
+from synthenv.selection.surrogates import inputs
 from synthenv.selection.surrogates.inputs import Scaling
-from synthenv.selection.surrogates.ranked_rows import RankedRows, ranked_rows
-from synthenv.selection.surrogates.standing import Standing, standardised, standing_surrogate
+from synthenv.selection.surrogates.ranking import trees
+from synthenv.selection.surrogates.ranking.ranked_rows import RankedRows, ranked_rows
+from synthenv.selection.surrogates.ranking.standing import Standing, standardised, standing_surrogate
+from synthenv.selection.surrogates.ranking.trees import Forests
 from synthenv.selection.surrogates.surrogate import Candidates, Surrogate
-from synthenv.selection.surrogates.trees import Forests
+from synthenv.selection.tables import columns
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 MOST_CONFIGS = 60  # of pairwise forests: 1,770 pairs
 

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from synthenv.core.registry import Registry
-from synthenv.selection import policies
-from synthenv.selection.freeze_thaw import FreezeThawConfig, freeze_thaw
-from synthenv.selection.meta_dataset import MetaDataset
-from synthenv.selection.simulate import Policy
+from synthenv.selection.search import policies
+from synthenv.selection.search.freeze_thaw import FreezeThawConfig, freeze_thaw
+from synthenv.selection.search.simulate import Policy
 from synthenv.selection.surrogates.registry import SURROGATES
 from synthenv.selection.surrogates.surrogate import Candidates, Surrogate
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 
 class SearchMethod(NamedTuple):

@@ -21,15 +21,16 @@ import optax
 
 from synthenv.nets.mlp import Params as Network
 from synthenv.nets.mlp import affine, init_mlp
-from synthenv.selection import columns
-from synthenv.selection.folds import core_of, folds_of
-from synthenv.selection.meta_dataset import MetaDataset
-from synthenv.selection.surrogates import inputs, ranking_losses
+from synthenv.selection.surrogates import inputs
 from synthenv.selection.surrogates.inputs import Scaling
-from synthenv.selection.surrogates.ranked_rows import RankedRows, ranked_rows
-from synthenv.selection.surrogates.ranking_losses import Told, Weighting
-from synthenv.selection.surrogates.standing import Standing, standing_surrogate
+from synthenv.selection.surrogates.ranking import losses as ranking_losses
+from synthenv.selection.surrogates.ranking.losses import Told, Weighting
+from synthenv.selection.surrogates.ranking.ranked_rows import RankedRows, ranked_rows
+from synthenv.selection.surrogates.ranking.standing import Standing, standing_surrogate
 from synthenv.selection.surrogates.surrogate import Candidates, Surrogate
+from synthenv.selection.tables import columns
+from synthenv.selection.tables.folds import core_of, folds_of
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Surrogates that rank configurations from meta-features alone."""

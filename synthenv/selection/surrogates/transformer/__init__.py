@@ -1,0 +1,1 @@
+"""A transformer that reads and forecasts learning curves."""

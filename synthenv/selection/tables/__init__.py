@@ -1,0 +1,1 @@
+"""Past runs as arrays: meta-data sets, hyperparameters, meta-features, folds."""

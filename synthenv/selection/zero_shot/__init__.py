@@ -1,0 +1,1 @@
+"""Choosing before anything is trained, and what such a choice is worth."""
