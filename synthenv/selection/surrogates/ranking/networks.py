@@ -242,10 +242,12 @@ def _loss(
     better = rows.larger(anchor, jax.random.uniform(key_better, anchor.shape))
     three = jnp.concatenate([worse, anchor, better])
     said = jnp.split(_forward(network, data.features[three], key_drop, config.dropout), 3)
-    told = [Told(y, rows.score[i], rows.rank[i]) for y, i in zip(said, (worse, anchor, better), strict=True)]
+    low, middle, high = (
+        Told(y, rows.score[i], rows.rank[i]) for y, i in zip(said, (worse, anchor, better), strict=True)
+    )
     if config.loss == "triplet":
-        return ranking_losses.triplet(*told)
-    return ranking_losses.bpr(config.weighting, *told)
+        return ranking_losses.triplet(low, middle, high)
+    return ranking_losses.bpr(config.weighting, low, middle, high)
 
 
 def _first_choice(network: Network, data: _Data, rows_left_out: jax.Array, num_datasets: int) -> jax.Array:
