@@ -12,11 +12,16 @@ everything must beat: a curve stays at its last score, and an unseen one is like
 import argparse
 import json
 import math
+import os
 import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+
+os.environ.setdefault(
+    "OPENBLAS_NUM_THREADS", "1"
+)  # as in our commands; small factors take many times as long else
 
 import jax
 import jax.numpy as jnp
