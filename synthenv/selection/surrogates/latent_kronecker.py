@@ -132,7 +132,7 @@ def _climb(
     num_datasets, _, num_steps = curves.shape
     num_points = min(_FIT_POINTS, curves[0].size)
 
-    def one(carry: tuple[Logs, Any], key: jax.Array) -> tuple[tuple[Logs, Any], None]:
+    def one(carry: tuple[Logs, Any], key: jax.Array) -> tuple[Any, None]:
         logs, adam = carry
         key_dataset, key_points = jax.random.split(key)
         dataset = jax.random.randint(key_dataset, (), 0, num_datasets)
