@@ -108,7 +108,7 @@ def _train(
     chances = jnp.where(there, 0.0, -jnp.inf)
     batch = min(_BATCH, len(score))
 
-    def epoch(index: jax.Array, carry: tuple[Network, Any]) -> Any:
+    def epoch(index: jax.Array, carry: Any) -> Any:
         network, adam = carry
         # The greatest of random lots are a draw without replacement; masked rows come last.
         lots = chances + jax.random.uniform(jax.random.fold_in(key, index), score.shape)
