@@ -10,7 +10,7 @@ import pytest
 
 from synthenv.selection.search.freeze_thaw import FreezeThawConfig, freeze_thaw
 from synthenv.selection.search.simulate import Limits, Task, regret_at, simulate
-from synthenv.selection.surrogates import deep_kernel, quick_tune
+from synthenv.selection.surrogates import deep_kernel, quick_tune, quick_tune_training
 from synthenv.selection.surrogates.deep_kernel import DeepKernelConfig, Points, Process
 from synthenv.selection.surrogates.inputs import measure
 from synthenv.selection.surrogates.surrogate import Candidates, Seen
@@ -114,8 +114,8 @@ def test_coordinates_depend_on_nothing_beyond_what_is_known(params):
 
 def test_training_never_sees_the_score_that_it_is_asked_for(meta):
     features = columns.features(meta.columns, meta.configs)
-    runs = quick_tune._runs(meta, measure(features, meta.meta_features), features)
-    points, scores, _ = quick_tune._batch(jax.random.key(0), runs, jnp.arange(6), 200)
+    runs = quick_tune_training._runs(meta, measure(features, meta.meta_features), features)
+    points, scores, _ = quick_tune_training._batch(jax.random.key(0), runs, jnp.arange(6), 200)
     known, after = np.asarray(points.known), np.asarray(points.after)
     assert (known < after).all() and after.min() == 1 and after.max() == NUM_STEPS
     np.testing.assert_array_equal(scores, np.asarray(points.curve)[np.arange(200), after - 1])

@@ -100,7 +100,8 @@ class Points(NamedTuple):
     after: jax.Array
 
 
-def _init_layers(key: jax.Array, *sizes: int) -> tuple[Linear, ...]:
+def init_layers(key: jax.Array, *sizes: int) -> tuple[Linear, ...]:
+    """Draw layers from each size to the next."""
     keys = jax.random.split(key, len(sizes) - 1)
     return tuple(init_linear(k, a, b) for k, a, b in zip(keys, sizes[:-1], sizes[1:], strict=True))
 
@@ -126,15 +127,16 @@ def init(
     joined = width + config.meta_width + config.curve_width + 1
     start = (0.5, jnp.zeros(out), 0.0, -2.0, -5.0)
     return DeepKernel(
-        _init_layers(keys[0], num_inputs, width, width),
-        _init_layers(keys[1], max(num_meta, 1), config.meta_width),
-        _init_layers(keys[2], _curve_size(num_steps), width, config.curve_width),
-        _init_layers(keys[3], joined, width, out),
+        init_layers(keys[0], num_inputs, width, width),
+        init_layers(keys[1], max(num_meta, 1), config.meta_width),
+        init_layers(keys[2], _curve_size(num_steps), width, config.curve_width),
+        init_layers(keys[3], joined, width, out),
         Process(*(jnp.asarray(x) for x in start)),
     )
 
 
-def _through(layers: tuple[Linear, ...], x: jax.Array, activate_last: bool) -> jax.Array:
+def through(layers: tuple[Linear, ...], x: jax.Array, activate_last: bool) -> jax.Array:
+    """Take x [..., in] through layers with leaky ReLU between them, and behind the last one if asked. [..., out]"""
     for i, layer in enumerate(layers):
         x = linear(layer, x)
         if activate_last or i < len(layers) - 1:
@@ -156,12 +158,12 @@ def _of_curve(curve: jax.Array, known: jax.Array) -> jax.Array:
 def coordinates(weights: DeepKernel, points: Points) -> jax.Array:
     """Where the points are in the process's space. [..., Z]"""
     shape = points.known.shape
-    config = _through(weights.config, points.config, True)
+    config = through(weights.config, points.config, True)
     meta = points.meta if points.meta.shape[-1] else jnp.zeros(1)
-    meta = jnp.broadcast_to(_through(weights.meta, meta, False), (*shape, weights.meta[-1].kernel.shape[1]))
-    curve = _through(weights.curve, _of_curve(points.curve, points.known), True)
+    meta = jnp.broadcast_to(through(weights.meta, meta, False), (*shape, weights.meta[-1].kernel.shape[1]))
+    curve = through(weights.curve, _of_curve(points.curve, points.known), True)
     after = (points.after / points.curve.shape[-1])[..., None]
-    return _through(weights.head, jnp.concatenate([config, meta, after, curve], axis=-1), False)
+    return through(weights.head, jnp.concatenate([config, meta, after, curve], axis=-1), False)
 
 
 def _crossed(process: Process, a: jax.Array, b: jax.Array) -> jax.Array:

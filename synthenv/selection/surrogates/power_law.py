@@ -125,7 +125,7 @@ def _train(
 def start(params: Params, candidates: Candidates, num_steps: int, capacity: int) -> State:
     """Members with random weights."""
     keys = jax.random.split(params.key, NUM_MEMBERS)
-    members = jax.vmap(_init, in_axes=(0, None))(keys, candidates.features.shape[1])
+    members: Any = jax.vmap(_init, in_axes=(0, None))(keys, candidates.features.shape[1])
     history = empty(len(candidates.features), num_steps, capacity)
     return State(jnp.asarray(candidates.features), history, members, jax.vmap(_ADAM.init)(members))
 

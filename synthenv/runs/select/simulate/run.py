@@ -126,7 +126,7 @@ class Searcher:
         """What a method knows from the data sets outside of the fold."""
         if piece.method.fit is None:
             return None
-        others = self._meta.subset(np.flatnonzero(self._fold_of != piece.fold))
+        others = self._meta.subset(np.flatnonzero(self._fold_of != piece.fold).tolist())
         key = jax.random.fold_in(self._key(piece.seed), len(self._tasks) + int(piece.fold or 0))
         return jax.block_until_ready(piece.method.fit(key, others))
 
