@@ -10,7 +10,7 @@ References:
 
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -89,7 +89,7 @@ def scale_meta(meta_features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean.astype(np.float32), np.where(std > 1e-6, std, 1.0).astype(np.float32)
 
 
-def log_meta(meta_features):
+def log_meta(meta_features: Any) -> Any:
     """Logarithms that know negative numbers: sizes of data sets differ by factors."""
     xp = jnp if isinstance(meta_features, jax.Array) else np
     return xp.sign(meta_features) * xp.log1p(xp.abs(meta_features))

@@ -11,7 +11,7 @@ References:
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -93,7 +93,8 @@ def optimizer(config: TrainingConfig) -> optax.GradientTransformation:
 def init(key: jax.Array, config: TrainingConfig, weights: Weights | None = None) -> TrainState:
     """Fresh weights, or those that are given."""
     weights = network.init(key, config.model) if weights is None else weights
-    return TrainState(jnp.int32(0), weights, optimizer(config).init(weights))
+    moments: Any = optimizer(config).init(cast(Any, weights))
+    return TrainState(jnp.int32(0), weights, moments)
 
 
 def answers(
@@ -157,7 +158,8 @@ def _total(
         given = jax.vmap(partial(answers, weights, config))(exercise, vectors)
         parts.append(losses(given, exercise))
     mean = jax.tree.map(lambda *x: sum(n * y for n, y in zip(sizes, x, strict=True)) / sum(sizes), *parts)
-    return sum(w * x for w, x in zip(_LOSS_WEIGHTS, mean, strict=True)), mean
+    total = jnp.sum(jnp.stack([w * x for w, x in zip(_LOSS_WEIGHTS, mean, strict=True)]))
+    return total, mean
 
 
 def draw_batch(
@@ -189,7 +191,7 @@ def train_step(
 ) -> tuple[TrainState, Losses]:
     """One gradient step; returns the losses before it."""
     grads, parts = jax.grad(_total, has_aux=True)(state.weights, config.model, batch)
-    updates, opt_state = optimizer(config).update(grads, state.opt_state, state.weights)
+    updates, opt_state = optimizer(config).update(grads, state.opt_state, cast(Any, state.weights))
     weights = jax.tree.map(jnp.add, state.weights, updates)
     return TrainState(state.step + 1, weights, opt_state), parts
 
@@ -226,10 +228,9 @@ def pretrain(
         steps_per_call: steps between two calls of ``on_steps``.
         on_steps: told the state and the mean losses of the steps since the last call.
     """
-    state = init(jax.random.fold_in(key, _WEIGHTS), config) if state is None else state
-
-    while (done := int(state.step)) < config.num_steps:
+    now = init(jax.random.fold_in(key, _WEIGHTS), config) if state is None else state
+    while (done := int(now.step)) < config.num_steps:
         num = min(steps_per_call, config.num_steps - done)
-        state, parts = _advance(key, state, real, config, num)
-        on_steps(state, parts)
-    return state.weights
+        now, parts = _advance(key, now, real, config, num)
+        on_steps(now, parts)
+    return now.weights
