@@ -35,6 +35,7 @@ TINY = PriorConfig(
     crashes=0.8,
 )
 sample = jax.jit(tasks.sample, static_argnums=(1, 2))
+noise_free = jax.jit(curves.noise_free)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,7 @@ def test_normal_scores_are_normal(outputs):
     np.testing.assert_allclose(far, [-random_networks.MOST_SCORE, 0.0, random_networks.MOST_SCORE])
 
 
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def random_curves(num: int, seed: int = 0, spread: float = 1.0) -> Curve:
     scores = spread * jax.random.normal(jax.random.key(seed), (num, curves.NUM_PARAMETERS))
     scores = jnp.clip(scores, -random_networks.MOST_SCORE, random_networks.MOST_SCORE)
@@ -64,7 +66,7 @@ def random_curves(num: int, seed: int = 0, spread: float = 1.0) -> Curve:
 
 def test_every_shape_has_its_gap_left_at_saturation():
     curve = random_curves(50)
-    left = curves.log_left(curve, jnp.zeros((50, 4)))
+    left = jax.jit(curves.log_left)(curve, jnp.zeros((50, 4)))
     np.testing.assert_allclose(left, -curve.log_gap, rtol=2e-4)
 
 
@@ -87,22 +89,20 @@ def test_shapes_are_the_formulas(shape):
         1.0 / (r**a * 9.0 + 1.0),
     )[shape]
     end = np.asarray(curve.end)
-    np.testing.assert_allclose(
-        curves.noise_free(curve, jnp.full(20, 0.3)), end - (end - 0.1) * left, rtol=1e-4
-    )
+    np.testing.assert_allclose(noise_free(curve, jnp.full(20, 0.3)), end - (end - 0.1) * left, rtol=1e-4)
 
 
 def test_curves_start_where_they_should_and_are_always_finite():
     curve = random_curves(10_000, spread=2.0)
     for time in (0.0, 1e-3, 0.02, 0.3, 1.0):
-        scores = curves.noise_free(curve, jnp.full(10_000, time))
+        scores = noise_free(curve, jnp.full(10_000, time))
         assert bool(jnp.all((scores >= 0.0) & (scores <= 1.0)))
-    np.testing.assert_allclose(curves.noise_free(curve, jnp.zeros(10_000)), 0.1, rtol=1e-5)
+    np.testing.assert_allclose(noise_free(curve, jnp.zeros(10_000)), 0.1, rtol=1e-5)
 
 
 def test_a_clock_that_runs_backwards_brings_the_score_below_its_start():
     curve = random_curves(1)._replace(speed=jnp.full((1, 4), -3.0), saturation=jnp.full((1, 4), 0.2))
-    peak, late = (float(curves.noise_free(curve, jnp.array([t]))[0]) for t in (0.2, 1.0))
+    peak, late = (float(noise_free(curve, jnp.array([t]))[0]) for t in (0.2, 1.0))
     assert late < 0.1 < peak
 
 
