@@ -40,7 +40,6 @@ class DeepKernelConfig:
         num_iterations: gradient steps of meta-training, at most.
         batch_size: points of one data set that a gradient step sees.
         learning_rate: Adam's at the beginning; it falls to a thousandth by a cosine.
-        num_members: networks trained on their own, whose forecasts are averaged.
     """
 
     width: int = 64
@@ -51,7 +50,6 @@ class DeepKernelConfig:
     num_iterations: int = 6000
     batch_size: int = 64
     learning_rate: float = 1e-3
-    num_members: int = 1
 
 
 class Process(NamedTuple):

@@ -12,21 +12,23 @@ from synthenv.selection.surrogates.ranking.standing import mixed_surrogate
 from synthenv.selection.surrogates.surrogate import Surrogate
 
 NETWORKS = ranking_surrogate("zap_networks", "ranks by networks trained on pairs", PRESETS["default"])
+REGRESSION = ranking_surrogate(
+    "regression", "a network of the same size that predicts scores", RankingConfig(loss="regression")
+)
 KERNEL = kernel_surrogate("zap_kernel", "ranks by kernel ridge regression on places", KernelConfig())
+PARTS = [NETWORKS, REGRESSION, KERNEL]  # they fail on different data sets
 SURROGATES: Registry[Surrogate] = Registry(
     "surrogate",
     Surrogate,
     [
         mixed_surrogate(
-            "zap", "ranks by networks and by a kernel, from meta-features alone", [NETWORKS, KERNEL]
+            "zap", "ranks by networks, a regression and a kernel, from meta-features alone", PARTS
         ),
         NETWORKS,
         KERNEL,
         ranking_surrogate("zap_paper", "the same as its paper has it", PRESETS["paper"]),
         ranking_surrogate("zap_released", "the same as its authors' code has it", PRESETS["released"]),
-        ranking_surrogate(
-            "regression", "a network of the same size that predicts scores", RankingConfig(loss="regression")
-        ),
+        REGRESSION,
         forest_surrogate(
             "forest", "trees that predict scores of configurations on data sets", ForestConfig()
         ),
