@@ -1,0 +1,420 @@
+"""A search with an objective of a person's own: in a directory, with workers, and to be taken up again after anything.
+
+    tuner = Tuner({"lr": (1e-4, 0.1, "log"), "model": ["small", "large"]}, objective, "asha", budget=60, num_steps=27)
+    print(tuner.run()["best"])
+
+config.json       what was asked
+pool.json         the candidates; a trial goes by its place among them
+selector.safetensors   what the selector has learnt from past runs, if it learns
+history.jsonl     every decision and every score, see ``history.py``
+trials/           a directory for each trial, see ``job.py``; of its jobs' directories only the newest is kept
+trials.csv best.json progress.png result.json
+"""
+
+import contextlib
+import hashlib
+import pickle
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthenv.core.errors import MachineError, UserError
+from synthenv.core.files import plain, read_json, remove, to_json, write_atomic
+from synthenv.core.registry import unknown
+from synthenv.runs.select.run import history, job, tables
+from synthenv.runs.select.run.plot import write_progress
+from synthenv.runs.select.run.processes import Here, Processes, carry_out_limited
+from synthenv.runs.storage import locked_directory, stored_config
+from synthenv.runs.storage.locked_directory import RESULT
+from synthenv.runs.storage.stored_config import CONFIG
+from synthenv.selection.tuner import fitted as selectors
+from synthenv.selection.tuner import objective as objectives
+from synthenv.selection.tuner.fitted import Fitted
+from synthenv.selection.tuner.jobs import Budget, Job, Outcome
+from synthenv.selection.tuner.objective import Call, Place
+from synthenv.selection.tuner.pool import SIZE, Pool, make_pool
+from synthenv.selection.tuner.search import Search
+
+POOL, SELECTOR, BEST, PROGRESS = "pool.json", "selector.safetensors", "best.json", "progress.png"
+NAME = "select run"
+_POLL_SECONDS = 0.2  # of futures that concurrent.futures does not know
+_PICTURE_SECONDS = 60.0  # between two pictures, at least
+Show = Callable[[dict[str, Any]], None]
+
+
+class Tuner:
+    """A search that is ready to run.
+
+    Args:
+        space: what may be tried, see ``selection/tuner/pool.py``.
+        objective: what is tried, see ``selection/tuner/objective.py``; a function, or its ``Place`` in a file.
+        selector: how it is searched, a name of ``METHODS``; ``asha`` for several steps, ``random`` for one if it is not
+            given.
+        budget: evaluations, or a ``Budget`` of evaluations, steps and seconds, over all workers together.
+        out: the directory; a new one under runs/ if not given.
+        num_steps: steps of a whole trial; those of the past runs if not given, else 1.
+        data: past runs for a selector that learns: their directory, or a fitted file.
+        meta_features: what is known of the data set at hand, by the names that the past runs have.
+        pool_size: candidates to draw from the space.
+        minimise: whether small scores are good.
+        score_range: the least and the greatest score; another one is a crash. That of past runs if not given.
+        trial_seconds: after which a trial is ended and counts as crashed, all its jobs together.
+        num_workers: jobs at the same time.
+        executor: who carries jobs out, a ``concurrent.futures.Executor``; processes of our own if not given.
+        seed: the only source of randomness.
+        resume: go on with the search in ``out``, or begin it if there is none.
+        described: what else is to stand in ``config.json`` and may not differ when the search is taken up again.
+        show: called with every end of a job.
+
+    Raises:
+        UserError: something makes no sense; the message says what to pass instead.
+    """
+
+    def __init__(
+        self,
+        space: Any,
+        objective: Any,
+        selector: str | None = None,
+        budget: int | Budget | None = None,
+        out: str | Path | None = None,
+        *,
+        num_steps: int | None = None,
+        data: str | Path | None = None,
+        meta_features: Mapping[str, float] | None = None,
+        pool_size: int = SIZE,
+        minimise: bool = False,
+        score_range: tuple[float, float] | None = None,
+        trial_seconds: float | None = None,
+        num_workers: int = 1,
+        executor: Executor | None = None,
+        seed: int = 0,
+        resume: bool = False,
+        described: Mapping[str, Any] | None = None,
+        show: Show = lambda event: None,
+    ):
+        self.space, self.objective, self.data, self.pool_size = space, objective, data, pool_size
+        self.budget = budget if isinstance(budget, Budget) else Budget(budget)
+        self.selector = selector or ("random" if num_steps in (None, 1) and data is None else "asha")
+        self.num_steps, self.meta_features = num_steps, dict(meta_features or {})
+        self.minimise, self.score_range, self.trial_seconds = minimise, score_range, trial_seconds
+        self.num_workers, self.executor, self.seed = num_workers, executor, seed
+        self.out, self.resume = None if out is None else Path(out), resume
+        self.described, self.show = dict(described or {}), show
+        self.budget.check()
+        self._check()
+
+    def _check(self) -> None:
+        for name in ("num_workers", "num_steps", "pool_size"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise UserError(f"{name} is {value!r}: pass a whole number from 1 on")
+        if self.trial_seconds is not None and not self.trial_seconds > 0:
+            raise UserError(f"trial_seconds is {self.trial_seconds!r}: pass a number above 0")
+        if self.score_range is not None and not self.score_range[0] < self.score_range[1]:
+            raise UserError(
+                f"score_range is {self.score_range!r}: pass the least score and then the greatest"
+            )
+        if self.resume and self.out is None:
+            raise UserError("resume goes on with which search? Pass its directory as out")
+
+    def run(self) -> dict[str, Any]:
+        """Search until the budget is spent or nothing is left to try.
+
+        Returns:
+            the summary, as in ``result.json``: the best trial, how many there were of each kind, what was spent.
+
+        Raises:
+            UserError: the directory is not free, no trial came to a score, or a worker cannot begin.
+            MachineError: the machine stopped it; the search can be resumed.
+        """
+        with self._directory() as out, locked_directory.locked(out):
+            _check_free(out, self.resume)
+            search = self._open(out)
+            objectives.check(self.objective, search.num_steps)
+            with self._workers() as (executor, function):
+                work = _Work(self, out, search, executor, function)
+                work.carry_out()
+            return self._end(out, search, work)
+
+    def _end(self, out: Path, search: Search, work: "_Work") -> dict[str, Any]:
+        work.write(True)
+        summary = tables.summary(search, out, work.clock())
+        if summary["best"] is None:
+            first = min(search.reasons, default=None)
+            why = "" if first is None else f": trial {first} crashed, {search.reasons[first]}"
+            raise UserError(f"no trial came to a score{why} (see {out / tables.TRIALS}): mend the objective")
+        write_atomic(out / RESULT, to_json(summary, indent=2).encode())
+        return summary
+
+    def _directory(self) -> contextlib.AbstractContextManager[Path]:
+        if self.out is None:
+            return locked_directory.claimed(f"select-{self.selector}-seed{self.seed}")
+        return contextlib.nullcontext(self.out)
+
+    def _open(self, out: Path) -> Search:
+        """The search of a directory as it stands, or a new one."""
+        fitted = self._fitted(out)
+        pool = make_pool(self.space, self.pool_size, self.seed, fitted.columns or None)
+        num_steps = self.num_steps or fitted.num_steps or 1
+        if fitted.num_steps and num_steps > fitted.num_steps:
+            raise UserError(
+                f"the past runs have {fitted.num_steps} steps, not {num_steps}: pass num_steps={fitted.num_steps} or fewer"
+            )
+        score_range = self.score_range or fitted.score_range
+        self._begin(out, pool, fitted, num_steps)
+        search = Search(
+            pool,
+            fitted.method.policy,
+            fitted.params,
+            num_steps,
+            self.seed,
+            None,
+            self.minimise,
+            score_range,
+            self._described(fitted),
+            fitted.num_steps or None,
+        )
+        return search
+
+    def _fitted(self, out: Path) -> Fitted:
+        file = out / SELECTOR
+        source = file if file.exists() else self.data
+        return selectors.ready(self.selector, source, self.seed)
+
+    def _described(self, fitted: Fitted) -> np.ndarray:
+        """The meta-features of the data set at hand, NaN where unknown. [K]"""
+        for name in self.meta_features:
+            if name not in fitted.meta_names:
+                raise UserError(unknown("meta-feature", name, fitted.meta_names or ("none",)))
+        return np.array([self.meta_features.get(name, np.nan) for name in fitted.meta_names], np.float32)
+
+    def _begin(self, out: Path, pool: Pool, fitted: Fitted, num_steps: int) -> None:
+        """Put on record what is asked, or hold it to what is on record; budgets and workers may change."""
+        text = to_json(pool.configs, indent=1).encode()
+        fixed = plain(
+            {
+                "command": NAME,
+                "selector": self.selector,
+                "seed": self.seed,
+                "num_steps": num_steps,
+                "minimise": self.minimise,
+                "score_range": self.score_range,
+                "meta_features": self.meta_features,
+                "objective": _name_of(self.objective),
+                "pool": hashlib.sha256(text).hexdigest()[:16],
+                **self.described,
+            }
+        )
+        may_change = plain(
+            {
+                **{f"budget_{name}": value for name, value in self.budget._asdict().items()},
+                "num_workers": self.num_workers,
+                "trial_seconds": self.trial_seconds,
+            }
+        )
+        if (out / CONFIG).exists():
+            stored = stored_config.read(out)["config"]
+            before = {name: value for name, value in stored.items() if name not in may_change}
+            stored_config.check_same(f"the search in {out} was", before, fixed)
+        else:
+            stored = None
+            write_atomic(out / POOL, text)
+            if fitted.params is not None:
+                selectors.save(fitted, out / SELECTOR)
+        if stored != (asked := fixed | may_change):
+            remove(out / RESULT)
+            stored_config.write(out, asked)
+
+    @contextlib.contextmanager
+    def _workers(self) -> Iterator[tuple[Any, Callable[[Call], Outcome]]]:
+        """Who carries jobs out, and what they are told to do."""
+        if self.executor is not None:
+            yield self.executor, job.carry_out if self.trial_seconds is None else carry_out_limited
+            return
+        trouble = _not_portable(self.objective)
+        if trouble and (self.num_workers > 1 or self.trial_seconds is not None):
+            raise UserError(
+                f"the objective cannot be sent to a process ({trouble}): put it into a file of its own and import it,"
+                " or search with one worker and without trial_seconds"
+            )
+        executor = Here() if trouble else Processes(self.num_workers)
+        try:
+            yield executor, job.carry_out
+        finally:
+            executor.shutdown()
+
+
+class _Work:
+    """A search at work: what is out, and what the clock says."""
+
+    def __init__(
+        self, tuner: Tuner, out: Path, search: Search, executor: Any, function: Callable[[Call], Outcome]
+    ):
+        self._tuner, self._out, self._search = tuner, out, search
+        self._executor, self._function = executor, function
+        self._pending: dict[Any, Job] = {}
+        self._spent: dict[int, float] = {}  # seconds by candidate
+        self.found: list[tuple[float, float]] = []  # clock and best score, when it changed
+        self._pictured = time.monotonic()
+        lines = history.read(out)
+        history.replay(search, lines, out)
+        self._offset = max((line["clock"] for line in lines), default=0.0)
+        self._begin = time.monotonic()
+        search.budget = tuner.budget
+        for line in lines:
+            if line["event"] == "end":
+                self._note(line["candidate"], history.outcome_of(line), line["clock"])
+
+    def clock(self) -> float:
+        """Seconds of search, those before it was taken up again among them."""
+        return self._offset + time.monotonic() - self._begin
+
+    def carry_out(self) -> None:
+        """Keep the workers busy until there is nothing to do."""
+        for interrupted in sorted(self._search.running.values()):
+            self._submit(interrupted)
+        while True:
+            for _ in range(self._tuner.num_workers - len(self._pending)):
+                self._ask()
+            if not self._pending:
+                return
+            for future in sorted(_done(self._pending), key=lambda future: self._pending[future]):
+                self._hear(future)
+            self.write(False)
+
+    def write(self, is_last: bool) -> None:
+        """Write what a person reads; the picture now and then."""
+        tables.write_trials(self._search, self._out)
+        if is_last or time.monotonic() - self._pictured > _PICTURE_SECONDS:
+            write_progress(self._search, self.found, self.clock(), self._out / PROGRESS)
+            self._pictured = time.monotonic()
+
+    def _ask(self) -> None:
+        clock, decisions = self.clock(), self._search.num_decisions
+        if (asked := self._search.ask(clock)) is not None:
+            history.append(self._out, history.begun(asked, clock))
+            self._submit(asked)
+        elif self._search.num_decisions > decisions:
+            history.append(self._out, history.waited(clock))
+
+    def _submit(self, asked: Job) -> None:
+        search, tuner = self._search, self._tuner
+        limit = tuner.trial_seconds
+        previous = tables.directory_of(self._out, asked.candidate, asked.first) if asked.first else None
+        call = Call(
+            tuner.objective,
+            search.pool.configs[asked.candidate],
+            asked.first,
+            asked.last,
+            str(tables.directory_of(self._out, asked.candidate, asked.last)),
+            None if previous is None else str(previous),
+            search.score_range,
+            None if limit is None else max(limit - self._spent.get(asked.candidate, 0.0), 1e-3),
+        )
+        self._pending[self._executor.submit(self._function, call)] = asked
+
+    def _hear(self, future: Any) -> None:
+        ended = self._pending.pop(future)
+        try:
+            outcome: Outcome = future.result()
+        except UserError:
+            raise
+        except Exception as error:
+            raise MachineError(
+                f"a worker failed ({type(error).__name__}: {error}): see to it, and go on by resuming the search"
+            ) from error
+        clock, before = self.clock(), self._search.best()
+        history.append(self._out, history.ended(ended, outcome, clock))
+        self._search.tell(ended, outcome)
+        self._note(ended.candidate, outcome, clock)
+        if self._search.best() != before:
+            write_atomic(
+                self._out / BEST, to_json(tables.best_of(self._search, self._out), indent=2).encode()
+            )
+        if ended.first and not outcome.reason:
+            job.remove_directory(tables.directory_of(self._out, ended.candidate, ended.first))
+        self._tuner.show(self._event(ended, outcome, clock))
+
+    def _note(self, candidate: int, outcome: Outcome, clock: float) -> None:
+        self._spent[candidate] = self._spent.get(candidate, 0.0) + outcome.wall_seconds
+        for score in outcome.scores:
+            sign = -1.0 if self._search.minimise else 1.0
+            if score == score and (not self.found or sign * score > sign * self.found[-1][1]):
+                self.found.append((clock, score))
+
+    def _event(self, ended: Job, outcome: Outcome, clock: float) -> dict[str, Any]:
+        search, best = self._search, self._search.best()
+        return {
+            "trial": ended.candidate,
+            "state": search.state_of(ended.candidate),
+            "steps": int(search.steps[ended.candidate]),
+            "score": next((score for score in reversed(outcome.scores) if score == score), None),
+            "reason": outcome.reason,
+            "evaluations": search.num_jobs - len(search.running),
+            "total_steps": int(search.steps.sum()),
+            "seconds": clock,
+            "best_score": None if best is None else best.score,
+            "best_trial": None if best is None else best.candidate,
+        }
+
+
+def _done(futures: Iterable[Any]) -> list[Any]:
+    """Those that are over, once there are any; of concurrent.futures, or anything with ``done`` and ``result``."""
+    futures = list(futures)
+    if all(isinstance(future, Future) for future in futures):
+        return list(wait(futures, return_when=FIRST_COMPLETED).done)
+    while not (over := [future for future in futures if future.done()]):
+        time.sleep(_POLL_SECONDS)
+    return over
+
+
+def _check_free(out: Path, resume: bool) -> None:
+    """Refuse a directory that is not free for this search."""
+    if not (out / CONFIG).exists():
+        if locked_directory.is_begun(out) and not _is_half_begun(out):
+            raise UserError(f"{out} is not empty and holds no search: choose another --out")
+        return
+    if stored_config.read(out)["config"].get("command") != NAME:
+        raise UserError(f"{out} holds something else than a search: choose another --out")
+    if not resume:
+        state = "a finished" if (out / RESULT).exists() else "an unfinished"
+        raise UserError(f"{out} holds {state} search: pass --resume to go on, or choose another --out")
+
+
+def _is_half_begun(out: Path) -> bool:
+    """Whether a search was killed there before its first decision."""
+    return {entry.name for entry in out.iterdir() if not entry.name.startswith(".")} <= {POOL, SELECTOR}
+
+
+def _name_of(objective: Any) -> str:
+    if isinstance(objective, Place):
+        return f"{objective.file}:{objective.name}"
+    return getattr(objective, "__qualname__", type(objective).__name__)
+
+
+def _not_portable(objective: Any) -> str:
+    """Why another process could not have it; nothing if it could."""
+    if isinstance(objective, Place):
+        return ""
+    import __main__
+
+    if getattr(objective, "__module__", None) == "__main__" and not hasattr(__main__, "__file__"):
+        return "it was typed in"
+    try:
+        pickle.dumps(objective)
+    except Exception as error:
+        return str(error).splitlines()[0]
+    return ""
+
+
+def read_best(out: str | Path) -> dict[str, Any]:
+    """The best trial of a directory so far, while the search is still running, too.
+
+    Raises:
+        UserError: there is none yet.
+    """
+    return read_json(Path(out) / BEST, "wait for the next one")
