@@ -28,6 +28,7 @@ from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark
 from synthenv.runs.oswm.pretrain.arguments import OswmPretrain
 from synthenv.runs.oswm.run.arguments import OswmRun
 from synthenv.runs.select.rank.arguments import SelectRank
+from synthenv.runs.select.run.arguments import SelectRun
 from synthenv.runs.select.simulate.arguments import SelectSimulate
 from synthenv.runs.storage import locked_directory
 from synthenv.runs.tune.arguments import Tune
@@ -53,11 +54,16 @@ COMMANDS = {
         "select.simulate.command:simulate",
         "--data runs/past --methods asha random --seeds 10",
     ),
+    SelectRun: Row(
+        "select run",
+        "select.run.command:run",
+        "--objective my_objective.py --space space.json --budget-evaluations 50 --num-workers 2 --out runs/mine",
+    ),
     SelectRank: Row(
         "select rank", "select.rank.command:rank", "--data runs/past --meta-features classes=10 samples=5000"
     ),
 }
-OnOneMachine = Demo | Tune | OswmRun | OswmPretrain | OswmBenchmark | SelectSimulate
+OnOneMachine = Demo | Tune | OswmRun | OswmPretrain | OswmBenchmark | SelectRun | SelectSimulate
 Resumable = MetaTrain | OnOneMachine
 Command = Resumable | Train | Evaluate | Plot | List | OswmPlot | SelectRank
 
@@ -108,7 +114,7 @@ def prepared(command: Command) -> Iterator[Command]:
         UserError: the command makes no sense, or there is no place for what it writes.
     """
     _check(command)
-    if isinstance(command, Tune):
+    if isinstance(command, Tune | SelectRun):
         # It needs an accelerator only to name it: its workers shall have the memory.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     configure_jax(command.common.devices, command.common.distributed)
@@ -142,7 +148,7 @@ def _how_to_go_on(command: Command | None) -> str:
     """What to add to a search's command line to finish it; other commands have nothing to lose."""
     if not isinstance(command, Resumable) or command.out is None:
         return ""
-    works_when_finished = isinstance(command, Demo | OswmBenchmark)
+    works_when_finished = isinstance(command, Demo | OswmBenchmark | SelectRun)
     return interruption.how_to_go_on(COMMANDS[type(command)].name, command.out, works_when_finished)
 
 

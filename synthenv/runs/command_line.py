@@ -22,6 +22,7 @@ from synthenv.runs.meta_train.arguments import MetaTrain, meta_train_defaults
 from synthenv.runs.oswm.benchmark.arguments import OswmBenchmark, benchmark_defaults
 from synthenv.runs.oswm.pretrain.arguments import OswmPretrain
 from synthenv.runs.oswm.run.arguments import OswmRun
+from synthenv.runs.select.run.arguments import SelectRun
 from synthenv.runs.select.simulate.arguments import SelectSimulate
 from synthenv.runs.storage import locked_directory
 from synthenv.runs.storage.stored_config import stored_config
@@ -132,7 +133,7 @@ def _default(kind: type, words: list[str], rows: Rows) -> Any:
         return meta_train_defaults(option, stored, "--resume" in words)
     if kind is OswmBenchmark:
         return benchmark_defaults(option("--preset"), stored)
-    if stored is not None and issubclass(kind, Tune | OswmRun | OswmPretrain | SelectSimulate):
+    if stored is not None and issubclass(kind, Tune | OswmRun | OswmPretrain | SelectRun | SelectSimulate):
         return kind.resumed(stored)
     return resumed(Demo, stored) if stored is not None and kind is Demo else None
 

@@ -111,7 +111,7 @@ def load(path: Path) -> Fitted:
     if fields.get("format") != _FORMAT:
         raise UserError(f"{path} holds no fitted selector: pass a directory of past runs instead")
     head = fields["head"]
-    columns = tuple(Column(*values[:-1], tuple(values[-1])) for values in head.pop("columns"))
+    columns = tuple(Column(*[*values[:-1], tuple(values[-1])]) for values in head.pop("columns"))
     score_range = head["score_range"] and tuple(head["score_range"])
     params = _built(fields["params"], arrays)
     return Fitted(

@@ -17,8 +17,9 @@ took) and ``status`` (False: it failed, for the ``reason`` given). What else it 
     first_step            steps that the trial has already
     last_step             steps that it is to have at the end of this job
 
-A list of scores counts as if they were yielded. Of an objective that yields and names neither ``first_step`` nor ``previous_directory`` the steps that it has already are repeated,
-and their scores thrown away. An exception, None, NaN, infinity or a score out of its range is a crash.
+A list of scores counts as if they were yielded. Of an objective that yields and names neither ``first_step`` nor
+``previous_directory`` the steps that a trial has already are repeated, and their scores thrown away. An exception, a
+None, NaN, infinity or a score out of its range is a crash.
 """
 
 import contextlib
@@ -29,7 +30,7 @@ import math
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,18 +89,26 @@ def load(objective: Any) -> Callable[..., Any]:
     """
     if not isinstance(objective, Place):
         return objective
-    path = Path(objective.file)
+    function = load_named(Path(objective.file), objective.name)
+    if not callable(function):
+        raise UserError(f"{objective.name} of {objective.file} is no function: name one as FILE:NAME")
+    return function
+
+
+def load_named(path: Path, name: str) -> Any:
+    """What a Python file calls by a name.
+
+    Raises:
+        UserError: the file is not there, does not run, or has nothing of this name.
+    """
     if not path.is_file():
-        raise UserError(f"there is no file {path}: pass the path of a Python file with the objective")
-    name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    if name not in sys.modules:
-        _run_file(path, name)
-    found = getattr(sys.modules[name], objective.name, None)
-    if not callable(found):
-        raise UserError(
-            f"{path} has no function {objective.name}: write one, or name another as {path.name}:NAME"
-        )
-    return found
+        raise UserError(f"there is no file {path}: check the path")
+    module = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if module not in sys.modules:
+        _run_file(path, module)
+    if not hasattr(sys.modules[module], name):
+        raise UserError(f"{path} has no {name}: write one, or name another as {path.name}:NAME")
+    return getattr(sys.modules[module], name)
 
 
 def _run_file(path: Path, name: str) -> None:
@@ -196,7 +205,7 @@ class _Whole(NamedTuple):
     said: Any
 
 
-def _answers(call: Call) -> Iterator[Any]:
+def _answers(call: Call) -> Generator[Any, None, None]:
     """What the objective says of each step of a job."""
     function, known = load(call.objective), _known(call)
     wanted = _wanted(function)

@@ -1,7 +1,7 @@
 """``history.jsonl``: all that a search has decided and been told, in order, from which it is taken up again.
 
-A line for each: ``begin`` (a job), ``wait`` (a decision to begin none), ``end`` (what came of a job). Each has a checksum
-of its own. A line is on disk before what it says is done, and a last one that was half written was not done.
+A line for each: ``begin`` (a job), ``wait`` (a decision to begin none), ``end`` (what came of a job). Each has a
+checksum of its own. A line is on disk before what it says is done, and a last one that was half written was not done.
 """
 
 import json

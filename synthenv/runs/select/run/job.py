@@ -2,7 +2,7 @@
 
 trials/0007/            of the trial that is candidate 7 of the pool
     output.txt          what its jobs have printed
-    to-0003/            written by the job that trained it up to step 3; the next job is passed this as the directory before
+    to-0003/            of the job that trained it up to step 3; the next job is passed this as the directory before
 """
 
 import fcntl

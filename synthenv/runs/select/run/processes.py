@@ -1,8 +1,8 @@
 """Workers: processes that carry out jobs one after the other, and can be ended whatever they do.
 
-:class:`Processes` is a ``concurrent.futures.Executor`` of threads, each of which looks after a process of its own. Where
-jobs go to another executor (Dask's, submitit's, a pool of threads) and have a limit of time, each runs in such a process
-beside the worker: ``carry_out_limited``.
+:class:`Processes` is a ``concurrent.futures.Executor`` of threads, each of which looks after a process of its own.
+Where jobs go to another executor (Dask's, submitit's, a pool of threads) and have a limit of time, each runs in such a
+process beside the worker: ``carry_out_limited``.
 """
 
 import contextlib
@@ -12,7 +12,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -25,16 +26,24 @@ from synthenv.selection.tuner.jobs import Outcome
 from synthenv.selection.tuner.objective import Call
 
 _START_SECONDS = 120.0  # after which a process that has not begun counts as stuck
-_NO_GUARD = (
+NO_GUARD = (
     "a worker could not begin: put the lines that start the search under if __name__ == '__main__':, or the objective"
     " into a file of its own"
 )
 
 
-class Child:
-    """A process that carries out jobs; one that died or was ended is replaced at the next job."""
+_HIDING = threading.Lock()
 
-    def __init__(self) -> None:
+
+class Child:
+    """A process that carries out jobs; one that died or was ended is replaced at the next job.
+
+    Args:
+        needs_script: whether the objective stands in the script that was started, which the process imports then.
+    """
+
+    def __init__(self, needs_script: bool = True) -> None:
+        self._needs_script = needs_script
         self._process: Any = None
         self._connection: Any = None
         self._is_stopped = False
@@ -45,8 +54,7 @@ class Child:
         Raises:
             UserError: the process cannot begin, or says so.
         """
-        if self._process is None or not self._process.is_alive():
-            self._start()
+        self.start()
         begin, scores, seconds = time.monotonic(), [], []
         self._connection.send(call)
         while True:
@@ -71,13 +79,21 @@ class Child:
                     pass
             return Outcome(tuple(scores), tuple(seconds), reason, ended, time.monotonic() - begin)
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Begin the process, unless it is there.
+
+        Raises:
+            UserError: it does not come up.
+        """
+        if self._process is not None and self._process.is_alive():
+            return
         if self._is_stopped:
             raise MachineError("the search was stopped: go on with it by resuming it")
         context = multiprocessing.get_context("spawn")  # a fork would inherit JAX's threads as they stand
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, extensions(), _cache()), daemon=True)
-        self._process.start()
+        with contextlib.nullcontext() if self._needs_script else _no_script():
+            self._process.start()
         theirs.close()
         try:
             if not self._connection.poll(_START_SECONDS):
@@ -85,7 +101,7 @@ class Child:
             self._connection.recv()
         except (EOFError, OSError):
             self.stop()
-            raise UserError(_NO_GUARD) from None
+            raise UserError(NO_GUARD) from None
 
     def stop(self) -> None:
         """End the process, whatever it is doing."""
@@ -98,22 +114,27 @@ class Child:
 class Processes(Executor):
     """So many processes at once, for jobs."""
 
-    def __init__(self, num_workers: int):
+    def __init__(self, num_workers: int, needs_script: bool = True):
+        self._needs_script = needs_script
         self._threads = ThreadPoolExecutor(num_workers)
         self._own = threading.local()
         self._children: list[Child] = []
+        for _ in range(num_workers):  # meanwhile the first decision is compiled
+            self._threads.submit(self._child)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a job carried out in one of the processes; ``fn`` is ``job.carry_out``, there is nothing else to do."""
         if fn is not job.carry_out:
             raise ValueError(f"these processes carry out jobs, not {fn}")
-        return self._threads.submit(self._in_child, *args)
+        return self._threads.submit(lambda call: self._child().carry_out(call), *args)
 
-    def _in_child(self, call: Call) -> Outcome:
+    def _child(self) -> Child:
+        """The process that this thread looks after."""
         if not hasattr(self._own, "child"):
-            self._own.child = Child()
+            self._own.child = Child(self._needs_script)
             self._children.append(self._own.child)
-        return self._own.child.carry_out(call)
+            self._own.child.start()
+        return self._own.child
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End all processes, whatever they are doing."""
@@ -144,6 +165,18 @@ def carry_out_limited(call: Call) -> Outcome:
         child.stop()
 
 
+@contextlib.contextmanager
+def _no_script() -> Iterator[None]:
+    """Hide the script that was started: a process that begins meanwhile does not import it, whatever it imports."""
+    with _HIDING:
+        script = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = script
+
+
 def _cache() -> str | None:
     """Where JAX keeps its compiled programs, if JAX is there."""
     return sys.modules["jax"].config.jax_compilation_cache_dir if "jax" in sys.modules else None
@@ -172,7 +205,7 @@ def _work(connection: Connection, imports: tuple[str, ...], cache: str | None) -
 
 
 @contextlib.contextmanager
-def _printing_to(trial: Path) -> Any:
+def _printing_to(trial: Path) -> Iterator[None]:
     """Let all that is printed, by whatever, go to the trial's file."""
     job.make_directory(trial)
     file = os.open(trial / job.OUTPUT, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)

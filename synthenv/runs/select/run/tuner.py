@@ -13,36 +13,32 @@ trials.csv best.json progress.png result.json
 
 import contextlib
 import hashlib
+import multiprocessing
 import pickle
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthenv.core.errors import MachineError, UserError
-from synthenv.core.files import plain, read_json, remove, to_json, write_atomic
+from synthenv.core.errors import UserError
+from synthenv.core.files import read_json, to_json, write_atomic
 from synthenv.core.registry import unknown
-from synthenv.runs.select.run import history, job, tables
-from synthenv.runs.select.run.plot import write_progress
-from synthenv.runs.select.run.processes import Here, Processes, carry_out_limited
-from synthenv.runs.storage import locked_directory, stored_config
+from synthenv.runs.select.run import job, record, tables
+from synthenv.runs.select.run.processes import NO_GUARD, Here, Processes, carry_out_limited
+from synthenv.runs.select.run.work import BEST, Terms, Work
+from synthenv.runs.storage import locked_directory
 from synthenv.runs.storage.locked_directory import RESULT
 from synthenv.runs.storage.stored_config import CONFIG
 from synthenv.selection.tuner import fitted as selectors
 from synthenv.selection.tuner import objective as objectives
 from synthenv.selection.tuner.fitted import Fitted
-from synthenv.selection.tuner.jobs import Budget, Job, Outcome
+from synthenv.selection.tuner.jobs import Budget, Outcome
 from synthenv.selection.tuner.objective import Call, Place
 from synthenv.selection.tuner.pool import SIZE, Pool, make_pool
 from synthenv.selection.tuner.search import Search
 
-POOL, SELECTOR, BEST, PROGRESS = "pool.json", "selector.safetensors", "best.json", "progress.png"
-NAME = "select run"
-_POLL_SECONDS = 0.2  # of futures that concurrent.futures does not know
-_PICTURE_SECONDS = 60.0  # between two pictures, at least
 Show = Callable[[dict[str, Any]], None]
 
 
@@ -108,6 +104,10 @@ class Tuner:
         self._check()
 
     def _check(self) -> None:
+        if getattr(
+            multiprocessing.current_process(), "_inheriting", False
+        ):  # a worker that imports the script
+            raise UserError(NO_GUARD)
         for name in ("num_workers", "num_steps", "pool_size"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
@@ -132,15 +132,16 @@ class Tuner:
             MachineError: the machine stopped it; the search can be resumed.
         """
         with self._directory() as out, locked_directory.locked(out):
-            _check_free(out, self.resume)
+            record.check_free(out, self.resume)
             search = self._open(out)
             objectives.check(self.objective, search.num_steps)
             with self._workers() as (executor, function):
-                work = _Work(self, out, search, executor, function)
+                terms = Terms(self.objective, self.budget, self.num_workers, self.trial_seconds, self.show)
+                work = Work(terms, out, search, executor, function)
                 work.carry_out()
             return self._end(out, search, work)
 
-    def _end(self, out: Path, search: Search, work: "_Work") -> dict[str, Any]:
+    def _end(self, out: Path, search: Search, work: Work) -> dict[str, Any]:
         work.write(True)
         summary = tables.summary(search, out, work.clock())
         if summary["best"] is None:
@@ -162,11 +163,12 @@ class Tuner:
         num_steps = self.num_steps or fitted.num_steps or 1
         if fitted.num_steps and num_steps > fitted.num_steps:
             raise UserError(
-                f"the past runs have {fitted.num_steps} steps, not {num_steps}: pass num_steps={fitted.num_steps} or fewer"
+                f"the past runs have {fitted.num_steps} steps, not {num_steps}: pass num_steps="
+                f"{fitted.num_steps} or fewer"
             )
         score_range = self.score_range or fitted.score_range
         self._begin(out, pool, fitted, num_steps)
-        search = Search(
+        return Search(
             pool,
             fitted.method.policy,
             fitted.params,
@@ -178,10 +180,9 @@ class Tuner:
             self._described(fitted),
             fitted.num_steps or None,
         )
-        return search
 
     def _fitted(self, out: Path) -> Fitted:
-        file = out / SELECTOR
+        file = out / record.SELECTOR
         source = file if file.exists() else self.data
         return selectors.ready(self.selector, source, self.seed)
 
@@ -195,39 +196,25 @@ class Tuner:
     def _begin(self, out: Path, pool: Pool, fitted: Fitted, num_steps: int) -> None:
         """Put on record what is asked, or hold it to what is on record; budgets and workers may change."""
         text = to_json(pool.configs, indent=1).encode()
-        fixed = plain(
-            {
-                "command": NAME,
-                "selector": self.selector,
-                "seed": self.seed,
-                "num_steps": num_steps,
-                "minimise": self.minimise,
-                "score_range": self.score_range,
-                "meta_features": self.meta_features,
-                "objective": _name_of(self.objective),
-                "pool": hashlib.sha256(text).hexdigest()[:16],
-                **self.described,
-            }
-        )
-        may_change = plain(
-            {
-                **{f"budget_{name}": value for name, value in self.budget._asdict().items()},
-                "num_workers": self.num_workers,
-                "trial_seconds": self.trial_seconds,
-            }
-        )
-        if (out / CONFIG).exists():
-            stored = stored_config.read(out)["config"]
-            before = {name: value for name, value in stored.items() if name not in may_change}
-            stored_config.check_same(f"the search in {out} was", before, fixed)
-        else:
-            stored = None
-            write_atomic(out / POOL, text)
+        if not (out / CONFIG).exists():
+            write_atomic(out / record.POOL, text)
             if fitted.params is not None:
-                selectors.save(fitted, out / SELECTOR)
-        if stored != (asked := fixed | may_change):
-            remove(out / RESULT)
-            stored_config.write(out, asked)
+                selectors.save(fitted, out / record.SELECTOR)
+        fixed = {
+            "selector": self.selector,
+            "seed": self.seed,
+            "num_steps": num_steps,
+            "minimise": self.minimise,
+            "score_range": self.score_range,
+            "meta_features": self.meta_features,
+            "objective": _name_of(self.objective),
+            "pool": hashlib.sha256(text).hexdigest()[:16],
+            **self.described,
+        }
+        budget = {f"budget_{name}": value for name, value in self.budget._asdict().items()}
+        record.hold(
+            out, fixed, budget | {"num_workers": self.num_workers, "trial_seconds": self.trial_seconds}
+        )
 
     @contextlib.contextmanager
     def _workers(self) -> Iterator[tuple[Any, Callable[[Call], Outcome]]]:
@@ -241,153 +228,14 @@ class Tuner:
                 f"the objective cannot be sent to a process ({trouble}): put it into a file of its own and import it,"
                 " or search with one worker and without trial_seconds"
             )
-        executor = Here() if trouble else Processes(self.num_workers)
+        needs_script = getattr(self.objective, "__module__", "__main__") == "__main__" and not isinstance(
+            self.objective, Place
+        )
+        executor = Here() if trouble else Processes(self.num_workers, needs_script)
         try:
             yield executor, job.carry_out
         finally:
             executor.shutdown()
-
-
-class _Work:
-    """A search at work: what is out, and what the clock says."""
-
-    def __init__(
-        self, tuner: Tuner, out: Path, search: Search, executor: Any, function: Callable[[Call], Outcome]
-    ):
-        self._tuner, self._out, self._search = tuner, out, search
-        self._executor, self._function = executor, function
-        self._pending: dict[Any, Job] = {}
-        self._spent: dict[int, float] = {}  # seconds by candidate
-        self.found: list[tuple[float, float]] = []  # clock and best score, when it changed
-        self._pictured = time.monotonic()
-        lines = history.read(out)
-        history.replay(search, lines, out)
-        self._offset = max((line["clock"] for line in lines), default=0.0)
-        self._begin = time.monotonic()
-        search.budget = tuner.budget
-        for line in lines:
-            if line["event"] == "end":
-                self._note(line["candidate"], history.outcome_of(line), line["clock"])
-
-    def clock(self) -> float:
-        """Seconds of search, those before it was taken up again among them."""
-        return self._offset + time.monotonic() - self._begin
-
-    def carry_out(self) -> None:
-        """Keep the workers busy until there is nothing to do."""
-        for interrupted in sorted(self._search.running.values()):
-            self._submit(interrupted)
-        while True:
-            for _ in range(self._tuner.num_workers - len(self._pending)):
-                self._ask()
-            if not self._pending:
-                return
-            for future in sorted(_done(self._pending), key=lambda future: self._pending[future]):
-                self._hear(future)
-            self.write(False)
-
-    def write(self, is_last: bool) -> None:
-        """Write what a person reads; the picture now and then."""
-        tables.write_trials(self._search, self._out)
-        if is_last or time.monotonic() - self._pictured > _PICTURE_SECONDS:
-            write_progress(self._search, self.found, self.clock(), self._out / PROGRESS)
-            self._pictured = time.monotonic()
-
-    def _ask(self) -> None:
-        clock, decisions = self.clock(), self._search.num_decisions
-        if (asked := self._search.ask(clock)) is not None:
-            history.append(self._out, history.begun(asked, clock))
-            self._submit(asked)
-        elif self._search.num_decisions > decisions:
-            history.append(self._out, history.waited(clock))
-
-    def _submit(self, asked: Job) -> None:
-        search, tuner = self._search, self._tuner
-        limit = tuner.trial_seconds
-        previous = tables.directory_of(self._out, asked.candidate, asked.first) if asked.first else None
-        call = Call(
-            tuner.objective,
-            search.pool.configs[asked.candidate],
-            asked.first,
-            asked.last,
-            str(tables.directory_of(self._out, asked.candidate, asked.last)),
-            None if previous is None else str(previous),
-            search.score_range,
-            None if limit is None else max(limit - self._spent.get(asked.candidate, 0.0), 1e-3),
-        )
-        self._pending[self._executor.submit(self._function, call)] = asked
-
-    def _hear(self, future: Any) -> None:
-        ended = self._pending.pop(future)
-        try:
-            outcome: Outcome = future.result()
-        except UserError:
-            raise
-        except Exception as error:
-            raise MachineError(
-                f"a worker failed ({type(error).__name__}: {error}): see to it, and go on by resuming the search"
-            ) from error
-        clock, before = self.clock(), self._search.best()
-        history.append(self._out, history.ended(ended, outcome, clock))
-        self._search.tell(ended, outcome)
-        self._note(ended.candidate, outcome, clock)
-        if self._search.best() != before:
-            write_atomic(
-                self._out / BEST, to_json(tables.best_of(self._search, self._out), indent=2).encode()
-            )
-        if ended.first and not outcome.reason:
-            job.remove_directory(tables.directory_of(self._out, ended.candidate, ended.first))
-        self._tuner.show(self._event(ended, outcome, clock))
-
-    def _note(self, candidate: int, outcome: Outcome, clock: float) -> None:
-        self._spent[candidate] = self._spent.get(candidate, 0.0) + outcome.wall_seconds
-        for score in outcome.scores:
-            sign = -1.0 if self._search.minimise else 1.0
-            if score == score and (not self.found or sign * score > sign * self.found[-1][1]):
-                self.found.append((clock, score))
-
-    def _event(self, ended: Job, outcome: Outcome, clock: float) -> dict[str, Any]:
-        search, best = self._search, self._search.best()
-        return {
-            "trial": ended.candidate,
-            "state": search.state_of(ended.candidate),
-            "steps": int(search.steps[ended.candidate]),
-            "score": next((score for score in reversed(outcome.scores) if score == score), None),
-            "reason": outcome.reason,
-            "evaluations": search.num_jobs - len(search.running),
-            "total_steps": int(search.steps.sum()),
-            "seconds": clock,
-            "best_score": None if best is None else best.score,
-            "best_trial": None if best is None else best.candidate,
-        }
-
-
-def _done(futures: Iterable[Any]) -> list[Any]:
-    """Those that are over, once there are any; of concurrent.futures, or anything with ``done`` and ``result``."""
-    futures = list(futures)
-    if all(isinstance(future, Future) for future in futures):
-        return list(wait(futures, return_when=FIRST_COMPLETED).done)
-    while not (over := [future for future in futures if future.done()]):
-        time.sleep(_POLL_SECONDS)
-    return over
-
-
-def _check_free(out: Path, resume: bool) -> None:
-    """Refuse a directory that is not free for this search."""
-    if not (out / CONFIG).exists():
-        if locked_directory.is_begun(out) and not _is_half_begun(out):
-            raise UserError(f"{out} is not empty and holds no search: choose another --out")
-        return
-    if stored_config.read(out)["config"].get("command") != NAME:
-        raise UserError(f"{out} holds something else than a search: choose another --out")
-    if not resume:
-        state = "a finished" if (out / RESULT).exists() else "an unfinished"
-        raise UserError(f"{out} holds {state} search: pass --resume to go on, or choose another --out")
-
-
-def _is_half_begun(out: Path) -> bool:
-    """Whether a search was killed there before its first decision."""
-    return {entry.name for entry in out.iterdir() if not entry.name.startswith(".")} <= {POOL, SELECTOR}
 
 
 def _name_of(objective: Any) -> str:
