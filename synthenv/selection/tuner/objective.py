@@ -210,7 +210,7 @@ def _answers(call: Call) -> Generator[Any, None, None]:
     function, known = load(call.objective), _known(call)
     wanted = _wanted(function)
     if "step" in wanted:
-        previous = call.previous
+        previous = known["previous_directory"]
         for step in range(call.first + 1, call.last + 1):
             words = known | {"step": step, "previous_directory": previous}
             yield function(dict(call.config), **{name: words[name] for name in wanted})

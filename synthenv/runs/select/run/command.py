@@ -33,11 +33,8 @@ def run(command: SelectRun) -> dict[str, Any]:
         f" {summary['evaluations']} evaluations, {summary['steps']} steps, {summary['seconds']:.0f} s"
     )
     rows = [(name, f"{x:.4g}" if isinstance(x, float) else str(x)) for name, x in best["config"].items()]
-    listing(
-        f"the best: trial {best['trial']}, {best['score']:.6g} after step {best['step']}",
-        ("parameter", "value"),
-        rows,
-    )
+    say(f"the best is trial {best['trial']}, with {best['score']:.6g} after step {best['step']}:")
+    listing("", ("parameter", "value"), rows)
     say(f"trials: {out / 'trials.csv'}   picture: {out / 'progress.png'}")
     return summary
 

@@ -30,8 +30,7 @@ NO_GUARD = (
     "a worker could not begin: put the lines that start the search under if __name__ == '__main__':, or the objective"
     " into a file of its own"
 )
-
-
+_NO_START = "a worker could not begin: see what it has printed, and that the imported files run by themselves"
 _HIDING = threading.Lock()
 
 
@@ -101,7 +100,7 @@ class Child:
             self._connection.recv()
         except (EOFError, OSError):
             self.stop()
-            raise UserError(NO_GUARD) from None
+            raise UserError(NO_GUARD if self._needs_script else _NO_START) from None
 
     def stop(self) -> None:
         """End the process, whatever it is doing."""

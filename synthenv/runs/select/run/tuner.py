@@ -118,6 +118,12 @@ class Tuner:
             raise UserError(
                 f"score_range is {self.score_range!r}: pass the least score and then the greatest"
             )
+        self._trouble = "" if self.executor is not None else _not_portable(self.objective)
+        if self._trouble and (self.num_workers > 1 or self.trial_seconds is not None):
+            raise UserError(
+                f"the objective cannot be sent to a process ({self._trouble}): put it into a file of its own and import"
+                " it, or search with one worker and without trial_seconds"
+            )
         if self.resume and self.out is None:
             raise UserError("resume goes on with which search? Pass its directory as out")
 
@@ -134,7 +140,6 @@ class Tuner:
         with self._directory() as out, locked_directory.locked(out):
             record.check_free(out, self.resume)
             search = self._open(out)
-            objectives.check(self.objective, search.num_steps)
             with self._workers() as (executor, function):
                 terms = Terms(self.objective, self.budget, self.num_workers, self.trial_seconds, self.show)
                 work = Work(terms, out, search, executor, function)
@@ -166,7 +171,8 @@ class Tuner:
                 f"the past runs have {fitted.num_steps} steps, not {num_steps}: pass num_steps="
                 f"{fitted.num_steps} or fewer"
             )
-        score_range = self.score_range or fitted.score_range
+        objectives.check(self.objective, num_steps)
+        described, score_range = self._described(fitted), self.score_range or fitted.score_range
         self._begin(out, pool, fitted, num_steps)
         return Search(
             pool,
@@ -177,7 +183,7 @@ class Tuner:
             None,
             self.minimise,
             score_range,
-            self._described(fitted),
+            described,
             fitted.num_steps or None,
         )
 
@@ -222,16 +228,10 @@ class Tuner:
         if self.executor is not None:
             yield self.executor, job.carry_out if self.trial_seconds is None else carry_out_limited
             return
-        trouble = _not_portable(self.objective)
-        if trouble and (self.num_workers > 1 or self.trial_seconds is not None):
-            raise UserError(
-                f"the objective cannot be sent to a process ({trouble}): put it into a file of its own and import it,"
-                " or search with one worker and without trial_seconds"
-            )
         needs_script = getattr(self.objective, "__module__", "__main__") == "__main__" and not isinstance(
             self.objective, Place
         )
-        executor = Here() if trouble else Processes(self.num_workers, needs_script)
+        executor = Here() if self._trouble else Processes(self.num_workers, needs_script)
         try:
             yield executor, job.carry_out
         finally:
