@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from synthenv.face.places import load as load
     from synthenv.face.places import make as make
     from synthenv.face.places import rollout as rollout
+    from synthenv.runs.select.run.tuner import Tuner as Tuner
 
 __version__ = "0.1.0"
 __all__ = [
+    "Tuner",
     "UserError",
     "__version__",
     "dream",
@@ -44,7 +46,7 @@ def __getattr__(name: str):
     if name not in __all__:
         raise AttributeError(f"module 'synthenv' has no attribute {name!r}")
     places = {"load": "face.places", "make": "face.places", "rollout": "face.places"}
-    places |= {"UserError": "core.errors", "register": "core.registry"}
+    places |= {"UserError": "core.errors", "register": "core.registry", "Tuner": "runs.select.run.tuner"}
     return getattr(importlib.import_module(f"synthenv.{places.get(name, 'face.commands')}"), name)
 
 

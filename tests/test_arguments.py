@@ -19,10 +19,8 @@ from tests.error_lines import is_line
 
 REPO = Path(__file__).resolve().parents[1]
 NAMES = {row.name: kind for kind, row in COMMANDS.items()}
-ALL = (
-    "meta-train, train, evaluate, plot, demo, tune, list, oswm run, oswm pretrain, oswm benchmark, oswm plot"
-    " or select rank"
-)
+ALL = f"{', '.join([*NAMES][:-1])} or {[*NAMES][-1]}"
+
 
 ERRORS = {
     # commands

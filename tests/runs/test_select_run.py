@@ -218,7 +218,7 @@ def test_the_example_of_the_docstring_runs(tmp_path, monkeypatch):
     assert best[0]["score"] > 0.0 and len(list(tmp_path.glob("runs/*/history.jsonl"))) == 1
 
 
-@pytest.mark.parametrize("budget", [{"classes": 10}, "3600", 0, None, Budget()])
+@pytest.mark.parametrize("budget", [{"classes": 10}, {"seconds": "1h"}, "3600", 0, None, Budget()])
 def test_what_is_no_budget_is_refused(budget):
     """Defect 2: what describes the task went where the number of evaluations belonged."""
     with pytest.raises(UserError, match="pass a"):
@@ -249,7 +249,7 @@ BROKEN = {
     "--budget-steps 3 --score-range 1 0": "--score-range 1 0 is empty",
     "--budget-steps 3 --selector ahsa": "did you mean 'asha'?",
     "--budget-steps 3 --selector quick_tune_no_refit": "pass their directory, or a fitted file, as data",
-    "--budget-steps 3 --data nowhere": "asha learns nothing from past runs",
+    "--budget-steps 3 --selector asha --data nowhere": "asha learns nothing from past runs",
     "--budget-steps 3 --meta-features classes": "--meta-features classes is no NAME=NUMBER",
     "--budget-steps 3 --meta-features classes=3": "unknown meta-feature 'classes'",
     "--budget-steps 3 --objective nowhere.py": "nowhere.py: check the path",

@@ -13,6 +13,7 @@ from synthenv.core.errors import UserError
 from synthenv.selection import policies
 from synthenv.selection.columns import Column
 from synthenv.selection.freeze_thaw import FreezeThawConfig, freeze_thaw
+from synthenv.selection.meta_features import meta_features
 from synthenv.selection.methods import METHODS
 from synthenv.selection.simulate import Limits, Policy, Task, simulate
 from synthenv.selection.surrogates.deep_kernel import DeepKernelConfig
@@ -397,7 +398,8 @@ def test_a_space_has_to_speak_of_what_the_past_runs_know():
         ("quick_tune_no_refit", "nowhere", "there is no nowhere"),
     ],
 )
-def test_selectors_and_past_runs_have_to_fit(name, data, said):
+def test_selectors_and_past_runs_have_to_fit(name, data, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=said):
         selectors.ready(name, data, 0)
 
@@ -429,6 +431,12 @@ def test_the_first_candidates_begin_at_the_first_step_and_none_is_lost():
     jobs = [search.ask(0.0) for _ in range(6)]
     assert sorted(job.candidate for job in jobs) == list(range(6)) and {job.first for job in jobs} == {0}
     assert jobs == [search.__class__(search.pool, policies.ASHA, None, 9).ask(0.0), *jobs[1:]]
+
+
+def test_the_size_of_images_is_their_own(tmp_path):
+    """Defect 8: a mean of their sizes had begun at 224."""
+    np.savez(tmp_path / "images.npz", x=np.zeros((4, 8, 8, 3), np.uint8), y=np.arange(4))
+    assert meta_features(tmp_path / "images.npz")["resolution"] == 8.0
 
 
 def test_a_crash_is_no_score_and_a_score_of_0_is_the_best_if_there_is_no_other():

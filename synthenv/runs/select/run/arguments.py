@@ -20,7 +20,8 @@ class SelectRun:
         objective: Python file with the function to try, as FILE[:FUNCTION]; "objective" if no name is given.
         space: What may be tried: a space that ConfigSpace has written, a list of configurations or an object of lists
             and ranges, as JSON; or a Python file with a variable "space" that is one of these.
-        selector: How to search, see synthenv list; asha for several steps and random for one if not given.
+        selector: How to search; if not given, quick_tune_no_refit with past runs, else asha for several steps and
+            random for one.
         data: Past runs for selectors that learn: their directory, or a fitted file.
         meta_features: What is known of the data set at hand, each as NAME=VALUE.
         budget_evaluations: Calls of the objective, of all workers together.

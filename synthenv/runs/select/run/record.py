@@ -47,12 +47,12 @@ def hold(out: Path, fixed: Mapping[str, Any], may_change: Mapping[str, Any]) -> 
     Raises:
         UserError: the search was begun with something else.
     """
-    fixed, may_change = plain({"command": NAME, **fixed}), plain(may_change)
+    same, free = plain({"command": NAME, **fixed}), plain(may_change)
     stored = stored_config.read(out)["config"] if (out / CONFIG).exists() else None
     if stored is not None:
-        before = {name: value for name, value in stored.items() if name not in may_change}
-        stored_config.check_same(f"the search in {out} was", before, fixed)
-    asked = fixed | may_change
+        before = {name: value for name, value in stored.items() if name not in free}
+        stored_config.check_same(f"the search in {out} was", before, same)
+    asked = same | free
     if stored != asked:
         remove(out / RESULT)
         stored_config.write(out, asked)

@@ -48,9 +48,9 @@ class Tuner:
     Args:
         space: what may be tried, see ``selection/tuner/pool.py``.
         objective: what is tried, see ``selection/tuner/objective.py``; a function, or its ``Place`` in a file.
-        selector: how it is searched, a name of ``METHODS``; ``asha`` for several steps, ``random`` for one if it is not
-            given.
-        budget: evaluations, or a ``Budget`` of evaluations, steps and seconds, over all workers together.
+        selector: how it is searched, a name of ``METHODS``. If it is not given, ``quick_tune_no_refit`` with past runs,
+            else ``asha`` for several steps and ``random`` for one.
+        budget: evaluations, or a ``Budget`` or mapping of evaluations, steps and seconds, over all workers together.
         out: the directory; a new one under runs/ if not given.
         num_steps: steps of a whole trial; those of the past runs if not given, else 1.
         data: past runs for a selector that learns: their directory, or a fitted file.
@@ -75,7 +75,7 @@ class Tuner:
         space: Any,
         objective: Any,
         selector: str | None = None,
-        budget: int | Budget | None = None,
+        budget: int | Mapping[str, float] | Budget | None = None,
         out: str | Path | None = None,
         *,
         num_steps: int | None = None,
@@ -93,14 +93,13 @@ class Tuner:
         show: Show = lambda event: None,
     ):
         self.space, self.objective, self.data, self.pool_size = space, objective, data, pool_size
-        self.budget = budget if isinstance(budget, Budget) else Budget(budget)
-        self.selector = selector or ("random" if num_steps in (None, 1) and data is None else "asha")
+        self.budget = _budget(budget)
+        self.selector = selector or _selector(num_steps, data)
         self.num_steps, self.meta_features = num_steps, dict(meta_features or {})
         self.minimise, self.score_range, self.trial_seconds = minimise, score_range, trial_seconds
         self.num_workers, self.executor, self.seed = num_workers, executor, seed
         self.out, self.resume = None if out is None else Path(out), resume
         self.described, self.show = dict(described or {}), show
-        self.budget.check()
         self._check()
 
     def _check(self) -> None:
@@ -189,7 +188,7 @@ class Tuner:
 
     def _fitted(self, out: Path) -> Fitted:
         file = out / record.SELECTOR
-        source = file if file.exists() else self.data
+        source = file if (out / CONFIG).exists() and file.exists() else self.data
         return selectors.ready(self.selector, source, self.seed)
 
     def _described(self, fitted: Fitted) -> np.ndarray:
@@ -236,6 +235,29 @@ class Tuner:
             yield executor, job.carry_out
         finally:
             executor.shutdown()
+
+
+def _selector(num_steps: int | None, data: Any) -> str:
+    if data is not None:
+        return "quick_tune_no_refit"
+    return "random" if num_steps in (None, 1) else "asha"
+
+
+def _budget(said: Any) -> Budget:
+    """What was said as a budget.
+
+    Raises:
+        UserError: it is none.
+    """
+    if isinstance(said, Mapping):
+        if unknown_names := set(said) - set(Budget._fields):
+            raise UserError(
+                unknown("budget", min(unknown_names), Budget._fields) + ": pass a number of one of these"
+            )
+        said = Budget(**said)
+    budget = said if isinstance(said, Budget) else Budget(said)
+    budget.check()
+    return budget
 
 
 def _name_of(objective: Any) -> str:
