@@ -49,6 +49,7 @@ WINGS = {
         {"readers", "curve_prior"},
         {"surrogates", "surrogates.ranking", "surrogates.transformer"},
         {"search", "zero_shot"},
+        {"tuner"},
     ),
 }
 DOORS = {

@@ -10,14 +10,14 @@ import pytest
 from ConfigSpace import ConfigurationSpace
 
 from synthenv.core.errors import UserError
-from synthenv.selection import policies
-from synthenv.selection.columns import Column
-from synthenv.selection.freeze_thaw import FreezeThawConfig, freeze_thaw
-from synthenv.selection.meta_features import meta_features
-from synthenv.selection.methods import METHODS
-from synthenv.selection.simulate import Limits, Policy, Task, simulate
+from synthenv.selection.search import policies
+from synthenv.selection.search.freeze_thaw import FreezeThawConfig, freeze_thaw
+from synthenv.selection.search.methods import METHODS
+from synthenv.selection.search.simulate import Limits, Policy, Task, simulate
 from synthenv.selection.surrogates.deep_kernel import DeepKernelConfig
 from synthenv.selection.surrogates.quick_tune import quick_tune_surrogate
+from synthenv.selection.tables.columns import Column
+from synthenv.selection.tables.meta_features import meta_features
 from synthenv.selection.tuner import fitted as selectors
 from synthenv.selection.tuner.fitted import Fitted
 from synthenv.selection.tuner.jobs import Budget, Job, Outcome

@@ -14,10 +14,10 @@ import numpy as np
 
 from synthenv.core.errors import UserError
 from synthenv.core.sealed_file import read_sealed, write_sealed
-from synthenv.selection.columns import Column
-from synthenv.selection.meta_dataset import MetaDataset
-from synthenv.selection.methods import METHODS, SearchMethod
 from synthenv.selection.readers.registry import read_meta_dataset
+from synthenv.selection.search.methods import METHODS, SearchMethod
+from synthenv.selection.tables.columns import Column
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 _OURS = "synthenv."
 _FORMAT = "synthenv fitted selector 1"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.selection.columns import Column
+from synthenv.selection.tables.columns import Column
 from synthenv.selection.tuner.search import Search
 
 

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.selection import columns as columns_
-from synthenv.selection.columns import Column
-from synthenv.selection.readers.tables import read_json
-from synthenv.selection.space import SearchSpace, read_space, search_space
+from synthenv.selection.tables import columns as columns_
+from synthenv.selection.tables.columns import Column
+from synthenv.selection.tables.space import SearchSpace, read_space, search_space
+from synthenv.selection.tables.text_files import read_json
 
 SIZE = 256  # candidates that are drawn from a space, unless it has fewer
 _TRIES = 20  # times as many draws as candidates, before a space counts as exhausted

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from synthenv.selection.simulate import SKIP, Choice, Policy, View
+from synthenv.selection.search.simulate import SKIP, Choice, Policy, View
 from synthenv.selection.surrogates.surrogate import Candidates, Seen
 from synthenv.selection.tuner.jobs import Budget, Job, Outcome
 from synthenv.selection.tuner.pool import Pool

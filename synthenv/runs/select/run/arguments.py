@@ -14,7 +14,7 @@ from synthenv.runs.arguments import Common, check_counts
 
 @dataclasses.dataclass(frozen=True)
 class SelectRun:
-    """Search among configurations with an objective of your own, with as many workers as you like.
+    """Search among configurations with an objective of your own.
 
     Attributes:
         objective: Python file with the function to try, as FILE[:FUNCTION]; "objective" if no name is given.
