@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import multiprocessing
 import pickle
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
@@ -274,6 +275,9 @@ def _not_portable(objective: Any) -> str:
 
     if getattr(objective, "__module__", None) == "__main__" and not hasattr(__main__, "__file__"):
         return "it was typed in"
+    module = sys.modules.get(getattr(objective, "__module__", None) or "")
+    if module is not None and module is not __main__ and module.__spec__ is None:
+        return "its module cannot be imported"
     try:
         pickle.dumps(objective)
     except Exception as error:
