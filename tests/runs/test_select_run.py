@@ -6,6 +6,7 @@ import math
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,20 +14,29 @@ import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from synthenv.cli import main
 from synthenv.core.errors import MachineError, UserError
 from synthenv.core.files import disk_error
+from synthenv.core.registry import register
 from synthenv.runs.select.run import history, job, tuner
 from synthenv.runs.select.run.processes import Here
 from synthenv.runs.select.run.tuner import Tuner
 from synthenv.runs.select.run.work import Work
 from synthenv.runs.storage import locked_directory
+from synthenv.selection import policies
+from synthenv.selection.meta_dataset import MetaDataset
+from synthenv.selection.methods import SearchMethod
+from synthenv.selection.readers.ours import write_meta_dataset
 from synthenv.selection.tuner.jobs import Budget
 from synthenv.selection.tuner.objective import Place
 from tests import own_objectives
 from tests.own_objectives import checkpoints, curve, objective, troubled
+from tests.selection.small_tables import table
 
 OWN = str(Path(own_objectives.__file__).resolve())
 REPO = Path(OWN).parents[1]
@@ -149,6 +159,34 @@ def test_the_next_job_of_a_trial_continues_from_the_directory_of_the_last(tmp_pa
         json.loads((Path(summary["best"]["directory"]) / "state.json").read_text()) == summary["best"]["step"]
     )
     assert all(len(list(trial.glob("to-*"))) == 1 for trial in (tmp_path / "trials").iterdir())
+
+
+def best_elsewhere(key: jax.Array, meta: MetaDataset) -> jax.Array:
+    """The order of the mean scores of past runs."""
+    return jnp.asarray(np.nanmean(meta.matrix(), axis=0))
+
+
+def test_what_was_learnt_from_past_runs_is_kept_in_the_directory(tmp_path):
+    register(SearchMethod("best_elsewhere", "for a test", policies.IN_ORDER, best_elsewhere))
+    x = np.array([0.3, 0.9, 0.1, 0.6])
+    space = [{"x": float(value)} for value in x]
+    write_meta_dataset(table(np.tile(x, (2, 1)), np.zeros((2, 1)), space), tmp_path / "past")
+    terms = {"selector": "best_elsewhere", "out": tmp_path / "out", "executor": Here()}
+    Tuner(space, objective, budget=2, data=tmp_path / "past", meta_features={"meta0": 3.0}, **terms).run()
+    shutil.rmtree(tmp_path / "past")
+    with pytest.raises(UserError, match="begun with meta_features.meta0 = 3.0, not"):
+        Tuner(space, objective, budget=4, resume=True, **terms).run()
+    Tuner(space, objective, budget=4, resume=True, meta_features={"meta0": 3.0}, **terms).run()
+    assert [candidate for candidate, _, _ in jobs_in(tmp_path / "out")] == [1, 3, 0, 2]
+    terms["out"] = tmp_path / "next"  # a fitted file will do in place of past runs
+    Tuner(space, objective, budget=1, data=tmp_path / "out/selector.safetensors", **terms).run()
+    assert jobs_in(tmp_path / "next") == [(1, 0, 1)]
+
+
+def test_a_score_outside_of_its_range_is_a_crash(tmp_path):
+    space = [{"x": 0.5}, {"x": 93.0}]
+    summary = Tuner(space, objective, budget=2, out=tmp_path, score_range=(0.0, 1.0), executor=Here()).run()
+    assert (summary["crashed"], summary["best"]["score"]) == (1, 0.5)
 
 
 class Later:
