@@ -174,7 +174,7 @@ def test_what_was_learnt_from_past_runs_is_kept_in_the_directory(tmp_path):
     terms = {"selector": "best_elsewhere", "out": tmp_path / "out", "executor": Here()}
     Tuner(space, objective, budget=2, data=tmp_path / "past", meta_features={"meta0": 3.0}, **terms).run()
     shutil.rmtree(tmp_path / "past")
-    with pytest.raises(UserError, match="begun with meta_features.meta0 = 3.0, not"):
+    with pytest.raises(UserError, match=r"begun with meta_features.meta0 = 3.0, not"):
         Tuner(space, objective, budget=4, resume=True, **terms).run()
     Tuner(space, objective, budget=4, resume=True, meta_features={"meta0": 3.0}, **terms).run()
     assert [candidate for candidate, _, _ in jobs_in(tmp_path / "out")] == [1, 3, 0, 2]
