@@ -33,7 +33,7 @@ from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.methods import SearchMethod
 from synthenv.selection.readers.ours import write_meta_dataset
 from synthenv.selection.tuner.jobs import Budget
-from synthenv.selection.tuner.objective import Place
+from synthenv.selection.tuner.place import Place
 from tests import own_objectives
 from tests.own_objectives import checkpoints, curve, objective, troubled
 from tests.selection.small_tables import table

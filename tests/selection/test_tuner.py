@@ -21,8 +21,9 @@ from synthenv.selection.tables.meta_features import meta_features
 from synthenv.selection.tuner import fitted as selectors
 from synthenv.selection.tuner.fitted import Fitted
 from synthenv.selection.tuner.jobs import Budget, Job, Outcome
-from synthenv.selection.tuner.objective import Call, Place, check, evaluate, parse_place
+from synthenv.selection.tuner.objective import Call, check, evaluate
 from synthenv.selection.tuner.optuna_export import to_study
+from synthenv.selection.tuner.place import Place, parse_place
 from synthenv.selection.tuner.pool import Pool, make_pool
 from synthenv.selection.tuner.search import Search
 from tests.selection.small_tables import table

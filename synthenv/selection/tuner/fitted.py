@@ -5,6 +5,7 @@ it is read.
 """
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,13 +62,19 @@ def fit(name: str, meta: MetaDataset, seed: int) -> Fitted:
     return Fitted(name, params, meta.columns, meta.meta_names, meta.score_range, meta.num_steps)
 
 
-def ready(name: str, data: str | Path | None, seed: int) -> Fitted:
+def ready(
+    name: str,
+    data: str | Path | None,
+    seed: int,
+    check: Callable[[tuple[Column, ...]], Any] = lambda columns: None,
+) -> Fitted:
     """A selector by name.
 
     Args:
         name: one of ``METHODS``.
         data: a directory of past runs, or a file that ``save`` has written; needed by those that learn.
         seed: of what it learns.
+        check: told the hyperparameters of past runs before anything is learnt, which may take minutes.
 
     Raises:
         UserError: the name is unknown, it needs past runs and has none or the other way round, or a file is damaged.
@@ -82,7 +89,9 @@ def ready(name: str, data: str | Path | None, seed: int) -> Fitted:
     if data is None:
         raise UserError(f"{name} learns from past runs: pass their directory, or a fitted file, as data")
     if not Path(data).is_file() or Path(data).suffix != ".safetensors":
-        return fit(name, read_meta_dataset(data), seed)
+        meta = read_meta_dataset(data)
+        check(meta.columns)
+        return fit(name, meta, seed)
     fitted = load(Path(data))
     if fitted.name != name:
         raise UserError(f"{data} is of the selector {fitted.name}, not {name}: pass that one")

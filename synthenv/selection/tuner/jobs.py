@@ -1,6 +1,7 @@
 """What a search asks for, what it is told, and how far it goes. Imports nothing heavy: workers need it."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from synthenv.core.errors import UserError
 
@@ -17,6 +18,22 @@ class Budget(NamedTuple):
     evaluations: int | None = None
     steps: int | None = None
     seconds: float | None = None
+
+    @staticmethod
+    def of(said: Any) -> "Budget":
+        """What was said as a budget: one, a mapping of its names to numbers, or a number of evaluations.
+
+        Raises:
+            UserError: it is none.
+        """
+        if isinstance(said, Mapping):
+            if wrong := set(said) - set(Budget._fields):
+                known = ", ".join(Budget._fields)
+                raise UserError(f"there is no budget of {min(wrong)}: pass a number of {known}")
+            said = Budget(**said)
+        budget = said if isinstance(said, Budget) else Budget(said)
+        budget.check()
+        return budget
 
     def check(self) -> None:
         """Refuse a budget that allows nothing, or everything.

@@ -8,7 +8,7 @@ from synthenv.runs.display.terminal import bars, listing, say
 from synthenv.runs.select.run.arguments import SelectRun
 from synthenv.runs.select.run.tuner import Tuner
 from synthenv.selection.tuner.jobs import Budget
-from synthenv.selection.tuner.objective import load_named, parse_place
+from synthenv.selection.tuner.place import load_named, parse_place
 from synthenv.selection.tuner.pool import read_any_space
 
 

@@ -14,8 +14,6 @@ trials.csv best.json progress.png result.json
 import contextlib
 import hashlib
 import multiprocessing
-import pickle
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
@@ -24,19 +22,21 @@ from typing import Any
 import numpy as np
 
 from synthenv.core.errors import UserError
-from synthenv.core.files import read_json, to_json, write_atomic
+from synthenv.core.files import to_json, write_atomic
 from synthenv.core.registry import unknown
 from synthenv.runs.select.run import job, record, tables
 from synthenv.runs.select.run.processes import NO_GUARD, Here, Processes, carry_out_limited
-from synthenv.runs.select.run.work import BEST, Terms, Work
+from synthenv.runs.select.run.work import Terms, Work
 from synthenv.runs.storage import locked_directory
 from synthenv.runs.storage.locked_directory import RESULT
 from synthenv.runs.storage.stored_config import CONFIG
+from synthenv.selection.columns import Column
 from synthenv.selection.tuner import fitted as selectors
 from synthenv.selection.tuner import objective as objectives
 from synthenv.selection.tuner.fitted import Fitted
 from synthenv.selection.tuner.jobs import Budget, Outcome
-from synthenv.selection.tuner.objective import Call, Place
+from synthenv.selection.tuner.objective import Call
+from synthenv.selection.tuner.place import Place, name_of, not_portable
 from synthenv.selection.tuner.pool import SIZE, Pool, make_pool
 from synthenv.selection.tuner.search import Search
 
@@ -94,7 +94,7 @@ class Tuner:
         show: Show = lambda event: None,
     ):
         self.space, self.objective, self.data, self.pool_size = space, objective, data, pool_size
-        self.budget = _budget(budget)
+        self.budget = Budget.of(budget)
         self.selector = selector or _selector(num_steps, data)
         self.num_steps, self.meta_features = num_steps, dict(meta_features or {})
         self.minimise, self.score_range, self.trial_seconds = minimise, score_range, trial_seconds
@@ -118,7 +118,7 @@ class Tuner:
             raise UserError(
                 f"score_range is {self.score_range!r}: pass the least score and then the greatest"
             )
-        self._trouble = "" if self.executor is not None else _not_portable(self.objective)
+        self._trouble = "" if self.executor is not None else not_portable(self.objective)
         if self._trouble and (self.num_workers > 1 or self.trial_seconds is not None):
             raise UserError(
                 f"the objective cannot be sent to a process ({self._trouble}): put it into a file of its own and import"
@@ -164,7 +164,7 @@ class Tuner:
     def _open(self, out: Path) -> Search:
         """The search of a directory as it stands, or a new one."""
         fitted = self._fitted(out)
-        pool = make_pool(self.space, self.pool_size, self.seed, fitted.columns or None)
+        pool = self._pool(fitted.columns)
         num_steps = self.num_steps or fitted.num_steps or 1
         if fitted.num_steps and num_steps > fitted.num_steps:
             raise UserError(
@@ -190,7 +190,10 @@ class Tuner:
     def _fitted(self, out: Path) -> Fitted:
         file = out / record.SELECTOR
         source = file if (out / CONFIG).exists() and file.exists() else self.data
-        return selectors.ready(self.selector, source, self.seed)
+        return selectors.ready(self.selector, source, self.seed, self._pool)
+
+    def _pool(self, columns: tuple[Column, ...]) -> Pool:
+        return make_pool(self.space, self.pool_size, self.seed, columns or None)
 
     def _described(self, fitted: Fitted) -> np.ndarray:
         """The meta-features of the data set at hand, NaN where unknown. [K]"""
@@ -213,7 +216,7 @@ class Tuner:
             "minimise": self.minimise,
             "score_range": self.score_range,
             "meta_features": self.meta_features,
-            "objective": _name_of(self.objective),
+            "objective": name_of(self.objective),
             "pool": hashlib.sha256(text).hexdigest()[:16],
             **self.described,
         }
@@ -242,53 +245,3 @@ def _selector(num_steps: int | None, data: Any) -> str:
     if data is not None:
         return "quick_tune_no_refit"
     return "random" if num_steps in (None, 1) else "asha"
-
-
-def _budget(said: Any) -> Budget:
-    """What was said as a budget.
-
-    Raises:
-        UserError: it is none.
-    """
-    if isinstance(said, Mapping):
-        if unknown_names := set(said) - set(Budget._fields):
-            raise UserError(
-                unknown("budget", min(unknown_names), Budget._fields) + ": pass a number of one of these"
-            )
-        said = Budget(**said)
-    budget = said if isinstance(said, Budget) else Budget(said)
-    budget.check()
-    return budget
-
-
-def _name_of(objective: Any) -> str:
-    if isinstance(objective, Place):
-        return f"{objective.file}:{objective.name}"
-    return getattr(objective, "__qualname__", type(objective).__name__)
-
-
-def _not_portable(objective: Any) -> str:
-    """Why another process could not have it; nothing if it could."""
-    if isinstance(objective, Place):
-        return ""
-    import __main__
-
-    if getattr(objective, "__module__", None) == "__main__" and not hasattr(__main__, "__file__"):
-        return "it was typed in"
-    module = sys.modules.get(getattr(objective, "__module__", None) or "")
-    if module is not None and module is not __main__ and module.__spec__ is None:
-        return "its module cannot be imported"
-    try:
-        pickle.dumps(objective)
-    except Exception as error:
-        return str(error).splitlines()[0]
-    return ""
-
-
-def read_best(out: str | Path) -> dict[str, Any]:
-    """The best trial of a directory so far, while the search is still running, too.
-
-    Raises:
-        UserError: there is none yet.
-    """
-    return read_json(Path(out) / BEST, "wait for the next one")
