@@ -28,10 +28,10 @@ from synthenv.runs.select.run.processes import Here
 from synthenv.runs.select.run.tuner import Tuner
 from synthenv.runs.select.run.work import Work
 from synthenv.runs.storage import locked_directory
-from synthenv.selection import policies
-from synthenv.selection.meta_dataset import MetaDataset
-from synthenv.selection.methods import SearchMethod
-from synthenv.selection.readers.ours import write_meta_dataset
+from synthenv.selection.readers.write import write_meta_dataset
+from synthenv.selection.search import policies
+from synthenv.selection.search.methods import SearchMethod
+from synthenv.selection.tables.meta_dataset import MetaDataset
 from synthenv.selection.tuner.jobs import Budget
 from synthenv.selection.tuner.place import Place
 from tests import own_objectives

@@ -30,7 +30,7 @@ from synthenv.runs.select.run.work import Terms, Work
 from synthenv.runs.storage import locked_directory
 from synthenv.runs.storage.locked_directory import RESULT
 from synthenv.runs.storage.stored_config import CONFIG
-from synthenv.selection.columns import Column
+from synthenv.selection.tables.columns import Column
 from synthenv.selection.tuner import fitted as selectors
 from synthenv.selection.tuner import objective as objectives
 from synthenv.selection.tuner.fitted import Fitted
