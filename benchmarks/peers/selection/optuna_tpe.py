@@ -35,11 +35,13 @@ class OnPool(optuna.samplers.TPESampler):
         return self.space
 
     def sample_relative(self, study, trial, search_space):
-        """Ask TPE for one hyperparameter after the other, as it does by default, and move them together."""
-        proposal = {
-            name: self.sample_independent(study, trial, name, distribution)
-            for name, distribution in search_space.items()
-        }
+        """Ask TPE for a whole proposal, or at first for random values, and move it."""
+        proposal = super().sample_relative(study, trial, search_space)
+        if not proposal:
+            proposal = {
+                name: self.sample_independent(study, trial, name, distribution)
+                for name, distribution in search_space.items()
+            }
         self.chosen = self._table.nearest(proposal)
         return self._table.proposal_of(self.chosen)
 
@@ -55,7 +57,7 @@ def search(table: Table, seed: int) -> None:
     while True:
         trial = study.ask(sampler.space)
         candidate, score, state = sampler.chosen, math.nan, TrialState.COMPLETE
-        for step in range(1, table.lengths[candidate] + 1):
+        for step in range(table.seen[candidate] + 1, table.lengths[candidate] + 1):
             score = table.step(candidate, step)
             if math.isnan(score):
                 break

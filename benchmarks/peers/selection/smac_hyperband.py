@@ -1,5 +1,6 @@
 """SMAC3's multi-fidelity facade (a random forest, Hyperband) on tables of past runs; ``table.py`` has the rules."""
 
+import importlib.metadata
 import logging
 import math
 import sys
@@ -7,7 +8,6 @@ import tempfile
 import warnings
 
 try:
-    import smac
     from ConfigSpace import (
         CategoricalHyperparameter,
         Configuration,
@@ -102,4 +102,4 @@ def search(table: Table, seed: int) -> None:
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
-    answer(search, f"smac {smac.__version__}")
+    answer(search, f"smac {importlib.metadata.version('smac')}")

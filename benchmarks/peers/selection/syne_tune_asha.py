@@ -57,7 +57,7 @@ def search(table: Table, seed: int) -> None:
         trial = Trial(number, config, datetime.datetime.now())
         scheduler.on_trial_add(trial)
         result = None
-        for step in range(1, table.lengths[candidate] + 1):
+        for step in range(table.seen[candidate] + 1, table.lengths[candidate] + 1):
             score = table.step(candidate, step)
             if math.isnan(score):
                 scheduler.on_trial_error(trial)

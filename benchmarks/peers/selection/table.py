@@ -76,7 +76,8 @@ class Table:
     def nearest(self, proposal: dict[str, Any]) -> int:
         """The configuration nearest to a proposal that was not begun yet.
 
-        Once all were begun, the nearest one that is not at its end; it is trained on from where it was left. The
+        Once all were begun, the nearest one that is not at its end; it is trained on from where it was left, and
+        only its new steps are told, or a peer that stops it where it had stopped it before would never end. The
         distance is a sum over hyperparameters: the squared difference of numbers and levels in [0, 1], and 1 for a
         choice that differs or a hyperparameter that is there in one of the two only.
 
@@ -131,7 +132,7 @@ class Table:
     def step(self, candidate: int, step: int) -> float:
         """The score of a configuration after a step, which must be its next one; NaN where it has none.
 
-        Steps that were trained before are told again for nothing.
+        A step that was trained before is told again for nothing.
 
         Raises:
             Spent: the clock stands at the end.
