@@ -2,7 +2,7 @@
 
     python benchmarks/bench_selection.py DATA [--methods ...] [--peers ...] [--seeds 0 1 2] [--unit steps] [--json FILE]
 
-DATA is a directory of past runs. A budget is a share of what it costs to train the whole pool of a data set to the end,
+DATA is a directory of past runs; without one there is nothing to do. A budget is a share of what it costs to train the whole pool of a data set to the end,
 in steps (``--unit steps``, where every step costs the same) or seconds. What learns from past runs learns from other
 data sets, in folds, anew for every seed. Peers run in interpreters of their own (``peers/README.md``); one without is
 skipped. A search that is in the JSON file already is not played again.
@@ -218,7 +218,7 @@ def picture(found: dict[str, Any], unit: str, out: Path) -> None:
 def main() -> None:
     """Play whatever is missing, write it as it comes, and print the tables of what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--methods", nargs="*", default=OURS)
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -228,6 +228,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="results/selection_DATA_UNIT.json if not given")
     parser.add_argument("--picture", type=Path, help="a png to draw regret over budget to")
     a = parser.parse_args()
+    if a.data is None:
+        print("skipped: pass a directory of past runs")
+        return
     a.json = a.json or HERE / "results" / f"selection_{a.data.name}_{a.unit}.json"
     settings = {"data": a.data.name, "unit": a.unit, "pool": a.pool, "folds": FOLDS, "shares": SHARES}
     stored = json.loads(a.json.read_text()) if a.json.exists() else {"settings": settings, "rows": {}}
