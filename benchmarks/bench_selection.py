@@ -2,10 +2,10 @@
 
     python benchmarks/bench_selection.py DATA [--methods ...] [--peers ...] [--seeds 0 1 2] [--unit steps] [--json FILE]
 
-DATA is a directory of past runs; without one there is nothing to do. A budget is a share of what it costs to train the whole pool of a data set to the end,
-in steps (``--unit steps``, where every step costs the same) or seconds. What learns from past runs learns from other
-data sets, in folds, anew for every seed. Peers run in interpreters of their own (``peers/README.md``); one without is
-skipped. A search that is in the JSON file already is not played again.
+DATA is a directory of past runs; without one there is nothing to do. A budget is a share of what it costs to train the
+whole pool of a data set to the end, in steps (``--unit steps``, where every step costs the same) or seconds. What
+learns from past runs learns from other data sets, in folds, anew for every seed. Peers run in interpreters of their own
+(``peers/README.md``); one without is skipped. A search that is in the JSON file already is not played again.
 """
 
 import argparse
@@ -25,13 +25,11 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import jax
 import jax.numpy as jnp
 import numpy as np
+from selection_summary import BUDGETS, SHARES, picture, show, summary
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import write_atomic
-from synthenv.runs.display.figures import BLUE, CYCLE, dress, new_figure, save
 from synthenv.runs.select.simulate.run import tasks_of
-from synthenv.runs.statistics.intervals import bootstrap_interval
-from synthenv.selection.elo import elo_intervals
 from synthenv.selection.folds import folds_of
 from synthenv.selection.meta_dataset import MetaDataset
 from synthenv.selection.methods import METHODS, SearchMethod
@@ -45,8 +43,6 @@ PEERS = {  # script, and the variable that names its interpreter
     "smac": ("smac_hyperband.py", "SYNTHENV_SMAC_PYTHON"),
 }
 OURS = ["random", "asha", "hyperband", "zap", "quick_tune_no_refit"]
-BUDGETS = [0.05, 0.1, 0.25, 0.5]
-SHARES = sorted({*BUDGETS, *np.geomspace(0.005, max(BUDGETS), 21).round(4).tolist()})  # of the curves
 FOLDS = 5
 
 
@@ -158,63 +154,6 @@ def write_tables(meta: MetaDataset, path: str) -> None:
     np.savez(path, **pools._asdict(), configs=meta.configs, columns=np.asarray(json.dumps(columns)))
 
 
-def summary(rows: dict[str, Any], names: list[str], datasets: list[str]) -> dict[str, Any]:
-    """Regret and Elo at every budget, over the data sets that all methods have played."""
-    mine = {name: {d: [] for d in datasets} for name in names}
-    for key, row in rows.items():
-        name, d, _ = key.split(" ")
-        if name in mine and d in mine[name]:
-            mine[name][d].append(row["regret"])
-    names = [name for name in names if any(mine[name].values())]
-    played = [d for d in datasets if all(mine[name][d] for name in names)]
-    regret = np.asarray([[np.mean(mine[name][d], 0) for name in names] for d in played])  # [D, P, shares]
-    found: dict[str, Any] = {"datasets": played, "budgets": BUDGETS, "methods": {}}
-    at = [SHARES.index(budget) for budget in BUDGETS]
-    elos = [elo_intervals(regret[:, :, i], names.index("random")) for i in at]
-    for p, name in enumerate(names):
-        own = [row for key, row in rows.items() if key.split(" ")[0] == name and key.split(" ")[1] in played]
-        found["methods"][name] = {
-            "regret": regret[:, p, at].mean(0).round(4).tolist(),
-            "ci95_regret": [np.round(bootstrap_interval(regret[:, p, i]), 4).tolist() for i in at],
-            "elo": [round(float(elo[0, p])) for elo in elos],
-            "ci95_elo": [[round(float(x)) for x in elo[1:, p]] for elo in elos],
-            "curve": regret[:, p].mean(0).round(5).tolist(),
-            "searches": len(own),
-            "cpu_seconds_per_search": round(float(np.mean([row["cpu_seconds"] for row in own])), 3),
-            "version": own[0].get("version", "synthenv"),
-        }
-    return found
-
-
-def show(found: dict[str, Any], unit: str) -> None:
-    """Print regret and Elo as tables in Markdown."""
-    print(f"{len(found['datasets'])} data sets, shares of the pool's {unit}")
-    for what, digits in (("regret", 3), ("elo", 0)):
-        print(f"\n| {what} at | " + " | ".join(f"{b:.0%}" for b in BUDGETS) + " | searches |")
-        print("|---|" + "---|" * (len(BUDGETS) + 1))
-        for name, row in found["methods"].items():
-            cells = [
-                f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-                for mean, (low, high) in zip(row[what], row[f"ci95_{what}"], strict=True)
-            ]
-            print(f"| {name} | " + " | ".join(cells) + f" | {row['searches']} |")
-
-
-def picture(found: dict[str, Any], unit: str, out: Path) -> None:
-    """Draw the mean regret of everybody over the budget."""
-    figure = new_figure(8.0, 4.5, f"normalised regret on {len(found['datasets'])} data sets")
-    axes = figure.subplots()
-    colors = (BLUE, *CYCLE * len(found["methods"]))
-    for color, (name, row) in zip(colors, found["methods"].items(), strict=False):
-        style = "--" if name in PEERS else "-"
-        axes.plot(SHARES, row["curve"], style, color=color, label=name, drawstyle="steps-post")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.legend(frameon=False)
-    dress(axes, "mean over data sets and seeds; peers are dashed", f"share of the pool's {unit}", "regret")
-    save(figure, out)
-
-
 def main() -> None:
     """Play whatever is missing, write it as it comes, and print the tables of what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -262,7 +201,7 @@ def main() -> None:
             elif todo:
                 for seed, d, row in play_peer(arena, name, f"{folder}/tables.npz", todo):
                     keep(name, seed, d, row)
-    stored["summary"] = summary(rows, [*a.methods, *a.peers], [datasets[d] for d in chosen])
+    stored["summary"] = summary(rows, [*a.methods, *a.peers], [datasets[d] for d in chosen], a.seeds)
     write_json(a.json, stored)
     show(stored["summary"], a.unit)
     if a.picture:

@@ -111,6 +111,7 @@ def test_what_is_left_is_trained_best_first(table, rules):
 
 def test_the_benchmark_judges_told_jobs_as_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     bench = module_of(BENCHMARKS / "bench_selection.py")
     scores = np.random.default_rng(0).uniform(size=(5, 40))
     meta = small_table(scores, np.zeros((5, 1)), [{"x": float(x)} for x in range(40)])
@@ -127,6 +128,14 @@ def test_the_benchmark_judges_told_jobs_as_its_own(tmp_path, monkeypatch):
     regret = arena.judged(1, arena.jobs_of(1, told))["regret"]
     assert regret[0] == 1.0 and regret[bench.SHARES.index(0.05)] > 0.0
     assert regret[bench.SHARES.index(0.1)] == 0.0
+    rows = {
+        f"{name} data{d} 0": row | {"version": name} for d, row in rows.items() for name in ("random", "peer")
+    }
+    rows["peer data1 0"]["regret"] = regret
+    found = bench.summary(rows, ["random", "peer", "absent"], ["data0", "data1", "data3"], [0])
+    assert found["datasets"] == ["data1", "data3"] and list(found["methods"]) == ["random", "peer"]
+    assert found["methods"]["random"]["elo"] == [1000] * 4
+    assert found["methods"]["peer"]["elo"][1] == 1191  # a win and a tie: odds of 3 to 1
     bench.write_tables(meta, str(tmp_path / "tables.npz"))
     arrays = dict(np.load(tmp_path / "tables.npz"))
     assert json.loads(str(arrays.pop("columns")))[0]["name"] == "x"
