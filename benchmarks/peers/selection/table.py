@@ -145,9 +145,9 @@ class Table:
             self.clock += float(self.costs[candidate, step - 1])
             self.seen[candidate] = step
             if self.jobs and self.jobs[-1][0] == candidate and self.jobs[-1][2] == step - 1:
-                self.jobs[-1][2] = step
+                self.jobs[-1][2] = int(step)
             else:
-                self.jobs.append([candidate, step - 1, step])
+                self.jobs.append([int(candidate), int(step) - 1, int(step)])
         return float(self.curves[candidate, step - 1])
 
 
