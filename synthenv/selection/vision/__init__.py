@@ -1,0 +1,1 @@
+"""Pretrained image networks, small image tasks, and what a tuner asks of them: fine-tune with these settings."""
