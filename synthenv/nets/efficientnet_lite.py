@@ -55,7 +55,8 @@ class EfficientNetLiteConfig:
     @property
     def blocks(self) -> "tuple[BlockShape, ...]":
         """The blocks in their order."""
-        blocks, last = [], len(STAGES) - 1
+        blocks: list[BlockShape] = []
+        last = len(STAGES) - 1
         for i, (repeats, kernel, stride, expansion, _, out) in enumerate(STAGES):
             repeats = repeats if i in (0, last) else math.ceil(self.depth * repeats)
             for n in range(repeats):
@@ -115,10 +116,11 @@ def init_units(
     keys = iter(jax.random.split(key, sum(map(len, shapes))))
 
     def drawn(shape: tuple[int, ...]) -> Conv:
+        out = shape[-1]
         taps = math.prod(shape[:2]) if len(shape) > 2 else 1
-        fan_out = taps * (shape[-1] if len(shape) != 3 else 1)
+        fan_out = taps * (out if len(shape) != 3 else 1)
         kernel = jax.random.normal(next(keys), shape) * math.sqrt(2.0 / fan_out)
-        return Conv(kernel, jnp.ones(shape[-1]), jnp.zeros(shape[-1]))
+        return Conv(kernel, jnp.ones(out), jnp.zeros(out))
 
     units = tuple(tuple(drawn(shape) for shape in unit) for unit in shapes)
     statistics = tuple(

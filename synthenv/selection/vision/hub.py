@@ -9,7 +9,7 @@ import importlib.util
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -185,10 +185,11 @@ def _conv(tensors: dict[str, np.ndarray], conv: str, norm: str, shape: tuple[int
     )
     kernel = _tensor(tensors, f"{conv}.weight", theirs).transpose(2, 3, 1, 0).reshape(shape)
     scale, bias = (_tensor(tensors, f"{norm}.{what}", shape[-1:]) for what in ("weight", "bias"))
-    return Conv(np.ascontiguousarray(kernel), scale, bias)
+    contiguous: Any = np.ascontiguousarray(kernel)
+    return Conv(contiguous, scale, bias)
 
 
-def _tensor(tensors: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
+def _tensor(tensors: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> Any:
     found = tensors.get(name)
     if found is None or found.shape != shape:
         seen = "missing" if found is None else f"of shape {found.shape}"
