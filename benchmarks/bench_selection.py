@@ -30,11 +30,11 @@ from selection_summary import BUDGETS, SHARES, picture, show, summary
 from synthenv.core.errors import UserError
 from synthenv.core.files import write_atomic
 from synthenv.runs.select.simulate.run import tasks_of
-from synthenv.selection.folds import folds_of
-from synthenv.selection.meta_dataset import MetaDataset
-from synthenv.selection.methods import METHODS, SearchMethod
 from synthenv.selection.readers.registry import read_meta_dataset
-from synthenv.selection.simulate import Jobs, Limits, Task, regret_at, simulate
+from synthenv.selection.search.methods import METHODS, SearchMethod
+from synthenv.selection.search.simulate import Jobs, Limits, Task, regret_at, simulate
+from synthenv.selection.tables.folds import folds_of
+from synthenv.selection.tables.meta_dataset import MetaDataset
 
 HERE = Path(__file__).resolve().parent
 PEERS = {  # script, and the variable that names its interpreter

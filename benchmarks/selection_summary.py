@@ -7,7 +7,7 @@ import numpy as np
 
 from synthenv.runs.display.figures import BLUE, CYCLE, dress, new_figure, save
 from synthenv.runs.statistics.intervals import bootstrap_interval
-from synthenv.selection.elo import elo_intervals
+from synthenv.selection.search.elo import elo_intervals
 
 BUDGETS = [0.05, 0.1, 0.25, 0.5]
 SHARES = sorted({*BUDGETS, *np.geomspace(0.005, max(BUDGETS), 21).round(4).tolist()})  # of the curves

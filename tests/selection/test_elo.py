@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from synthenv.selection.elo import elo_intervals, outcomes, ratings
+from synthenv.selection.search.elo import elo_intervals, outcomes, ratings
 
 
 def test_ten_wins_to_one_are_four_hundred_points():

@@ -18,7 +18,7 @@ import numpy as np
 
 from synthenv.core.errors import UserError
 from synthenv.core.files import disk_error
-from synthenv.selection.meta_features import IMAGES
+from synthenv.selection.tables.meta_features import IMAGES
 
 FASHION_CLASSES = (
     *("t-shirt", "trouser", "pullover", "dress", "coat"),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from synthenv.core.errors import UserError
-from synthenv.selection.space import SearchSpace, search_space
+from synthenv.selection.tables.space import SearchSpace, search_space
 from synthenv.selection.vision.hub import HUB
 
 _ADAM = ("adam", "adamw")

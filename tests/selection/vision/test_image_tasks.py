@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from synthenv.core.errors import UserError
-from synthenv.selection.meta_features import meta_features
+from synthenv.selection.tables.meta_features import meta_features
 from synthenv.selection.vision.augmentation import augmented, mixed
 from synthenv.selection.vision.image_tasks import ImageSource, image_task
 from synthenv.selection.vision.settings import FineTuning
