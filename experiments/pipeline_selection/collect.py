@@ -17,7 +17,7 @@ from experiments.command_line import execute, parse
 from synthenv.core.files import make_directory, to_json, write_atomic
 from synthenv.nets.efficientnet_lite import EfficientNetLiteConfig
 from synthenv.selection.readers.from_runs import Run, from_runs
-from synthenv.selection.readers.ours import write_meta_dataset
+from synthenv.selection.readers.write import write_meta_dataset
 from synthenv.selection.tables.space import SearchSpace
 from synthenv.selection.vision.fine_tune import DivergedError, fine_tune
 from synthenv.selection.vision.hub import HUB, Weights

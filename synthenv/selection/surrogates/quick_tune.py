@@ -1,7 +1,7 @@
 """Quick-Tune without refitting: a deep kernel and a predictor of costs, learnt from the runs of other data sets.
 
 ``fit`` trains on curves that were seen before; in a search nothing is trained, the process is told what was seen. It
-differs from the paper in five ways, each of which is measured in ``experiments/pipeline_selection``: it looks
+differs from the paper in five ways: it looks
 ``reach`` steps ahead instead of one, has one row for each candidate instead of one for each step, compares with the
 best score of all steps, has a mean that the network tells, and does not refit.
 
