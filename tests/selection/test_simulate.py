@@ -153,7 +153,8 @@ def test_rungs_are_powers_of_eta_and_the_last_step():
 
 def test_asha_promotes_a_third_of_each_rung_and_the_best_of_it():
     task = random_task()
-    jobs = jax.device_get(simulate(policies.ASHA, None, task, jax.random.key(1), Limits(num_jobs=60)))
+    # 27 at the first rung, 9 at the second and 3 at the third: after these nobody can be promoted.
+    jobs = jax.device_get(simulate(policies.ASHA, None, task, jax.random.key(1), Limits(num_jobs=39)))
     is_job = jobs.candidate >= 0
     curves = np.asarray(task.curves)
     seen: dict[int, dict[int, float]] = {1: {}, 3: {}, 9: {}}
@@ -167,6 +168,14 @@ def test_asha_promotes_a_third_of_each_rung_and_the_best_of_it():
             assert rank < len(rung) // 3
         seen[last][candidate] = curves[candidate, last - 1]
     assert len(seen[1]) == 27 and len(seen[3]) == 9 and len(seen[9]) == 3
+
+
+def test_asha_goes_on_with_the_best_when_nobody_can_be_promoted():
+    task = random_task()
+    jobs = jax.device_get(simulate(policies.ASHA, None, task, jax.random.key(1), Limits(num_jobs=90)))
+    assert (jobs.candidate >= 0).sum() == 27 + 26 + 25 + 3  # every candidate passes every rung in the end
+    left = np.asarray(task.curves)[jobs.candidate[39:45], 2]
+    assert (np.diff(left) <= 0).all() and (jobs.first[39:45] == 3).all()
 
 
 def test_hyperband_plays_its_brackets():

@@ -74,7 +74,7 @@ def _scores_at(view: View, step: int) -> tuple[jax.Array, jax.Array]:
 
 
 def _choose_asha(key: jax.Array, params: Any, state: _Asha, view: View) -> tuple[_Asha, Choice]:
-    """The best candidate that can be promoted from the highest rung that has one, else a new one."""
+    """The best candidate that can be promoted from the highest rung that has one, else a new one, else what is left."""
     levels = rungs(view.curves.shape[1])
     new = _first(view.is_open & (view.steps == 0) & (state.sent_to < 0), state.priority)
     choice, rung = new, jnp.asarray(0, jnp.int32)
@@ -86,6 +86,13 @@ def _choose_asha(key: jax.Array, params: Any, state: _Asha, view: View) -> tuple
         promoted = jnp.where(is_top, best, NOBODY)
         choice = jnp.where(promoted >= 0, promoted, choice)
         rung = jnp.where(promoted >= 0, k + 1, rung)
+    # Where nobody is left to promote or to begin, the most advanced go on, the best of them first.
+    left = view.is_open & (view.steps > 0)
+    last = jnp.take_along_axis(view.curves, jnp.maximum(view.steps - 1, 0)[:, None], axis=1)[:, 0]
+    furthest = jnp.max(jnp.where(left, state.sent_to, -1))
+    rest = _first(left & (state.sent_to == furthest), jnp.nan_to_num(last, nan=-jnp.inf))
+    rung = jnp.where(choice >= 0, rung, jnp.minimum(furthest + 1, len(levels) - 1))
+    choice = jnp.where(choice >= 0, choice, rest)
     sent_to = state.sent_to.at[choice].set(jnp.where(choice >= 0, rung, state.sent_to[choice]))
     return state._replace(sent_to=sent_to), Choice(choice, jnp.asarray(levels, jnp.int32)[rung])
 
