@@ -90,9 +90,8 @@ def read(argv: list[str], rows: Rows) -> Any:
             help_text.of_one(kind, name, rows[kind].example, flags_of(kind, default), "--help-all" in words)
         )
         raise SystemExit(0)
-    command = _parsed(kind, words, default, rows)
-    _check_resume(command, words)
-    return command
+    _check_resume(words)
+    return _parsed(kind, words, default, rows)
 
 
 def _load_imports(words: list[str]) -> None:
@@ -164,12 +163,13 @@ def _option(argv: list[str], flag: str) -> str | None:
     return None
 
 
-def _check_resume(command: Any, words: list[str]) -> None:
+def _check_resume(words: list[str]) -> None:
     """Refuse ``--resume`` alone where nothing was begun: defaults would begin that nobody has asked for."""
-    if not getattr(command, "resume", False) or command.out is None:
+    out = _option(words, "--out")
+    if "--resume" not in words or out is None:
         return
     said = {word.split("=")[0].replace("_", "-") for word in words if word.startswith("--")}
-    if said <= _AROUND and not locked_directory.is_begun(command.out):
+    if said <= _AROUND and not locked_directory.is_begun(Path(out)):
         raise UserError(
-            f"there is nothing to resume in {command.out}: check the path, or pass the flags that are to begin it"
+            f"there is nothing to resume in {out}: check the path, or pass the flags that are to begin it"
         )

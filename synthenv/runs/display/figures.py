@@ -60,7 +60,7 @@ def dress(axes: Axes, title: str, xlabel: str, ylabel: str, title_pad: float | N
     axes.spines[["bottom", "left"]].set_color(QUIET)
     axes.grid(axis="y", color=GRID, linewidth=0.9)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=INK, length=0)
+    axes.tick_params(which="both", colors=INK, length=0)
 
 
 def literal(name: str) -> str:

@@ -2,9 +2,12 @@
 
 from typing import Any
 
-from synthenv.runs.display.terminal import bracketed, busy, listing
+from synthenv.runs.display.terminal import bracketed, busy, counted, listing, say
 from synthenv.runs.select.rank import rank as ranking
 from synthenv.runs.select.rank.arguments import SelectRank
+
+_WIDTH = 110  # of a table
+_FRAME = 50  # of it for the place, the name and what is expected
 
 
 def rank(command: SelectRank) -> dict[str, Any]:
@@ -15,26 +18,36 @@ def rank(command: SelectRank) -> dict[str, Any]:
 def _ranked(command: SelectRank) -> dict[str, Any]:
     with busy("learning from past runs"):
         rows = ranking.rank(command)
-    names = list(dict.fromkeys(name for row in rows for name in row.config))
-    differing = [name for name in names if len({str(row.config.get(name)) for row in rows}) > 1]
     of = command.for_dataset or " ".join(command.meta_features)
-    same = {name: rows[0].config.get(name) for name in names if name not in differing}
+    shown, left = _shown(rows)
     listing(
         f"configurations for {of} (expected: standard deviations above the mean of all)",
-        ("", "name", "expected", *differing),
+        ("", "name", "expected", *shown),
         [
-            (
-                str(place),
-                row.name,
-                f"{row.expected:.2f}",
-                *(_short(row.config.get(name)) for name in differing),
-            )
+            (str(place), row.name, f"{row.expected:.2f}", *(_short(row.config.get(name)) for name in shown))
             for place, row in enumerate(rows, start=1)
         ],
     )
-    if same:
-        listing("the same for all of them", tuple(same), [tuple(_short(value) for value in same.values())])
+    if left:
+        say(f"{counted(left, 'hyperparameter')} more of each: --json FILE has all of them")
     return {"surrogate": command.surrogate, "ranking": [row._asdict() for row in rows]}
+
+
+def _shown(rows: list[ranking.Ranked]) -> tuple[list[str], int]:
+    """The hyperparameters that a table has room for, words before numbers, and how many are left."""
+    names = list(dict.fromkeys(name for row in rows for name in row.config))
+
+    def order(name: str) -> tuple[bool, int]:
+        values = [row.config.get(name) for row in rows]
+        return not any(isinstance(value, str) for value in values), -len(set(map(str, values)))
+
+    shown, width = [], _FRAME
+    for name in sorted(names, key=order):
+        width += max(len(name), *(len(_short(row.config.get(name))) for row in rows)) + 3
+        if width > _WIDTH:
+            break
+        shown.append(name)
+    return shown, len(names) - len(shown)
 
 
 def _short(value: Any) -> str:

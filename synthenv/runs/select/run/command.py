@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from synthenv.core.errors import UserError
-from synthenv.runs.display.terminal import bars, listing, say
+from synthenv.runs.display.terminal import bars, counted, listing, say
 from synthenv.runs.select.run.arguments import SelectRun
 from synthenv.runs.select.run.tuner import Tuner
 from synthenv.selection.tuner.jobs import Budget
@@ -28,9 +28,10 @@ def run(command: SelectRun) -> dict[str, Any]:
 
         summary = _tuner(command, out, show).run()
     best = summary["best"]
+    evaluations, steps = counted(summary["evaluations"], "evaluation"), counted(summary["steps"], "step")
     say(
         f"{summary['finished']} trials finished, {summary['paused']} paused, {summary['crashed']} crashed;"
-        f" {summary['evaluations']} evaluations, {summary['steps']} steps, {summary['seconds']:.0f} s"
+        f" {evaluations}, {steps}, {summary['seconds']:.0f} s"
     )
     rows = [(name, f"{x:.4g}" if isinstance(x, float) else str(x)) for name, x in best["config"].items()]
     say(f"the best is trial {best['trial']}, with {best['score']:.6g} after step {best['step']}:")
@@ -43,7 +44,7 @@ def trial_line(event: dict[str, Any]) -> str:
     """How a job ended, in a line."""
     score = "" if event["score"] is None else f" with {event['score']:.4g}"
     why = f" ({event['reason']})" if event["reason"] else ""
-    return f"trial {event['trial']} {event['state']}{score} after {event['steps']} steps{why}"
+    return f"trial {event['trial']} {event['state']}{score} after {counted(event['steps'], 'step')}{why}"
 
 
 def _total(command: SelectRun) -> tuple[str, int | None]:

@@ -31,6 +31,7 @@ NO_GUARD = (
     " into a file of its own"
 )
 _NO_START = "a worker could not begin: see what it has printed, and that the imported files run by themselves"
+_STOPPED = "the search was stopped: go on with it by resuming it"
 _HIDING = threading.Lock()
 
 
@@ -87,13 +88,18 @@ class Child:
         if self._process is not None and self._process.is_alive():
             return
         if self._is_stopped:
-            raise MachineError("the search was stopped: go on with it by resuming it")
+            raise MachineError(_STOPPED)
         context = multiprocessing.get_context("spawn")  # a fork would inherit JAX's threads as they stand
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, extensions(), _cache()), daemon=True)
+        process = context.Process(target=_work, args=(theirs, extensions(), _cache()), daemon=True)
         with contextlib.nullcontext() if self._needs_script else _no_script():
-            self._process.start()
+            process.start()
+        # Whoever stops meanwhile sees either the process, or is seen here.
+        self._process = process
         theirs.close()
+        if self._is_stopped:
+            self.stop()
+            raise MachineError(_STOPPED)
         try:
             if not self._connection.poll(_START_SECONDS):
                 raise EOFError

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from synthenv.runs.display.terminal import Bar, bars, listing, say
+from synthenv.runs.display.terminal import Bar, bars, counted, listing, say
 from synthenv.runs.select.simulate import run
 from synthenv.runs.select.simulate.arguments import SelectSimulate
 from synthenv.runs.select.simulate.plot import regret_plot
@@ -18,7 +18,8 @@ def simulate(command: SelectSimulate) -> dict[str, Any]:
         def tell(method: str, done: int, total: int) -> None:
             if method not in shown:
                 shown[method] = make_bar(method, total)
-            shown[method].show("", completed=done + 1)
+            line = f"{method}: {done} of {counted(total, 'piece')} of its searches done"
+            shown[method].show("", line if done % max(total // 5, 1) == 0 else None, completed=done + 1)
 
         results = run.carry_out(command, tell)
     regret_plot(results, out / "regret.png")

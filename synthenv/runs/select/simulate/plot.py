@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from synthenv.runs.display.figures import BLUE, CYCLE, dress, new_figure, save
+from synthenv.runs.display.terminal import counted
 
 
 def regret_plot(results: dict[str, Any], out: Path) -> None:
@@ -22,7 +23,7 @@ def regret_plot(results: dict[str, Any], out: Path) -> None:
     axes.legend(frameon=False)
     dress(
         axes,
-        f"mean over data sets and {results['num_seeds']} seeds, 95 % intervals over data sets",
+        f"mean over data sets and {counted(results['num_seeds'], 'seed')}, 95 % intervals over data sets",
         "hours",
         "regret",
     )
