@@ -205,7 +205,7 @@ BROKEN = {
     "ours.py": "synthenv has a task called 'CartPole-v0' of its own: register yours by another name",
     "thing.py": (
         "register does not know what a int is: pass one of AgentConfig, Family, NetworkKind, ProxyConfig, Reader, "
-        "Shaping, StrategyKind, Task, WorldModel"
+        "SearchMethod, Shaping, StrategyKind, Surrogate, Task, WorldModel"
     ),
 }
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from synthenv.cli import main
+from synthenv.selection.surrogates.registry import SURROGATES
 
 
 @pytest.fixture
@@ -45,7 +46,9 @@ def test_it_ranks_for_a_new_data_set(table, tmp_path, capsys):
     assert main([*words, "--for", "data3"]) == 0
 
 
-def test_cross_validation_has_the_baselines(table, tmp_path, capsys):
+def test_cross_validation_has_the_baselines(table, tmp_path, capsys, monkeypatch):
+    # The networks of the real regression train for seconds; tests/selection has them.
+    monkeypatch.setitem(SURROGATES._entries, "regression", SURROGATES["forest"])
     sizes, file = tmp_path / "sizes.csv", tmp_path / "out.json"
     sizes.write_text("name,size\nsmall,1\nlarge,9\n")
     words = [

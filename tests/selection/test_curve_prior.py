@@ -135,6 +135,7 @@ def test_scores_are_shown_at_eighths_and_before_the_last():
     np.testing.assert_array_equal(shown_steps(jnp.array([0]))[0], [0] * NUM_SHOWN)
 
 
+@pytest.mark.long
 def test_exercises_hide_scores_of_crashes_only():
     own, others, questions = sample(jax.random.key(0), TINY, 64)
     there = np.asarray(questions.mask)

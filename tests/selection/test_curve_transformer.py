@@ -285,6 +285,7 @@ def test_training_on_random_tasks_lowers_every_loss():
     assert all(new < old - 0.02 for new, old in zip(last, first, strict=True))
 
 
+@pytest.mark.long
 def test_pretraining_on_real_curves_goes_on_where_it_stopped():
     config = TrainingConfig(MODEL, TINY, RealConfig(4, 4, 12, 6), real_share=1.0, batch_size=4, num_steps=6)
     real = real_curves.load(meta_dataset())

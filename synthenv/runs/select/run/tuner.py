@@ -46,6 +46,8 @@ Show = Callable[[dict[str, Any]], None]
 class Tuner:
     """A search that is ready to run.
 
+        synthenv.Tuner({"lr": (1e-4, 0.1, "log")}, objective, budget=20, out="runs/mine").run()["best"]
+
     Args:
         space: what may be tried, see ``selection/tuner/pool.py``.
         objective: what is tried, see ``selection/tuner/objective.py``; a function, or its ``Place`` in a file.
