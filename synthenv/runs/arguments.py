@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -77,6 +78,24 @@ def check_agents(*names: str | None) -> None:
     for name in names:
         if name not in (None, AS_EVOLVED):
             AGENTS.find(name)
+
+
+def described(words: tuple[str, ...]) -> dict[str, float]:
+    """Read what ``--meta-features`` says of a data set, each word as NAME=VALUE.
+
+    Raises:
+        UserError: one is no NAME=NUMBER.
+    """
+    found = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            found[name] = math.nan
+        if not math.isfinite(found[name]):
+            raise UserError(f"--meta-features {word} is no NAME=NUMBER, such as classes=10")
+    return found
 
 
 def check_counts(arguments: Any, *names: str, idle: str = "does nothing") -> None:

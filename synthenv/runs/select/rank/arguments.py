@@ -1,14 +1,13 @@
 """What ``synthenv select rank`` can be told. Imports nothing heavy."""
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from synthenv.core.errors import UserError
-from synthenv.runs.arguments import Common, check_counts
+from synthenv.runs.arguments import Common, check_counts, described
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,13 +64,4 @@ class SelectRank:
         Raises:
             UserError: one is no NAME=NUMBER.
         """
-        found = {}
-        for word in self.meta_features:
-            name, _, value = word.partition("=")
-            try:
-                found[name] = float(value)
-            except ValueError:
-                found[name] = math.nan
-            if not math.isfinite(found[name]):
-                raise UserError(f"--meta-features {word} is no NAME=NUMBER, such as classes=10")
-        return found
+        return described(self.meta_features)

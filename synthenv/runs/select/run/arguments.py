@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from synthenv.core.errors import UserError
-from synthenv.runs.arguments import Common, check_counts
+from synthenv.runs.arguments import Common, check_counts, described
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,14 +88,7 @@ class SelectRun:
         Raises:
             UserError: one is no NAME=NUMBER.
         """
-        found = {}
-        for word in self.meta_features:
-            name, _, value = word.partition("=")
-            try:
-                found[name] = float(value)
-            except ValueError:
-                raise UserError(f"--meta-features {word} is no NAME=NUMBER, such as classes=10") from None
-        return found
+        return described(self.meta_features)
 
     @staticmethod
     def resumed(stored: Mapping[str, Any]) -> "SelectRun":
