@@ -199,6 +199,7 @@ def test_no_step_is_trained_twice_by_several_workers(policy):
         if candidate >= 0:
             assert steps[candidate] == first
             steps[candidate] = last
+    assert (steps > 0).all()
     assert (steps == 9).sum() >= 2
 
 

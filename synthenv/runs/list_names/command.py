@@ -37,27 +37,7 @@ def list_names(command: List) -> dict[str, Any]:
             for name, preset in (*dream_presets.PRESETS.items(), ("...", dream_presets.ANY))
         ],
     )
-    scores = {name: entry["scores"] for name, entry in zoo.manifest().items()}
-    listing(
-        "shipped proxies (without :i all of a task), as measured when they were built",
-        ("proxy", "agent", "mean real return [95 % CI]", "steps to solve [95 % CI]", "agents"),
-        [
-            (
-                name,
-                str(score.get("agent", "ddqn")),
-                bracketed(score, "return", "mean_"),
-                bracketed(score, "steps_to_solve", form=",.0f") if score.get("solved_share") else "",
-                str(score["num_agents"]),
-            )
-            for name, score in scores.items()
-        ],
-    )
-    models = {name: entry["scores"] for name, entry in world_models.manifest().items()}
-    listing(
-        "shipped world models: agents trained in their dreams, at the end of training",
-        ("world model", "task", "mean real return [95 % CI]", "seeds"),
-        [row for name, score in models.items() for row in _rows_of_model(name, score)],
-    )
+    scores, models = _shipped()
     agents = {name: " or ".join(agent.actions) for name, agent in AGENTS.items()}
     listing("agents", ("agent", "actions"), list(agents.items()))
     others = {
@@ -86,6 +66,32 @@ def list_names(command: List) -> dict[str, Any]:
         "presets": presets,
         "pretrainings": pretrainings,
     }
+
+
+def _shipped() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Show what is shipped, and return the scores of proxies and of world models by name."""
+    scores = {name: entry["scores"] for name, entry in zoo.manifest().items()}
+    listing(
+        "shipped proxies (without :i all of a task), as measured when they were built",
+        ("proxy", "agent", "mean real return [95 % CI]", "steps to solve [95 % CI]", "agents"),
+        [
+            (
+                name,
+                str(score.get("agent", "ddqn")),
+                bracketed(score, "return", "mean_"),
+                bracketed(score, "steps_to_solve", form=",.0f") if score.get("solved_share") else "",
+                str(score["num_agents"]),
+            )
+            for name, score in scores.items()
+        ],
+    )
+    models = {name: entry["scores"] for name, entry in world_models.manifest().items()}
+    listing(
+        "shipped world models: agents trained in their dreams, at the end of training",
+        ("world model", "task", "mean real return [95 % CI]", "seeds"),
+        [row for name, score in models.items() for row in _rows_of_model(name, score)],
+    )
+    return scores, models
 
 
 def _rows_of_model(name: str, scores: dict[str, Any]) -> list[tuple[str, str, str, str]]:
