@@ -53,9 +53,7 @@ def task_of(meta: MetaDataset, d: int) -> Task:
     candidates = Candidates(
         jnp.asarray(features[pools.config[d]]), jnp.asarray(meta.meta_features[d]), jnp.asarray(pools.mask[d])
     )
-    return Task(
-        candidates, *(jnp.asarray(x[d]) for x in (pools.curves, pools.costs, pools.lengths, pools.crashed))
-    )
+    return Task(candidates, *(jnp.asarray(x[d]) for x in (pools.curves, pools.costs, pools.lengths)))
 
 
 @pytest.fixture(scope="module")

@@ -23,15 +23,14 @@ from synthenv.selection.surrogates.surrogate import Candidates
 NAN = float("nan")
 
 
-def task_of(curves, costs=None, crashed=None) -> Task:
+def task_of(curves, costs=None) -> Task:
     """A task of these curves; every step takes a second unless costs say otherwise."""
     curves = jnp.asarray(curves, jnp.float32)
     num = len(curves)
     costs = jnp.ones(curves.shape) if costs is None else jnp.asarray(costs, jnp.float32)
     lengths = jnp.maximum(jnp.sum(~jnp.isnan(curves), axis=1), 1)
-    crashed = jnp.zeros(num, bool) if crashed is None else jnp.asarray(crashed)
     candidates = Candidates(jnp.zeros((num, 1)), jnp.zeros(0), jnp.ones(num, bool))
-    return Task(candidates, curves, costs, lengths, crashed)
+    return Task(candidates, curves, costs, lengths)
 
 
 CURVES = [[0.1, 0.2, 0.3], [0.5, 0.4, 0.6], [0.2, NAN, NAN]]
@@ -134,7 +133,7 @@ def test_what_is_skipped_costs_no_time():
 
 
 def test_a_crash_without_a_score_takes_its_turn_once_and_never_counts():
-    task = task_of([[NAN, NAN], [0.3, 0.4]], crashed=[True, False])
+    task = task_of([[NAN, NAN], [0.3, 0.4]])
     jobs = simulate(policies.IN_ORDER, jnp.asarray([1.0, 0.0]), task, jax.random.key(0), Limits(num_jobs=3))
     np.testing.assert_array_equal(jobs.candidate, [0, 1, NOBODY])
     np.testing.assert_allclose(best_at(jobs, task, jnp.asarray([1.0, 2.0])), [NAN, 0.3], rtol=1e-6)

@@ -38,7 +38,7 @@ def a_table(seed: int = 0, crashes: int = 0) -> Task:
     draws = np.random.default_rng(seed)
     curves = np.sort(draws.uniform(size=(NUM, STEPS)), axis=1).astype(np.float32)
     curves[:crashes] = np.nan
-    return task_of(curves, draws.uniform(0.5, 2.0, (NUM, STEPS)), np.arange(NUM) < crashes)
+    return task_of(curves, draws.uniform(0.5, 2.0, (NUM, STEPS)))
 
 
 def outcome_in(task: Task, job: Job) -> Outcome:

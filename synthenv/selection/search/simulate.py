@@ -30,15 +30,13 @@ class Task(NamedTuple):
         candidates: what a policy is told of them.
         curves: scores, NaN from where a run ended. [N, T]
         costs: seconds of each step. [N, T]
-        lengths: steps that a run has. int32 [N]
-        crashed: whether a run ended in a crash; it is never proposed again, and what it had scored before counts. [N]
+        lengths: steps that a run has, that of a crash included; it cannot be trained beyond them. int32 [N]
     """
 
     candidates: Candidates
     curves: jax.Array
     costs: jax.Array
     lengths: jax.Array
-    crashed: jax.Array
 
 
 class Limits(NamedTuple):

@@ -1,9 +1,9 @@
 """Quick-Tune without refitting: a deep kernel and a predictor of costs, learnt from the runs of other data sets.
 
 ``fit`` trains on curves that were seen before; in a search nothing is trained, the process is told what was seen. It
-differs from the paper in five ways: it looks
-``reach`` steps ahead instead of one, has one row for each candidate instead of one for each step, compares with the
-best score of all steps, has a mean that the network tells, and does not refit.
+differs from the paper in five ways: it looks ``reach`` steps ahead instead of one, has one row for each candidate
+instead of one for each step, compares with the best score of all steps, has a mean that the network tells, and does not
+refit.
 
 Axis letters here: D data sets, N runs of a data set, B batch, F inputs of a configuration, K meta-features, T steps.
 

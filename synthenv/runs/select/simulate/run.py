@@ -55,7 +55,7 @@ def tasks_of(meta: MetaDataset) -> list[Task]:
                 jnp.asarray(meta.meta_features[d]),
                 jnp.asarray(pools.mask[d]),
             ),
-            *(jnp.asarray(x[d]) for x in (pools.curves, pools.costs, lengths, pools.crashed)),
+            *(jnp.asarray(x[d]) for x in (pools.curves, pools.costs, lengths)),
         )
         for d in range(len(meta.datasets))
     ]
