@@ -1,13 +1,12 @@
-"""The Gaussian process against closed forms in NumPy, with rows missing, growing, and its slopes by differences."""
+"""The Gaussian process against closed forms in NumPy, with rows missing, and its slopes by differences."""
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from synthenv.nets.gaussian_process import exact, growing
+from synthenv.nets.gaussian_process import exact
 from synthenv.nets.gaussian_process.kernels import matern52, rbf, squared_distance
 from synthenv.nets.gaussian_process.marginal_likelihood import Belief, condition, slopes
 
@@ -106,54 +105,6 @@ def test_jitter_is_added_only_where_it_is_needed_and_as_little_as_does():
     assert np.isfinite(factors).all() and 0 < added.mean() < 1e-4
     np.testing.assert_array_equal(factors[1], jnp.linalg.cholesky(singular + 0.1 * jnp.eye(12)))
     assert np.isnan(exact.cholesky(-jnp.eye(3))).any(), "no jitter makes a negative variance positive"
-
-
-def test_a_growing_factor_is_that_of_all_rows_and_compiles_once(tolerance):
-    chex.clear_trace_counter()
-    (x, y), (asked, _) = rows(8), rows(5, 1)
-
-    @jax.jit
-    def covariances(x, asked):
-        return covariance(x), matern52(squared_distance(x, asked))
-
-    @jax.jit
-    def at_once(full, crossed, y, num):
-        all_rows = growing.factorise(full, num)
-        return all_rows, exact.predict(all_rows.factor, y, all_rows.mask, crossed, jnp.ones(5))
-
-    @jax.jit
-    @chex.assert_max_traces(1)
-    def step(state, row, y, crossed):
-        grown, white, white_crossed = state
-        grown = growing.append(grown, row, row[grown.count])
-        white, white_crossed = (
-            growing.whiten_row(grown, *pair) for pair in ((white, y), (white_crossed, crossed))
-        )
-        return (grown, white, white_crossed), exact.from_white(white, white_crossed, jnp.ones(5))
-
-    full, crossed = covariances(x, asked)
-    zeros = np.zeros((8, 5), full.dtype)
-    state = growing.start(8, full.dtype), zeros[:, 0], zeros
-    for num in range(8):
-        # What stands beyond the last row is of no account.
-        row = np.where(np.arange(8) <= num, full[num], np.nan)
-        state, said = step(state, row, y.astype(full.dtype)[num], crossed[num])
-        expected_rows, expected = at_once(full, crossed, y, num + 1)
-        chex.assert_trees_all_close(state[0], expected_rows, atol=tolerance)
-        chex.assert_trees_all_close(said, expected, atol=tolerance)
-    chex.assert_trees_all_equal(jax.jit(growing.append)(state[0], full[0], full[0, 0]), state[0])
-
-
-def test_growing_factors_side_by_side():
-    @jax.jit
-    def grow(x, counts):
-        full = covariance(x)
-        factorise = jax.vmap(growing.factorise, in_axes=(None, 0))
-        grown = jax.vmap(growing.append)(factorise(full, counts), full[counts], full[counts, counts])
-        return grown, factorise(full, counts + 1)
-
-    found, expected = grow(rows(6)[0].astype(np.float32), np.array([2, 5]))
-    chex.assert_trees_all_close(found, expected, atol=1e-6)
 
 
 def test_mean_and_signal_given_a_belief_are_those_of_rows_that_say_the_same():

@@ -1,1 +1,1 @@
-"""Exact Gaussian processes for every room: kernels, conditioning with missing rows, likelihoods, growing factors."""
+"""Exact Gaussian processes for every room: kernels, conditioning with missing rows, likelihoods."""
